@@ -1,0 +1,55 @@
+"""noiseproof: how a trained neural network behaves on noisy analog hardware.
+
+The public names below load on first use, so importing the package (and `noiseproof --help`) costs
+no torch import.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from noiseproof.chips import manufacture as manufacture
+    from noiseproof.measure import measure as measure
+    from noiseproof.norms import replace_norms as replace_norms
+    from noiseproof.recalibrate import recalibrate as recalibrate
+    from noiseproof.report import write_report as write_report
+    from noiseproof.train import train as train
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "manufacture": "noiseproof.chips",
+    "measure": "noiseproof.measure",
+    "recalibrate": "noiseproof.recalibrate",
+    "replace_norms": "noiseproof.norms",
+    "train": "noiseproof.train",
+    "write_report": "noiseproof.report",
+}
+_ROOMS = (
+    "catalog",
+    "checkpoint",
+    "chips",
+    "curves",
+    "data",
+    "models",
+    "network",
+    "noise",
+    "norms",
+    "records",
+    "report",
+    "rng",
+    "spec",
+    "stats",
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name in _ROOMS:
+        return import_module(f"noiseproof.{name}")
+    raise AttributeError(f"module 'noiseproof' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOME, *_ROOMS, "__version__"])

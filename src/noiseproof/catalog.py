@@ -1,0 +1,183 @@
+"""What can be named: models, normalisations and data sets, with the facts that need no torch.
+
+`models.BUILDERS`, `norms.NORMS` and `data.READERS` hold one function for each of these names.
+"""
+
+from dataclasses import dataclass
+
+from noiseproof.spec import one_of
+
+MODELS = {
+    "resnet8": "CIFAR ResNet, 6n+2 layers, n = 1",
+    "resnet14": "CIFAR ResNet, n = 2",
+    "resnet20": "CIFAR ResNet, n = 3 (He et al. 2015)",
+    "resnet32": "CIFAR ResNet, n = 5",
+    "resnet44": "CIFAR ResNet, n = 7",
+    "resnet56": "CIFAR ResNet, n = 9",
+    "resnet110": "CIFAR ResNet, n = 18",
+    "vgg11": "VGG-11 for 32x32 images, one linear layer",
+    "vgg13": "VGG-13 for 32x32 images",
+    "vgg16": "VGG-16 for 32x32 images (Simonyan and Zisserman 2014)",
+    "vgg19": "VGG-19 for 32x32 images",
+}
+OUTSIDE_MODELS = {
+    "torchvision:NAME": "any torchvision classifier, as torchvision:mobilenet_v2",
+    "timm:NAME": "any timm classifier, if timm is installed",
+    "package.module:builder": "your own function that returns an nn.Module",
+}
+NORMS = {
+    "none": "no normalisation (Fixup initialisation in our ResNets)",
+    "batch": "BatchNorm, L2: sqrt(mean d^2)",
+    "batch_l1": "L1 BatchNorm: sqrt(pi/2) mean|d| (Hoffer et al. 2018)",
+    "batch_topk": "Top-k BatchNorm, k = 10: mean of the k largest |d| times C(n)",
+    "batch_linf": "L-inf BatchNorm: Top-k with k = 1",
+    "batch_range": "Range BatchNorm over 16 chunks (Banner et al. 2018)",
+    "group": "GroupNorm, at most 8 groups",
+    "layer": "LayerNorm over channels and positions (GroupNorm with one group)",
+    "instance": "InstanceNorm with affine parameters",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetFacts:
+    """`mean` and `std` are of the training images per channel, in units of pixel / 255."""
+
+    about: str
+    classes: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    shift: int  # augmentation: random crop after padding by this many pixels
+    flip: bool  # augmentation: horizontal flips
+    files: str | None  # the folder that has to be there; None where nothing has to be
+
+
+CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+DATASETS = {
+    "cifar10": DatasetFacts(
+        about="CIFAR-10, 50,000 + 10,000 images of 32x32",
+        classes=10,
+        channels=3,
+        mean=CIFAR10_MEAN,
+        std=CIFAR10_STD,
+        shift=4,
+        flip=True,
+        files="cifar-10-batches-py",
+    ),
+    "cifar100": DatasetFacts(
+        about="CIFAR-100, 50,000 + 10,000 images of 32x32",
+        classes=100,
+        channels=3,
+        mean=(0.5071, 0.4865, 0.4409),
+        std=(0.2673, 0.2564, 0.2762),
+        shift=4,
+        flip=True,
+        files="cifar-100-python",
+    ),
+    "digits": DatasetFacts(
+        about="scikit-learn's handwritten digits, 1,297 + 500 images of 8x8; inside the package",
+        classes=10,
+        channels=1,
+        mean=(0.3053,),
+        std=(0.3760,),
+        shift=1,
+        flip=False,
+        files=None,
+    ),
+    "fashion_mnist": DatasetFacts(
+        about="Fashion-MNIST, 60,000 + 10,000 images, padded to 32x32",
+        classes=10,
+        channels=1,
+        mean=(0.2190,),
+        std=(0.3318,),
+        shift=2,
+        flip=True,
+        files="FashionMNIST",
+    ),
+    "mnist": DatasetFacts(
+        about="MNIST, 60,000 + 10,000 images, padded to 32x32",
+        classes=10,
+        channels=1,
+        mean=(0.1000,),
+        std=(0.2752,),
+        shift=2,
+        flip=False,
+        files="MNIST",
+    ),
+}
+OUTSIDE_DATASETS = {
+    "folder:PATH": "PATH/train/CLASS/*.jpg and PATH/test (or val); 224x224, as torchvision resizes",
+    "package.module:loader": "your own function that returns a noiseproof.data.Dataset",
+}
+PIXEL_SCALES = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "cifar10": (CIFAR10_MEAN, CIFAR10_STD),
+    "half": ((0.5,), (0.5,)),
+    "none": ((0.0,), (1.0,)),
+}
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelScale:
+    """Images reach the network as (pixel / 255 - mean) / std, per channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"mean and std must be equally long, got {len(self.mean)} and {len(self.std)}"
+            )
+        for value in (*self.mean, *self.std):
+            if not abs(value) < float("inf"):
+                raise ValueError(f"mean and std must be finite, got {value}")
+        if not min(self.std) > 0:
+            raise ValueError(f"std must be > 0, got {min(self.std)}")
+
+    def __str__(self) -> str:
+        return ",".join(f"{value:g}" for value in (*self.mean, *self.std))
+
+
+def parse_pixel_scale(text: str) -> PixelScale:
+    """`imagenet`, `cifar10`, `half`, `none`, or 2C numbers: C means, then C standard deviations.
+
+    Raises:
+        ValueError: for any other text.
+    """
+    if text in PIXEL_SCALES:
+        mean, std = PIXEL_SCALES[text]
+        return PixelScale(mean=mean, std=std)
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) not in (2, 6):
+        known = ", ".join(PIXEL_SCALES)
+        raise ValueError(
+            f"unknown normalisation of pixels {text!r}: expected one of {known}, or six numbers "
+            "(three means, three standard deviations), or two for one channel"
+        )
+    half = len(values) // 2
+    return PixelScale(mean=values[:half], std=values[half:])
+
+
+def check_model(name: str) -> str:
+    """`name`, if it can be a model; raises ValueError otherwise. Outside names are not opened."""
+    return name if ":" in name else one_of("model", name, [*MODELS, *OUTSIDE_MODELS])
+
+
+def check_norm(name: str) -> str:
+    """`name`, if it is a normalisation; raises ValueError otherwise."""
+    return one_of("norm", name, NORMS)
+
+
+def check_dataset(name: str) -> str:
+    """`name`, if it can be a data set; raises ValueError otherwise."""
+    return name if ":" in name else one_of("data set", name, [*DATASETS, *OUTSIDE_DATASETS])
+
+
+def check_device(name: str) -> str:
+    """`name`, if it is a device; raises ValueError otherwise."""
+    return one_of("device", name, DEVICES)

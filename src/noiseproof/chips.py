@@ -1,0 +1,41 @@
+"""A chip as an ordinary module: `manufacture(model, spec, seed=0, chip=3)`."""
+
+import warnings
+from collections.abc import Sequence
+from typing import TypeVar
+
+from torch import nn
+
+from noiseproof.network import places, state_of, with_state
+from noiseproof.noise import DEFAULT_TARGETS, perturb, touched
+from noiseproof.spec import NoEffectWarning, Spec
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def manufacture(
+    model: M,
+    spec: Spec,
+    *,
+    seed: int = 0,
+    chip: int = 0,
+    targets: Sequence[str] = DEFAULT_TARGETS,
+) -> M:
+    """A copy of `model` with the weights of chip number `chip`: use it with any evaluation code.
+
+    The same (seed, chip) gives the same chip always and everywhere; at two levels it is the same
+    dice, scaled. `model` is left as it is; modes, tied weights and the state dict's keys carry over.
+
+    Raises:
+        ValueError: for an unknown target.
+    Warns:
+        NoEffectWarning: when the noise reaches no tensor.
+    """
+    state, where = state_of(model), places(model)
+    if spec.is_random and not any(touched(state, where, spec, targets).values()):
+        warnings.warn(
+            f"{spec} on {','.join(targets)} changes no tensor of this {type(model).__name__}",
+            NoEffectWarning,
+            stacklevel=2,
+        )
+    return with_state(model, perturb(state, where, spec, targets=targets, seed=seed, chip=chip))

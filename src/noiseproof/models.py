@@ -1,0 +1,254 @@
+"""Networks by name: CIFAR ResNets and VGGs, torchvision's and timm's classifiers, the user's own.
+
+`build("resnet20", norm="none")` gives a network that is ready to train; the same call gives the
+skeleton that its weights load into.
+"""
+
+import importlib
+import math
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from noiseproof.catalog import check_model
+from noiseproof.norms import norm_layers, replace_norms
+from noiseproof.rng import seeded
+
+# --- CIFAR ResNets (He et al. 2015, section 4.2) ------------------------------------------------
+
+
+def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions beside a shortcut without parameters (option A: subsample, pad channels)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(inputs, outputs, stride)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = _conv3x3(outputs, outputs)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.stride = stride
+        self.padding = (outputs - inputs) // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        if self.stride > 1 or self.padding:
+            x = x[:, :, :: self.stride, :: self.stride]
+            x = F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
+        return F.relu(x + y)
+
+
+class CifarResNet(nn.Module):
+    """6n+2 layers: a stem, three stages of n blocks with 16, 32, 64 channels, one linear layer."""
+
+    def __init__(self, n: int, *, classes: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(channels, 16)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.layer1 = self._stage(n, 16, 16, stride=1)
+        self.layer2 = self._stage(n, 16, 32, stride=2)
+        self.layer3 = self._stage(n, 32, 64, stride=2)
+        self.linear = nn.Linear(64, classes)
+
+    @staticmethod
+    def _stage(n: int, inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
+        rest = [BasicBlock(outputs, outputs, 1) for _ in range(n - 1)]
+        return nn.Sequential(BasicBlock(inputs, outputs, stride), *rest)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, channels, H, W) -> (N, classes)
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        return self.linear(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def resnet(n: int, classes: int, channels: int) -> nn.Module:
+    """A CIFAR ResNet of 6n+2 layers."""
+    return CifarResNet(n, classes=classes, channels=channels)
+
+
+# --- VGGs for 32x32 images ----------------------------------------------------------------------
+
+VGG_STAGES = {
+    "vgg11": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
+    "vgg13": ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512)),
+    "vgg16": ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3),
+    "vgg19": ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4),
+}
+
+
+class CifarVGG(nn.Module):
+    """The convolutions of a VGG, a normalisation after each, and one linear layer."""
+
+    def __init__(self, stages: tuple[tuple[int, ...], ...], *, classes: int, channels: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for stage in stages:
+            for width in stage:
+                layers += [_conv3x3(channels, width), nn.BatchNorm2d(width), nn.ReLU()]
+                channels = width
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(channels, classes)
+
+    def forward(self, x: Tensor) -> Tensor:  # (N, channels, 32, 32) -> (N, classes)
+        return self.classifier(self.features(x).flatten(1))  # type: ignore[no-any-return]
+
+
+def vgg(name: str, classes: int, channels: int) -> nn.Module:
+    """A VGG for 32x32 images."""
+    return CifarVGG(VGG_STAGES[name], classes=classes, channels=channels)
+
+
+BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {  # (classes, channels) -> model
+    **{f"resnet{6 * n + 2}": partial(resnet, n) for n in (1, 2, 3, 5, 7, 9, 18)},
+    **{name: partial(vgg, name) for name in VGG_STAGES},
+}
+
+# --- any model by name --------------------------------------------------------------------------
+
+
+def build(
+    name: str,
+    *,
+    norm: str | None = None,
+    where: str = "all",
+    classes: int = 10,
+    channels: int = 3,
+    seed: int = 0,
+) -> nn.Module:
+    """The model `name`, freshly initialised from `seed`, with the normalisation `norm`.
+
+    `norm` None keeps the model's own; `where` (see `norms.chosen`) limits the change to a part of
+    the layers. Where a normalisation behind a convolution is removed, the convolution gets the
+    bias that the normalisation would have carried, and the initialisation accounts for it.
+
+    Raises:
+        ValueError: for an unknown name, or a model of one's own that cannot be imported.
+    """
+    with seeded(seed, "init"):
+        model = _make(check_model(name), classes, channels)
+        if name in BUILDERS:
+            _initialise_(model)
+        if norm is not None:
+            changed = chosen_names(model, where) if norm == "none" else []
+            model = replace_norms(model, norm, where=where)
+            _live_without_norm_(model, changed)
+    return model
+
+
+def chosen_names(model: nn.Module, where: str) -> list[str]:
+    """The normalisation layers of `model` that `where` chooses."""
+    from noiseproof.norms import chosen
+
+    return chosen(list(norm_layers(model)), where)
+
+
+def _make(name: str, classes: int, channels: int) -> nn.Module:
+    if name in BUILDERS:
+        return BUILDERS[name](classes, channels)
+    source, _, rest = name.partition(":")
+    if source == "torchvision":
+        return _torchvision(rest, classes)
+    if source == "timm":
+        return _timm(rest, classes, channels)
+    model = call_named(name)()
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{name} must return an nn.Module, got {type(model).__name__}")
+    return model
+
+
+def _torchvision(name: str, classes: int) -> nn.Module:
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise ValueError(f"unknown torchvision classifier {name!r}: see `noiseproof info models`")
+    options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
+    model: nn.Module = torchvision.models.get_model(
+        name, weights=None, num_classes=classes, **options
+    )
+    return model
+
+
+def _timm(name: str, classes: int, channels: int) -> nn.Module:
+    try:
+        timm = importlib.import_module("timm")
+    except ImportError:
+        raise ValueError("timm is not installed: run `pip install timm`") from None
+    try:
+        model: nn.Module = timm.create_model(name, num_classes=classes, in_chans=channels)
+    except RuntimeError as error:
+        raise ValueError(f"timm cannot make {name!r}: {error}") from None
+    return model
+
+
+def call_named(name: str) -> Callable[[], object]:
+    """The function `function` of `package.module:function`; the working folder is searched too.
+
+    Raises:
+        ValueError: where the module or the function is missing.
+    """
+    module_name, _, function = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"cannot import {module_name!r} for {name!r}: {error}") from None
+    found = getattr(module, function, None)
+    if not callable(found):
+        raise ValueError(f"{module_name!r} has no function {function!r}")
+    return found  # type: ignore[no-any-return]
+
+
+# --- initialisation -----------------------------------------------------------------------------
+
+
+def _initialise_(model: nn.Module) -> None:
+    """He et al. 2015 (Delving deep into rectifiers): normal, variance 2 / fan-out."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def _live_without_norm_(model: nn.Module, removed: list[str]) -> None:
+    """Prepare a model for training without the normalisation layers named in `removed`.
+
+    Each convolution in front of one gets a bias. In a residual block whose last normalisation is
+    gone the branch starts as zero and its first convolution is scaled by (number of blocks)^-1/2:
+    rules 1 and 2 of Fixup (Zhang, Dauphin, Ma 2019) for branches of two layers; so does the linear
+    layer after them, of rule 1. Rule 3's scalar biases are the convolutions' own.
+    """
+    for name in removed:
+        convolution = _convolution_before(model, name)
+        if convolution is not None and convolution.bias is None:
+            convolution.bias = nn.Parameter(torch.zeros(convolution.out_channels))
+    blocks = [module for module in model.modules() if isinstance(module, BasicBlock)]
+    bare = [block for block in blocks if isinstance(block.bn2, nn.Identity)]
+    with torch.no_grad():
+        for block in bare:
+            block.conv2.weight.zero_()
+            if isinstance(block.bn1, nn.Identity):
+                block.conv1.weight.mul_(1 / math.sqrt(len(bare)))
+        if bare and isinstance(model, CifarResNet):
+            model.linear.weight.zero_()
+            model.linear.bias.zero_()
+
+
+def _convolution_before(model: nn.Module, norm: str) -> nn.Conv2d | None:
+    """The convolution that stands directly in front of the layer `norm` in its container."""
+    parent, _, own = norm.rpartition(".")
+    before: nn.Module | None = None
+    for name, child in model.get_submodule(parent).named_children():
+        if name == own:
+            return before if isinstance(before, nn.Conv2d) else None
+        before = child
+    return None

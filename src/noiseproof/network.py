@@ -1,0 +1,111 @@
+"""The seam between a network's skeleton (an nn.Module) and its state (a dict of tensors).
+
+`places` says what every tensor is, `state_of` takes the tensors out, `logits` runs the skeleton
+with any state. The module that is passed in is never changed.
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from noiseproof.norms import is_batch_norm
+
+State = dict[str, Tensor]
+M = TypeVar("M", bound=nn.Module)
+
+_KERNEL_OWNERS = (
+    _ConvNd,
+    nn.Linear,
+    nn.Bilinear,
+    nn.Embedding,
+    nn.EmbeddingBag,
+    nn.MultiheadAttention,
+    nn.RNNBase,
+    nn.RNNCellBase,
+)
+_NORM_OWNERS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, _InstanceNorm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What one tensor is: its role and where its output channels lie.
+
+    `input_first`: the output channel is axis 1 (embeddings, transposed convolutions), and with
+    `groups` > 1 output channel g * size(1) + j is slice j of the g-th part of axis 0.
+    """
+
+    role: str  # one of spec.ROLES, or "constant" for what is never a target
+    input_first: bool = False
+    groups: int = 1
+
+
+def places(model: nn.Module) -> dict[str, Place]:
+    """The place of every tensor of `state_of(model)`, under the same names and in that order."""
+    found: dict[str, Place] = {}
+    names = state_of(model).keys()
+    for prefix, module in model.named_modules():
+        for local in (*module._parameters, *module._buffers):
+            name = f"{prefix}.{local}" if prefix else local
+            if name in names:
+                found[name] = _place(module, local)
+    return {name: found[name] for name in names}
+
+
+def _place(module: nn.Module, local: str) -> Place:
+    if is_batch_norm(module) or isinstance(module, _NORM_OWNERS):
+        if local in ("weight", "bias"):
+            return Place(role="norm_affine")
+        if local in ("running_mean", "running_var"):
+            return Place(role="norm_stats")
+    if local in module._buffers:
+        return Place(role="constant")
+    if isinstance(module, _KERNEL_OWNERS):
+        if "bias" in local:
+            return Place(role="bias")
+        if isinstance(module, _ConvTransposeNd):
+            return Place(role="kernel", input_first=True, groups=module.groups)
+        return Place(
+            role="kernel", input_first=isinstance(module, nn.Embedding | nn.EmbeddingBag)
+        )
+    return Place(role="other")
+
+
+def state_of(model: nn.Module) -> State:
+    """The parameters and buffers of `model`, detached and shared with it, not copied.
+
+    A tensor that stands in several places (tied weights) appears once, under its first name.
+    """
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    return {name: tensor.detach() for name, tensor in tensors}
+
+
+def skeleton_of(model: M) -> M:
+    """A private copy of `model` in evaluation mode, to run states with."""
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def logits(skeleton: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """The output of `skeleton` for the inputs x (N, ...) with the tensors of `state` -> (N, C).
+
+    A skeleton from `skeleton_of` is in evaluation mode. Tied tensors stay tied.
+    """
+    with torch.no_grad():
+        output = functional_call(skeleton, dict(state), (x,))
+    return output
+
+
+def with_state(model: M, state: Mapping[str, Tensor]) -> M:
+    """A copy of `model` that holds the values of `state`; modes and gradients flags as before."""
+    filled = copy.deepcopy(model)
+    with torch.no_grad():
+        for name, tensor in state_of(filled).items():
+            if name in state:
+                tensor.copy_(state[name])
+    return filled
