@@ -1,0 +1,264 @@
+"""What the command line shows: progress on stderr, tables on stdout."""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from noiseproof import catalog, spec, stats
+from noiseproof.curves import Curve
+from noiseproof.records import Row
+
+if TYPE_CHECKING:
+    from noiseproof import train as training
+    from noiseproof.inventory import TensorFacts
+
+NOISES = {
+    "gaussian(level, reference=std, scope=tensor)": "W + level r z, z standard normal",
+    "laplace(level, reference=std, scope=tensor)": "the same, z Laplace of unit variance",
+    "uniform(level, reference=std, scope=tensor)": "the same, z uniform of unit variance",
+    "lognormal(level)": "W exp(level z), element by element",
+    "stuck(p, at=zero)": "each element stuck with probability p, at zero or at max (own sign)",
+    "quantize(bits=6, scope=tensor)": "symmetric uniform, 2^bits - 1 values",
+    "A + B": "first A, then B: quantize(bits=6) + gaussian(0.05, reference=max)",
+    "reference=": f"what sigma is relative to: {', '.join(spec.REFERENCES)}",
+    "scope=": f"over what the reference is taken: {', '.join(spec.SCOPES)}",
+    "--targets": f"roles that get noise: {', '.join(spec.ROLES)}; default kernel",
+}
+LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
+    "models": lambda: {**catalog.MODELS, **catalog.OUTSIDE_MODELS},
+    "norms": lambda: dict(catalog.NORMS),
+    "noises": lambda: dict(NOISES),
+    "datasets": lambda: {
+        **{name: facts.about for name, facts in catalog.DATASETS.items()},
+        **catalog.OUTSIDE_DATASETS,
+    },
+}
+WIDTH_WITHOUT_TERMINAL = 140
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """A console that prints what it is given: brackets are intervals here, not markup."""
+    console = Console(stderr=stderr, markup=False, highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH_WITHOUT_TERMINAL
+    return console
+
+
+def print_listing(title: str, entries: dict[str, str]) -> None:
+    """Names and what they are."""
+    table = Table(title=title, title_justify="left", show_header=False, box=None)
+    for name, about in entries.items():
+        table.add_row(name, about)
+    _console().print(table)
+
+
+def print_inventory(
+    name: str,
+    tensors: "Sequence[TensorFacts]",
+    noise: spec.Spec | None,
+    targets: Sequence[str],
+) -> None:
+    """One line per tensor, and the share of elements that the noise touches."""
+    table = Table(title=f"{name}: {len(tensors)} tensors", title_justify="left")
+    for column in ("tensor", "role", "shape", "elements"):
+        table.add_column(column, justify="right" if column == "elements" else "left")
+    if noise is not None:
+        table.add_column("touched")
+    for tensor in tensors:
+        shape = "x".join(str(size) for size in tensor.shape) or "scalar"
+        cells = [tensor.name, tensor.role, shape, f"{tensor.elements:,}"]
+        if noise is not None:
+            cells.append("yes" if tensor.touched else "no")
+        table.add_row(*cells)
+    _console().print(table)
+    if noise is not None:
+        parameters = [t for t in tensors if t.role != "constant"]
+        reached = sum(t.elements for t in parameters if t.touched)
+        total = sum(t.elements for t in parameters)
+        clean = sum(not t.touched for t in parameters)
+        print(
+            f"{noise} on {','.join(targets)} touches {reached:,} of {total:,} elements "
+            f"({100 * reached / total:.1f} %); {clean} of {len(parameters)} tensors stay clean"
+        )
+
+
+def print_curves(curves: Sequence[Curve], *, title: str | None = None) -> None:
+    """The table of estimates: one line per point."""
+    same_noise = len({(curve.family, curve.first.targets) for curve in curves}) == 1
+    first = curves[0].first
+    heading = title or f"{first.model} on {first.data}, {first.images} test images"
+    if same_noise:
+        heading += f"\n{curves[0].family} on {first.targets}"
+    table = Table(title=heading, title_justify="left", caption=CAPTION, caption_justify="left")
+    for column in ("norm", "recal."):
+        table.add_column(column)
+    if not same_noise:
+        table.add_column("noise")
+        table.add_column("targets")
+    for column in ("level", "chips", "accuracy %", "crossed %", "sd", "worst", "normalised %"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("chance-corr. %", justify="right", no_wrap=True)
+    table.add_column("nonfinite", justify="right")
+    for curve in curves:
+        for position, point in enumerate(curve.points):
+            row = point.rows[0]
+            lead = [row.norm, str(row.recalibrate or "off")] if position == 0 else ["", ""]
+            noise = [] if same_noise else [curve.family, row.targets]
+            table.add_row(
+                *lead,
+                *noise,
+                "-" if point.level is None else f"{point.level:g}",
+                str(point.chips),
+                stats.percent(point.accuracy),
+                _ends(point.crossed),
+                f"{100 * stats.sd(point.by_chip):.1f}",
+                f"{100 * min(point.by_chip):.1f}",
+                stats.percent(point.normalised),
+                stats.percent(point.chance_corrected),
+                str(point.nonfinite),
+                end_section=position == len(curve.points) - 1,
+            )
+    console = _console()
+    console.print(table)
+    for curve in curves:
+        if len(curve.points) > 1:
+            levels = ", ".join(f"{level:g}" for level in curve.levels if level is not None)
+            label = f"{curve.first.norm}, recalibrate {curve.first.recalibrate or 'off'}"
+            print(
+                f"{label}: clean {100 * curve.clean.accuracy:.2f} %, average normalised accuracy "
+                f"{stats.percent(curve.average_normalised)} % over levels {levels}"
+            )
+
+
+CAPTION = (
+    "[..]: 95 % interval over chips (t; this test set). crossed: new chips and new images. "
+    "sd, worst: over chips. chance-corr.: Fieller, new chips and images, clean accuracy included."
+)
+
+
+def _ends(interval: stats.Interval) -> str:
+    text = stats.percent(interval)
+    return text[text.index("[") :]
+
+
+class _Bar:
+    """Rich progress on stderr for the length of a with-block; where stderr is no terminal (a log
+    file), a plain line now and then instead."""
+
+    def __init__(self, *columns: ProgressColumn | str) -> None:
+        self.console = _console(stderr=True)
+        self.progress = Progress(*columns, console=self.console, refresh_per_second=4)
+        self.last_line = 0.0
+
+    def __enter__(self) -> Self:
+        if self.console.is_terminal:
+            self.progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.progress.stop()
+
+    def line(self, text: str, *, last: bool) -> None:
+        """`text`, at most every few seconds, unless it is the `last` of its kind."""
+        if self.console.is_terminal:
+            return
+        now = time.monotonic()
+        if last or now - self.last_line >= SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            print(text, file=sys.stderr, flush=True)
+
+
+class TrainingBar(_Bar):
+    """Epoch, loss, accuracy, images/s and the time left."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}")
+        )
+        self.task = self.progress.add_task(label, total=None, text="")
+
+    def update(self, state: "training.Progress") -> None:
+        """Show where the training stands."""
+        left = time.strftime("%H:%M:%S", time.gmtime(state.seconds_left))
+        text = (
+            f"epoch {state.epoch}/{state.epochs}  loss {state.loss:.3f}  "
+            f"accuracy {100 * state.accuracy:.1f} %  {state.images_per_second:.0f} images/s  "
+            f"{left} left"
+        )
+        self.progress.update(
+            self.task,
+            total=state.epochs * state.steps,
+            completed=(state.epoch - 1) * state.steps + state.step,
+            text=text,
+        )
+        self.line(text, last=state.step == state.steps)
+
+
+class MeasuringBar(_Bar):
+    """Chips done, the last chip's accuracy, and the time left."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("chips"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self.task = self.progress.add_task("measuring", total=None)
+
+    def update(self, row: Row, done: int, total: int) -> None:
+        """Show the chip that has just been measured."""
+        text = chip_text(row)
+        self.progress.update(self.task, description=text, total=total, completed=done)
+        self.line(f"{done}/{total} chips  {text}", last=done == total)
+
+
+class Bars(_Bar):
+    """Several named bars, one for each step of a longer run."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            TextColumn("{task.description:<28}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        self.tasks: dict[str, TaskID] = {}
+
+    def update(self, step: str, done: int, total: int, text: str) -> None:
+        """Show that `done` of `total` parts of `step` are done."""
+        if step not in self.tasks:
+            self.tasks[step] = self.progress.add_task(step, total=total, text="")
+        self.progress.update(self.tasks[step], completed=done, total=total, text=text)
+        self.line(f"{step}: {text}", last=done == total)
+
+
+def chip_text(row: Row) -> str:
+    """A chip in a few words."""
+    level = "clean" if row.level is None else f"level {row.level:g}"
+    return f"{row.norm}, {level}, chip {row.chip}: {100 * row.accuracy:.1f} %"

@@ -1,0 +1,204 @@
+"""The row type and its store: one SQLite file, one row per chip, inserted once.
+
+Measuring writes rows, reports read them; they share nothing else. No torch here.
+"""
+
+import csv
+import importlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+APPLICATION_ID = 0x6E706631  # "npf1": tells our files from other SQLite files
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One chip, measured. The fields up to `chip` name it; two rows never agree in all of them."""
+
+    checkpoint: str  # sha256 of the weights
+    model: str
+    norm: str  # "own" where the model's layers were left as they are
+    data: str
+    data_sha256: str  # of the test images and labels, in order
+    scale: str  # pixel means and standard deviations; "as is" for float inputs
+    noise: str  # the spec's text form, level included; "none" for the clean network
+    targets: str  # comma-separated roles; "" for the clean network
+    recalibrate: int  # calibration images; 0 is off
+    calibration_sha256: str  # of the calibration images; "" is off
+    seed: int
+    chip: int
+    level: float | None  # dimensionless; None where the noise has no level
+    images: int
+    classes: int
+    correct: int
+    nonfinite: int  # images whose outputs were not all finite; they count as misses
+    hits: bytes  # one bit per image, in order, padded to whole bytes
+    seconds: float
+    device: str
+    versions: str
+
+    def unpacked(self) -> NDArray[np.bool_]:
+        """The hits as booleans (N,)."""
+        bits = np.frombuffer(self.hits, dtype=np.uint8)
+        return np.unpackbits(bits, count=self.images).astype(np.bool_)
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.images
+
+
+KEY = tuple(field.name for field in fields(Row))[:12]
+_COLUMNS = tuple(field.name for field in fields(Row))
+_TYPES = {
+    **dict.fromkeys(("recalibrate", "seed", "chip", "images", "classes"), "INTEGER NOT NULL"),
+    **dict.fromkeys(("correct", "nonfinite"), "INTEGER NOT NULL"),
+    "level": "REAL",
+    "seconds": "REAL NOT NULL",
+    "hits": "BLOB NOT NULL",
+}
+
+
+def key_of(row: Row) -> tuple[Any, ...]:
+    """What names the row's chip: the values of `KEY`."""
+    return tuple(getattr(row, name) for name in KEY)
+
+
+def pack(hits: NDArray[np.bool_]) -> bytes:
+    """Booleans (N,) as bits."""
+    return np.packbits(hits).tobytes()
+
+
+class Store:
+    """Rows in one SQLite file. Each insert is on the disk when it returns; a row that is already
+    there stays as it is. Use as a context manager.
+
+    Raises:
+        ValueError: for a file that is no noiseproof store, or of another version, or cannot be
+            opened, written or read; the message is one line.
+    """
+
+    def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        if read_only and not self.path.is_file():
+            raise ValueError(f"store {self.path} does not exist")
+        if not self.path.parent.is_dir():
+            raise ValueError(f"store {self.path}: the folder {self.path.parent} does not exist")
+        with self._one_line():
+            address = f"{self.path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            self._db = sqlite3.connect(address, uri=True, timeout=60, isolation_level=None)
+            try:
+                self._check_or_create(read_only)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _check_or_create(self, read_only: bool) -> None:
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables == 0 and not read_only:
+            columns = ", ".join(f"{name} {_TYPES.get(name, 'TEXT NOT NULL')}" for name in _COLUMNS)
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.execute(
+                f"CREATE TABLE IF NOT EXISTS chips ({columns}, UNIQUE ({', '.join(KEY)}))"
+            )
+            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
+            self._db.execute("COMMIT")
+            return
+        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise ValueError(f"{self.path} is not a noiseproof store: name another file")
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA:
+            raise ValueError(
+                f"store {self.path} has schema {version}, this noiseproof reads {SCHEMA}: "
+                "use the version that wrote it, or a new file"
+            )
+
+    @contextmanager
+    def _one_line(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise ValueError(f"store {self.path}: {error}") from None
+
+    def add(self, row: Row) -> None:
+        """Insert the row, unless its chip is there already."""
+        marks = ", ".join("?" * len(_COLUMNS))
+        with self._one_line():
+            self._db.execute(f"INSERT OR IGNORE INTO chips VALUES ({marks})", astuple(row))
+
+    def rows(self, *, checkpoint: str = "%") -> list[Row]:
+        """The rows of one checkpoint, or all rows, in the order of their keys."""
+        columns, order = ", ".join(_COLUMNS), ", ".join(KEY)
+        with self._one_line():
+            found = self._db.execute(
+                f"SELECT {columns} FROM chips WHERE checkpoint LIKE ? ORDER BY {order}",
+                (checkpoint,),
+            ).fetchall()
+        return [self._row(values) for values in found]
+
+    def _row(self, values: tuple[Any, ...]) -> Row:
+        row = Row(**dict(zip(_COLUMNS, values, strict=True)))
+        bits = row.hits if isinstance(row.hits, bytes) else b""
+        if len(bits) != -(-row.images // 8) or int(row.unpacked().sum()) != row.correct:
+            raise ValueError(f"store {self.path} is damaged: hits of chip {row.chip} do not add up")
+        return row
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._db.close()
+
+
+def export(rows: list[Row], path: str | Path) -> None:
+    """Write the rows to PATH.csv or PATH.parquet (the latter needs pyarrow); hits as hex.
+
+    Raises:
+        ValueError: for another ending, or without pyarrow.
+    """
+    target = Path(path)
+    table = [asdict(row) | {"hits": row.hits.hex()} for row in rows]
+    with replacing(target) as temporary:
+        if target.suffix == ".csv":
+            with temporary.open("w", newline="") as file:
+                writer = csv.DictWriter(file, fieldnames=_COLUMNS)
+                writer.writeheader()
+                writer.writerows(table)
+        elif target.suffix == ".parquet":
+            try:
+                pyarrow = importlib.import_module("pyarrow")
+                parquet = importlib.import_module("pyarrow.parquet")
+            except ImportError:
+                raise ValueError("Parquet needs pyarrow: run `pip install pyarrow`") from None
+            parquet.write_table(pyarrow.Table.from_pylist(table), temporary)
+        else:
+            raise ValueError(f"export must end in .csv or .parquet, got {target.name!r}")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place when the block ends well, so that no
+    reader ever sees half a file. OSErrors become one-line ValueErrors."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,75 @@
+"""The words and colours that the page and the paper figure share."""
+
+from collections.abc import Sequence
+
+from noiseproof.curves import Curve
+from noiseproof.spec import Additive, parse
+
+# Okabe and Ito 2008: told apart by colour-blind readers, in print and on screen.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+
+
+def panel_key(curve: Curve) -> tuple[str, str]:
+    """Curves that share an axis: the same kind of noise on the same targets."""
+    return (curve.family, curve.first.targets)
+
+
+def panels(curves: Sequence[Curve]) -> dict[tuple[str, str], list[Curve]]:
+    """The curves by panel, in the order in which they come."""
+    found: dict[tuple[str, str], list[Curve]] = {}
+    for curve in curves:
+        found.setdefault(panel_key(curve), []).append(curve)
+    return found
+
+
+def network_name(curve: Curve) -> str:
+    """Model, normalisation and the first digits of the checkpoint's hash: one network."""
+    row = curve.first
+    return f"{row.model} {row.norm} ({row.checkpoint[:6]})"
+
+
+def short_names(curves: Sequence[Curve]) -> dict[str, str]:
+    """For each network the shortest name that tells it from the others: norm, or model and norm,
+    or all with the hash."""
+    rows = {network_name(curve): curve.first for curve in curves}
+    for form in ("{r.norm}", "{r.model} {r.norm}", "{r.model} {r.norm} ({r.checkpoint:.6})"):
+        names = {network: form.format(r=row) for network, row in rows.items()}
+        if len(set(names.values())) == len(names):
+            break
+    if len(names) == 1:
+        names = {network: f"{row.model} {row.norm}" for network, row in rows.items()}
+    return names
+
+
+def colours(curves: Sequence[Curve]) -> dict[str, str]:
+    """One colour for each network, the same in all figures."""
+    networks = dict.fromkeys(network_name(curve) for curve in curves)
+    return {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(networks)}
+
+
+def curve_label(curve: Curve, names: dict[str, str]) -> str:
+    """What the legend calls a curve."""
+    count = curve.first.recalibrate
+    return names[network_name(curve)] + (f", recalibrated ({count})" if count else "")
+
+
+def level_axis(family: str) -> str:
+    """The label of the level axis, with what the level is relative to."""
+    stages = [stage for stage in parse(family.replace("(level", "(0")).stages if stage.swept]
+    last = ([stage for stage in stages if stage.is_eta] or stages or [None])[-1]
+    if isinstance(last, Additive):
+        if last.reference == "absolute":
+            return "noise level (sigma, in units of the weights)"
+        return f"noise level (sigma / {last.reference} per {last.scope})"
+    return "noise level (sigma of log weight)" if last and last.is_eta else "probability stuck"
+
+
+def pairs(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
+    """(not recalibrated, recalibrated) curves of the same network under the same noise."""
+    plain = {(network_name(c), *panel_key(c)): c for c in curves if not c.first.recalibrate}
+    found = [
+        (plain[(network_name(c), *panel_key(c))], c)
+        for c in curves
+        if c.first.recalibrate and (network_name(c), *panel_key(c)) in plain
+    ]
+    return found

@@ -1,0 +1,316 @@
+"""Training from scratch: one visible loop, a checkpoint after every epoch, a bit-exact resume.
+
+Every random choice of epoch e comes from the streams (seed, "order" | "augment" | "dropout", e),
+so the state on the disk is weights, optimiser and epoch, and nothing else has to be restored.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+import noiseproof
+from noiseproof import models
+from noiseproof.catalog import PixelScale
+from noiseproof.checkpoint import Card, file_sha256, read_card, save_weights, write_card
+from noiseproof.data import Source, Split, scaled
+from noiseproof.measure import count_hits, device_name, pick_device
+from noiseproof.network import skeleton_of, state_of
+from noiseproof.records import replacing
+from noiseproof.rng import seeded, stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """SGD with Nesterov momentum under a one-cycle schedule: the learning rate rises to `lr` over
+    the first 30 % of the steps and falls to zero along a cosine (Smith and Topin 2018)."""
+
+    epochs: int = 30
+    batch_size: int = 128
+    lr: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+        for name in ("lr", "momentum", "weight_decay"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name} must be finite and >= 0, got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that decides the weights that come out."""
+
+    model: str
+    norm: str | None
+    norm_where: str
+    recipe: Recipe
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where the training stands. `loss` and `accuracy` are of the running epoch so far."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int  # in an epoch
+    loss: float
+    accuracy: float
+    images_per_second: float
+    seconds_left: float
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def train(
+    plan: Plan,
+    source: Source,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+) -> Card:
+    """Train `plan` on `source` and leave `weights.safetensors` and its card in the folder `out`.
+
+    Killed and called again, it goes on after the last whole epoch and ends in the same weights,
+    bit for bit (on the same machine and threads). A finished run is not trained again.
+
+    Raises:
+        ValueError: for an `out` that holds another run, or a loss that is no longer finite.
+    """
+    folder, where = Path(out), pick_device(device)
+    weights, resume = folder / "weights.safetensors", folder / "resume.pt"
+    model = _build(plan, source).to(where)
+    if where.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    identity = _identity(plan, source)
+    done = _finished(weights, plan, source)
+    if done is not None:
+        return done
+    split, test = source.read("train"), source.read("test")
+    fitting = _Fitting(model, plan, len(split))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {folder}: {error.strerror}") from None
+    fitting.restore_(resume, identity)
+    for epoch in range(fitting.epoch, plan.recipe.epochs):
+        _one_epoch_(fitting, epoch, split, source, where, on_progress)
+        fitting.save(resume, identity)
+    card = _finish(fitting, plan, source, test, weights, where)
+    resume.unlink(missing_ok=True)
+    return card
+
+
+def _build(plan: Plan, source: Source) -> nn.Module:
+    return models.build(
+        plan.model,
+        norm=plan.norm,
+        where=plan.norm_where,
+        classes=source.classes,
+        channels=source.channels,
+        seed=plan.seed,
+    )
+
+
+def _identity(plan: Plan, source: Source) -> dict[str, Any]:
+    """What must agree between a run and the folder that it goes on in."""
+    flat = {key: value for key, value in asdict(plan).items() if key != "recipe"}
+    return {**flat, **asdict(plan.recipe), "data": source.name}
+
+
+def _check_same(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    differing = [key for key in wanted if found.get(key) != wanted[key]]
+    if differing:
+        listed = ", ".join(f"{key} {found.get(key)} there, {wanted[key]} asked" for key in differing)
+        raise ValueError(f"{folder} holds another run ({listed}): choose another --out")
+
+
+def _finished(weights: Path, plan: Plan, source: Source) -> Card | None:
+    """The card of a run that has already ended in this folder."""
+    if not weights.is_file():
+        return None
+    card = read_card(weights)
+    if card is None:
+        return None
+    found = {**card.model_dump(include={"model", "norm", "norm_where", "seed", "data"})}
+    _check_same({**found, **card.recipe}, _identity(plan, source), weights.parent)
+    return card
+
+
+class _Fitting:
+    """The moving parts of a training: model, optimiser, schedule, epoch, seconds spent."""
+
+    def __init__(self, model: nn.Module, plan: Plan, images: int) -> None:
+        recipe = plan.recipe
+        self.model, self.plan, self.epoch, self.seconds = model, plan, 0, 0.0
+        self.steps = -(-images // recipe.batch_size)
+        self.optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.momentum > 0,
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            max_lr=recipe.lr,
+            total_steps=recipe.epochs * self.steps + 1,
+            cycle_momentum=False,
+        )
+
+    def save(self, path: Path, identity: dict[str, Any]) -> None:
+        """Write all of it, whole or not at all."""
+        content = {
+            "identity": identity,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        with replacing(path) as temporary:
+            torch.save(content, temporary)
+
+    def restore_(self, path: Path, identity: dict[str, Any]) -> None:
+        """Go on from `path`, if it is there."""
+        if not path.is_file():
+            return
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise ValueError(f"cannot resume from {path}: delete it to start over") from error
+        _check_same(content["identity"], identity, path.parent)
+        self.epoch, self.seconds = content["epoch"], content["seconds"]
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.schedule.load_state_dict(content["schedule"])
+
+
+def _one_epoch_(
+    fitting: _Fitting,
+    epoch: int,
+    split: Split,
+    source: Source,
+    device: torch.device,
+    on_progress: OnProgress | None,
+) -> None:
+    """The loop: forward, backward, step, over all images once in the order of this epoch."""
+    plan, recipe, model = fitting.plan, fitting.plan.recipe, fitting.model
+    started, seen, loss_sum, correct = time.perf_counter(), 0, 0.0, 0
+    order = torch.randperm(len(split), generator=stream(plan.seed, "order", epoch))
+    dice = stream(plan.seed, "augment", epoch)
+    model.train()
+    with seeded(plan.seed, "dropout", epoch):
+        for step, batch in enumerate(order.split(recipe.batch_size)):
+            pixels = split.images[batch]
+            if recipe.augment:
+                pixels = augmented(pixels, shift=source.shift, flip=source.flip, generator=dice)
+            x, labels = scaled(pixels.to(device), source.scale), split.labels[batch].to(device)
+            if device.type == "cuda":
+                x = x.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                output = model(x)
+                output = output if isinstance(output, Tensor) else output[0]  # auxiliary heads
+                loss = F.cross_entropy(output, labels)
+            fitting.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            fitting.optimizer.step()
+            fitting.schedule.step()
+            seen += len(batch)
+            loss_sum += float(loss.detach()) * len(batch)
+            correct += int((output.detach().argmax(1) == labels).sum())
+            if not loss_sum < float("inf"):
+                raise ValueError(
+                    f"the loss is no longer finite in epoch {epoch + 1}: try a smaller --lr than "
+                    f"{recipe.lr:g}"
+                )
+            if on_progress is not None:
+                spent = time.perf_counter() - started
+                left = (fitting.steps - step - 1) + (recipe.epochs - epoch - 1) * fitting.steps
+                on_progress(
+                    Progress(
+                        epoch=epoch + 1,
+                        epochs=recipe.epochs,
+                        step=step + 1,
+                        steps=fitting.steps,
+                        loss=loss_sum / seen,
+                        accuracy=correct / seen,
+                        images_per_second=seen / spent,
+                        seconds_left=left * spent / (step + 1),
+                    )
+                )
+    fitting.epoch = epoch + 1
+    fitting.seconds += time.perf_counter() - started
+
+
+def augmented(images: Tensor, *, shift: int, flip: bool, generator: Generator) -> Tensor:
+    """Each image (of (N, C, H, W), any dtype) moved by up to `shift` pixels both ways, with zeros
+    coming in, and mirrored with probability 1/2 where `flip`: the standard CIFAR augmentation."""
+    n, _, height, width = images.shape
+    padded = F.pad(images, (shift,) * 4)
+    top, left = torch.randint(0, 2 * shift + 1, (2, n), generator=generator)
+    mirrored = torch.rand(n, generator=generator) < 0.5
+    columns = torch.arange(width).expand(n, width)
+    if flip:
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    rows = torch.arange(height) + top[:, None]  # (N, H)
+    columns = columns + left[:, None]  # (N, W)
+    picked = padded.permute(0, 2, 3, 1)[
+        torch.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]
+    ]
+    return picked.permute(0, 3, 1, 2).contiguous()
+
+
+def clean_accuracy(model: nn.Module, split: Split, scale: PixelScale) -> float:
+    """Share of `split` that the model gets right, without noise, in evaluation mode."""
+    skeleton = skeleton_of(model)
+    hits, _, _ = count_hits(
+        skeleton, state_of(skeleton), lambda images: scaled(images, scale), split
+    )
+    return float(hits.mean())
+
+
+def _finish(
+    fitting: _Fitting,
+    plan: Plan,
+    source: Source,
+    test: Split,
+    weights: Path,
+    device: torch.device,
+) -> Card:
+    accuracy = clean_accuracy(fitting.model, test, source.scale)
+    card = Card(
+        model=plan.model,
+        norm=plan.norm,
+        norm_where=plan.norm_where,
+        data=source.name,
+        scale=str(source.scale),
+        classes=source.classes,
+        channels=source.channels,
+        recipe=asdict(plan.recipe),
+        seed=plan.seed,
+        epochs_done=fitting.epoch,
+        clean_accuracy=accuracy,
+        clean_images=len(test),
+        seconds=round(fitting.seconds, 1),
+        device=device_name(device),
+        versions=f"noiseproof {noiseproof.__version__}, torch {torch.__version__}",
+        sha256=save_weights(fitting.model, weights),
+    )
+    write_card(card, weights)
+    assert card.sha256 == file_sha256(weights)
+    return card
