@@ -1,7 +1,8 @@
 """noiseproof: how a trained neural network behaves on noisy analog hardware.
 
 The public names below load on first use, so importing the package (and `noiseproof --help`) costs
-no torch import.
+no torch import. A module never shares its name with a function (`measuring` holds `measure`), since
+importing the module would then hide the function.
 """
 
 from importlib import import_module
@@ -9,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noiseproof.chips import manufacture as manufacture
-    from noiseproof.measure import measure as measure
+    from noiseproof.measuring import measure as measure
     from noiseproof.norms import replace_norms as replace_norms
-    from noiseproof.recalibrate import recalibrate as recalibrate
+    from noiseproof.recalibration import recalibrate as recalibrate
     from noiseproof.report import write_report as write_report
-    from noiseproof.train import train as train
+    from noiseproof.training import train as train
 
 __version__ = "0.1.0"
 
 _HOME = {
     "manufacture": "noiseproof.chips",
-    "measure": "noiseproof.measure",
-    "recalibrate": "noiseproof.recalibrate",
+    "measure": "noiseproof.measuring",
+    "recalibrate": "noiseproof.recalibration",
     "replace_norms": "noiseproof.norms",
-    "train": "noiseproof.train",
+    "train": "noiseproof.training",
     "write_report": "noiseproof.report",
 }
 _ROOMS = (
@@ -31,15 +32,18 @@ _ROOMS = (
     "chips",
     "curves",
     "data",
+    "measuring",
     "models",
     "network",
     "noise",
     "norms",
+    "recalibration",
     "records",
     "report",
     "rng",
     "spec",
     "stats",
+    "training",
 )
 
 

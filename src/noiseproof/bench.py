@@ -9,7 +9,7 @@ from noiseproof import models
 from noiseproof.catalog import PixelScale, parse_pixel_scale
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card, weights_file
 from noiseproof.data import Split, open_dataset
-from noiseproof.measure import Subject
+from noiseproof.measuring import Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,8 @@ def open_bench(
     for option, value in (("--model", model), ("--data", data)):
         if value is None:
             raise ValueError(f"{file} has no card, so {option} must say what it is")
-    assert model is not None and data is not None
+    assert model is not None
+    assert data is not None
     source = open_dataset(data, data_dir=data_dir, download=download)
     classes = card.classes if card is not None else source.classes
     state = load_state(file)

@@ -140,6 +140,9 @@ class PixelScale:
         return ",".join(f"{value:g}" for value in (*self.mean, *self.std))
 
 
+UNSCALED = PixelScale(mean=(0.0,), std=(1.0,))
+
+
 def parse_pixel_scale(text: str) -> PixelScale:
     """`imagenet`, `cifar10`, `half`, `none`, or 2C numbers: C means, then C standard deviations.
 

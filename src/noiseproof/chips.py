@@ -24,7 +24,7 @@ def manufacture(
     """A copy of `model` with the weights of chip number `chip`: use it with any evaluation code.
 
     The same (seed, chip) gives the same chip always and everywhere; at two levels it is the same
-    dice, scaled. `model` is left as it is; modes, tied weights and the state dict's keys carry over.
+    dice, scaled. Modes, tied weights and the state dict's keys carry over; `model` is left alone.
 
     Raises:
         ValueError: for an unknown target.

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -33,9 +33,7 @@ Norm = Annotated[
 ]
 NormWhere = Annotated[
     str,
-    typer.Option(
-        help="The layers that get --norm: all, first:K, last:K, every:K or name:PATTERN."
-    ),
+    typer.Option(help="The layers that get --norm: all, first:K, last:K, every:K or name:PATTERN."),
 ]
 Data = Annotated[
     str | None,
@@ -133,7 +131,7 @@ def train(
     if norm is not None:
         catalog.check_norm(norm)
     at_least(epochs=epochs, batch_size=batch_size)
-    from noiseproof import train as training
+    from noiseproof import training
     from noiseproof.console import TrainingBar
     from noiseproof.data import open_dataset
 
@@ -226,9 +224,8 @@ def measure(
         (catalog.parse_pixel_scale, normalize),
     ):
         if name is not None:
-            check(name)  # type: ignore[operator]
-    from noiseproof import curves
-    from noiseproof import measure as measuring
+            check(name)
+    from noiseproof import curves, measuring
     from noiseproof.bench import open_bench
     from noiseproof.console import MeasuringBar, print_curves
     from noiseproof.records import Store
@@ -279,7 +276,7 @@ def report(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a self-contained HTML report of everything in a store; needs neither GPU nor network."""
+    """Write a self-contained HTML report of all that is in a store; needs no GPU, no network."""
     from noiseproof.curves import as_json as document
     from noiseproof.curves import curves_of, network_key
     from noiseproof.records import Store
@@ -385,7 +382,14 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(130)
 
 
-def _one_line_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _one_line_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     if issubclass(category, spec.NoEffectWarning):
         print(f"noiseproof: warning: {message}", file=sys.stderr)
 

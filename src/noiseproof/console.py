@@ -3,9 +3,11 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -21,12 +23,12 @@ from rich.progress import (
 from rich.table import Table
 
 from noiseproof import catalog, spec, stats
-from noiseproof.curves import Curve
+from noiseproof.curves import Curve, Point
 from noiseproof.records import Row
 
 if TYPE_CHECKING:
-    from noiseproof import train as training
     from noiseproof.inventory import TensorFacts
+    from noiseproof.training import Progress as TrainingProgress
 
 NOISES = {
     "gaussian(level, reference=std, scope=tensor)": "W + level r z, z standard normal",
@@ -49,7 +51,7 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
         **catalog.OUTSIDE_DATASETS,
     },
 }
-WIDTH_WITHOUT_TERMINAL = 140
+WIDTH_WITHOUT_TERMINAL = 160
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -100,42 +102,31 @@ def print_inventory(
 
 
 def print_curves(curves: Sequence[Curve], *, title: str | None = None) -> None:
-    """The table of estimates: one line per point."""
+    """The table of estimates, one line per point; a narrow terminal gets fewer columns."""
+    console, first = _console(), curves[0].first
     same_noise = len({(curve.family, curve.first.targets) for curve in curves}) == 1
-    first = curves[0].first
     heading = title or f"{first.model} on {first.data}, {first.images} test images"
     if same_noise:
         heading += f"\n{curves[0].family} on {first.targets}"
-    table = Table(title=heading, title_justify="left", caption=CAPTION, caption_justify="left")
-    for column in ("norm", "recal."):
-        table.add_column(column)
-    if not same_noise:
-        table.add_column("noise")
-        table.add_column("targets")
-    for column in ("level", "chips", "accuracy %", "crossed %", "sd", "worst", "normalised %"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("chance-corr. %", justify="right", no_wrap=True)
-    table.add_column("nonfinite", justify="right")
+    columns = [column for column in COLUMNS if console.width >= column.needs]
+    table = Table(
+        title=heading,
+        title_justify="left",
+        caption=CAPTION,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for name in ("norm", "recal.") if same_noise else ("norm", "recal.", "noise", "targets"):
+        table.add_column(name, no_wrap=name != "noise")
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
     for curve in curves:
-        for position, point in enumerate(curve.points):
-            row = point.rows[0]
-            lead = [row.norm, str(row.recalibrate or "off")] if position == 0 else ["", ""]
-            noise = [] if same_noise else [curve.family, row.targets]
-            table.add_row(
-                *lead,
-                *noise,
-                "-" if point.level is None else f"{point.level:g}",
-                str(point.chips),
-                stats.percent(point.accuracy),
-                _ends(point.crossed),
-                f"{100 * stats.sd(point.by_chip):.1f}",
-                f"{100 * min(point.by_chip):.1f}",
-                stats.percent(point.normalised),
-                stats.percent(point.chance_corrected),
-                str(point.nonfinite),
-                end_section=position == len(curve.points) - 1,
-            )
-    console = _console()
+        lead = [curve.first.norm, str(curve.first.recalibrate or "off")]
+        lead += [] if same_noise else [curve.family, curve.first.targets]
+        for point in curve.points:
+            cells = (column.text(point) for column in columns)
+            table.add_row(*lead, *cells, end_section=point is curve.points[-1])
+            lead = [""] * len(lead)
     console.print(table)
     for curve in curves:
         if len(curve.points) > 1:
@@ -147,6 +138,26 @@ def print_curves(curves: Sequence[Curve], *, title: str | None = None) -> None:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of the table of estimates; `needs`: the width of terminal from which it shows."""
+
+    title: str
+    text: Callable[[Point], str]
+    needs: int = 0
+
+
+COLUMNS = (
+    Column(title="level", text=lambda p: "-" if p.level is None else f"{p.level:g}"),
+    Column(title="chips", text=lambda p: str(p.chips)),
+    Column(title="accuracy %", text=lambda p: stats.percent(p.accuracy)),
+    Column(title="crossed %", text=lambda p: _ends(p.crossed), needs=100),
+    Column(title="sd", text=lambda p: f"{100 * stats.sd(p.by_chip):.1f}"),
+    Column(title="worst", text=lambda p: f"{100 * min(p.by_chip):.1f}", needs=100),
+    Column(title="normalised %", text=lambda p: stats.percent(p.normalised), needs=150),
+    Column(title="chance-corr. %", text=lambda p: stats.percent(p.chance_corrected), needs=125),
+    Column(title="nonfinite", text=lambda p: str(p.nonfinite)),
+)
 CAPTION = (
     "[..]: 95 % interval over chips (t; this test set). crossed: new chips and new images. "
     "sd, worst: over chips. chance-corr.: Fieller, new chips and images, clean accuracy included."
@@ -199,7 +210,7 @@ class TrainingBar(_Bar):
         )
         self.task = self.progress.add_task(label, total=None, text="")
 
-    def update(self, state: "training.Progress") -> None:
+    def update(self, state: "TrainingProgress") -> None:
         """Show where the training stands."""
         left = time.strftime("%H:%M:%S", time.gmtime(state.seconds_left))
         text = (

@@ -1,6 +1,6 @@
 """Rows -> estimates. A point is one noise at one level on K chips; a curve is its points.
 
-    measure -> rows -> curves_of(rows) -> tables, figures, JSON
+measure -> rows -> curves_of(rows) -> tables, figures, JSON
 """
 
 import math

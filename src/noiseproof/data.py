@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.datasets.utils import check_integrity, download_and_extract_archive
 
-from noiseproof.catalog import DATASETS, PIXEL_SCALES, PixelScale, check_dataset
-from noiseproof.models import call_named
+from noiseproof.catalog import DATASETS, PIXEL_SCALES, UNSCALED, PixelScale, check_dataset
+from noiseproof.outside import call_named
 from noiseproof.rng import stream
 
 SPLITS = ("train", "test")
@@ -69,7 +69,7 @@ class Dataset:
     test: Split
     train: Split | None = None
     classes: int = 10
-    scale: PixelScale = PixelScale(mean=(0.0,), std=(1.0,))
+    scale: PixelScale = UNSCALED
     shift: int = 0
     flip: bool = False
 
@@ -100,9 +100,7 @@ def scaled(images: Tensor, scale: PixelScale) -> Tensor:
 # --- readers: (folder, split, may download) -> Split -------------------------------------------
 
 
-def _cifar(
-    cls: type[torchvision.datasets.CIFAR10], key: str
-) -> Callable[[Path, str, bool], Split]:
+def _cifar(cls: type[torchvision.datasets.CIFAR10], key: str) -> Callable[[Path, str, bool], Split]:
     """Reads only the files of one split, each only after its md5 is the published one (the files
     are pickles, so nothing else may be opened)."""
 
@@ -204,7 +202,9 @@ def _data_folder(data_dir: str | Path | None) -> Path:
 def _own(name: str) -> Source:
     found = call_named(name)()
     if not isinstance(found, Dataset):
-        raise ValueError(f"{name} must return a noiseproof.data.Dataset, got {type(found).__name__}")
+        raise ValueError(
+            f"{name} must return a noiseproof.data.Dataset, got {type(found).__name__}"
+        )
 
     def read(split: str) -> Split:
         part = found.test if split == "test" else found.train
@@ -236,7 +236,9 @@ def _folder(root: Path) -> Source:
     if not has_parts:
         homes["test"] = root
     present = [home for home in homes.values() if home.is_dir()]
-    labels = _class_labels(sorted({d.name for home in present for d in home.iterdir() if d.is_dir()}))
+    labels = _class_labels(
+        sorted({d.name for home in present for d in home.iterdir() if d.is_dir()})
+    )
     if not labels:
         raise ValueError(f"image folder {root} holds no class folders: expected CLASS/*.jpg in it")
     mean, std = PIXEL_SCALES["imagenet"]

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from noiseproof import train as training
+from noiseproof import training
 from noiseproof.bench import open_bench
 from noiseproof.console import chip_text
 from noiseproof.curves import Curve
 from noiseproof.data import open_dataset
-from noiseproof.measure import measure
+from noiseproof.measuring import measure
 from noiseproof.records import Row, Store
 from noiseproof.report import write_report
 from noiseproof.spec import parse
@@ -17,7 +17,7 @@ from noiseproof.spec import parse
 TITLE = "ResNet-8 on scikit-learn's handwritten digits, 500 test images"
 NORMS = ("none", "batch", "batch_l1", "batch_topk")
 NOISE = parse("gaussian(0.1, reference=std)")
-LEVELS = (0.1, 0.3, 0.5, 0.75, 1.0, 1.5, 3.0)
+LEVELS = (0.1, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5)
 CALIBRATION_IMAGES = 500
 Report = Callable[[str, int, int, str], None]  # (step, done, total, text)
 
@@ -56,9 +56,7 @@ def demo(
     return Demo(curves=curves, store=folder / "results.db", report=report)
 
 
-def _train(
-    out: Path, norm: str, epochs: int, seed: int, device: str, progress: Report
-) -> None:
+def _train(out: Path, norm: str, epochs: int, seed: int, device: str, progress: Report) -> None:
     step = f"train {norm}"
 
     def show(state: training.Progress) -> None:

@@ -6,10 +6,8 @@ skeleton that its weights load into.
 
 import importlib
 import math
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 import torchvision
@@ -17,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noiseproof.catalog import check_model
-from noiseproof.norms import norm_layers, replace_norms
+from noiseproof.norms import chosen, norm_layers, replace_norms
+from noiseproof.outside import call_named
 from noiseproof.rng import seeded
 
 # --- CIFAR ResNets (He et al. 2015, section 4.2) ------------------------------------------------
@@ -140,17 +139,10 @@ def build(
         if name in BUILDERS:
             _initialise_(model)
         if norm is not None:
-            changed = chosen_names(model, where) if norm == "none" else []
+            removed = chosen(list(norm_layers(model)), where) if norm == "none" else []
             model = replace_norms(model, norm, where=where)
-            _live_without_norm_(model, changed)
+            _live_without_norm_(model, removed)
     return model
-
-
-def chosen_names(model: nn.Module, where: str) -> list[str]:
-    """The normalisation layers of `model` that `where` chooses."""
-    from noiseproof.norms import chosen
-
-    return chosen(list(norm_layers(model)), where)
 
 
 def _make(name: str, classes: int, channels: int) -> nn.Module:
@@ -188,25 +180,6 @@ def _timm(name: str, classes: int, channels: int) -> nn.Module:
     except RuntimeError as error:
         raise ValueError(f"timm cannot make {name!r}: {error}") from None
     return model
-
-
-def call_named(name: str) -> Callable[[], object]:
-    """The function `function` of `package.module:function`; the working folder is searched too.
-
-    Raises:
-        ValueError: where the module or the function is missing.
-    """
-    module_name, _, function = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ValueError(f"cannot import {module_name!r} for {name!r}: {error}") from None
-    found = getattr(module, function, None)
-    if not callable(found):
-        raise ValueError(f"{module_name!r} has no function {function!r}")
-    return found  # type: ignore[no-any-return]
 
 
 # --- initialisation -----------------------------------------------------------------------------

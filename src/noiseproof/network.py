@@ -71,9 +71,7 @@ def _place(module: nn.Module, local: str) -> Place:
             return Place(role="bias")
         if isinstance(module, _ConvTransposeNd):
             return Place(role="kernel", input_first=True, groups=module.groups)
-        return Place(
-            role="kernel", input_first=isinstance(module, nn.Embedding | nn.EmbeddingBag)
-        )
+        return Place(role="kernel", input_first=isinstance(module, nn.Embedding | nn.EmbeddingBag))
     return Place(role="other")
 
 
@@ -97,8 +95,7 @@ def logits(skeleton: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Tenso
     A skeleton from `skeleton_of` is in evaluation mode. Tied tensors stay tied.
     """
     with torch.no_grad():
-        output = functional_call(skeleton, dict(state), (x,))
-    return output
+        return functional_call(skeleton, dict(state), (x,))  # type: ignore[no-any-return]
 
 
 def with_state(model: M, state: Mapping[str, Tensor]) -> M:

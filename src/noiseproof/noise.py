@@ -121,9 +121,7 @@ def _references(noisy: State, places: Mapping[str, Place], stage: Stage) -> dict
     return {name: reference(w.reshape(1, -1))[0].to(w) for name, w in noisy.items()}
 
 
-def channel_reference(
-    w: Tensor, place: Place, reference: Callable[[Tensor], Tensor]
-) -> Tensor:
+def channel_reference(w: Tensor, place: Place, reference: Callable[[Tensor], Tensor]) -> Tensor:
     """`reference` of each output channel of w, in a shape that broadcasts against w.
 
     A vector (bias, gamma) has one value per output channel: its `max` and `rms` are the value's
@@ -132,7 +130,7 @@ def channel_reference(
     if not place.input_first:
         rows = reference(w.reshape(w.shape[0], -1))
         return rows.view(-1, *[1] * (w.dim() - 1)).to(w)
-    grouped = w.unflatten(0, (place.groups, -1)).transpose(1, 2)  # (groups, out, in, ...)
+    grouped = w.reshape(place.groups, -1, *w.shape[1:]).transpose(1, 2)  # (groups, out, in, ...)
     rows = reference(grouped.flatten(0, 1).flatten(1)).view(place.groups, -1)  # (groups, out)
     by_input = rows.repeat_interleave(w.shape[0] // place.groups, dim=0)  # (in, out)
     return by_input.view(*by_input.shape, *[1] * (w.dim() - 2)).to(w)

@@ -63,8 +63,8 @@ def scale_range(d: Tensor) -> Tensor:
     n = d.shape[1]
     chunks = min(RANGE_CHUNKS, n // 2)
     m = n // chunks
-    parts = d[:, : chunks * m].unflatten(1, (chunks, m))
-    spread = parts.amax(2).mean(1) - parts.amin(2).mean(1)
+    parts = d[:, : chunks * m].reshape(len(d), chunks, m)
+    spread: Tensor = parts.amax(2).mean(1) - parts.amin(2).mean(1)
     return spread * 0.35 * _gaussian_max(m)
 
 
@@ -100,7 +100,7 @@ class ScaledBatchNorm(_BatchNorm):
             raise ValueError(f"expected {self.dims} positions, got {tuple(input.shape)}")
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, kind={self.kind}"
+        return f"{self.num_features}, kind={self.kind}, eps={self.eps}, momentum={self.momentum}"
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)

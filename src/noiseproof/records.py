@@ -137,11 +137,11 @@ class Store:
             self._db.execute(f"INSERT OR IGNORE INTO chips VALUES ({marks})", astuple(row))
 
     def rows(self, *, checkpoint: str = "%") -> list[Row]:
-        """The rows of one checkpoint, or all rows, in the order of their keys."""
-        columns, order = ", ".join(_COLUMNS), ", ".join(KEY)
+        """The rows of one checkpoint, or all rows, in the order in which they came."""
+        columns = ", ".join(_COLUMNS)
         with self._one_line():
             found = self._db.execute(
-                f"SELECT {columns} FROM chips WHERE checkpoint LIKE ? ORDER BY {order}",
+                f"SELECT {columns} FROM chips WHERE checkpoint LIKE ? ORDER BY rowid",
                 (checkpoint,),
             ).fetchall()
         return [self._row(values) for values in found]

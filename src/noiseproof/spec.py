@@ -175,7 +175,7 @@ class Spec:
         """The stage that a sweep acts on: the last with a noise level, else the last `stuck`."""
         places = [i for i, stage in enumerate(self.stages) if stage.swept]
         etas = [i for i in places if self.stages[i].is_eta]
-        return (etas or places or [None])[-1]
+        return (etas or places)[-1] if places else None
 
     @property
     def level(self) -> float | None:
@@ -260,7 +260,7 @@ def _stage(node: ast.expr) -> Stage:
     names = [field.name for field in fields(cls)]
     if len(node.args) > 1:
         raise ValueError(f"{shown!r}: only {names[0]} may stand without its name")
-    values = {names[0]: _value(arg) for arg in node.args}
+    values = dict(zip(names, map(_value, node.args), strict=False))
     for keyword in node.keywords:
         name = one_of(f"option of {cls.kind}", keyword.arg or "**", names)
         if name in values:

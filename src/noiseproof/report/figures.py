@@ -38,6 +38,7 @@ def accuracy_figure(curves: Sequence[Curve]) -> go.Figure:
         figure.add_scatter(
             x=x + x[::-1],
             y=band,
+            mode="lines",
             fill="toself",
             fillcolor=_transparent(hue),
             line={"width": 0},
@@ -59,7 +60,7 @@ def accuracy_figure(curves: Sequence[Curve]) -> go.Figure:
     chance = 100 / curves[0].clean.classes
     figure.add_hline(y=chance, line={"color": "#888", "dash": "dot", "width": 1})
     figure.add_annotation(
-        x=1, xref="paper", y=chance, text="chance", showarrow=False, xanchor="right", yshift=9
+        x=0, xref="paper", y=chance, text="chance", showarrow=False, xanchor="left", yshift=9
     )
     figure.update_layout(**LAYOUT)
     figure.update_xaxes(title=level_axis(curves[0].family))
@@ -119,7 +120,10 @@ def recalibration_figure(curves: Sequence[Curve]) -> go.Figure | None:
             mode="lines+markers",
             name=html.escape(curve_label(after, names)),
             line={"color": hues[network_name(after)]},
-            text=[f"{p.chips} chips: {stats.percent(g)} points" for p, g in zip(shared, gains, strict=True)],
+            text=[
+                f"{point.chips} chips: {stats.percent(gain)} points"
+                for point, gain in zip(shared, gains, strict=True)
+            ],
             hovertemplate="<b>%{fullData.name}</b><br>level %{x}<br>%{text}<extra></extra>",
         )
     if not figure.data:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from noiseproof import stats
 from noiseproof.curves import Curve
@@ -17,7 +18,7 @@ from noiseproof.report.words import (
 from noiseproof.spec import one_of
 
 ENDINGS = (".pdf", ".png", ".svg")
-STYLE = {
+STYLE: Any = {  # a dict, in a type of matplotlib's own that names every key
     "font.size": 8,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -71,6 +72,6 @@ def _caption(curves: Sequence[Curve], targets: str) -> str:
     chips = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     noise = curves[0].family.split("(")[0]
     return (
-        f"{noise} on {targets}; {chips} chips, {curves[0].first.images} images; "
+        f"{noise} on {targets}; {chips} chips, {curves[0].first.images} images\n"
         f"{100 * stats.CONFIDENCE:.0f} % interval over chips"
     )

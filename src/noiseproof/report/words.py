@@ -56,20 +56,21 @@ def curve_label(curve: Curve, names: dict[str, str]) -> str:
 def level_axis(family: str) -> str:
     """The label of the level axis, with what the level is relative to."""
     stages = [stage for stage in parse(family.replace("(level", "(0")).stages if stage.swept]
-    last = ([stage for stage in stages if stage.is_eta] or stages or [None])[-1]
+    if not stages:
+        return "no level"
+    last = ([stage for stage in stages if stage.is_eta] or stages)[-1]
     if isinstance(last, Additive):
         if last.reference == "absolute":
             return "noise level (sigma, in units of the weights)"
         return f"noise level (sigma / {last.reference} per {last.scope})"
-    return "noise level (sigma of log weight)" if last and last.is_eta else "probability stuck"
+    return "noise level (sigma of log weight)" if last.is_eta else "probability stuck"
 
 
 def pairs(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
     """(not recalibrated, recalibrated) curves of the same network under the same noise."""
     plain = {(network_name(c), *panel_key(c)): c for c in curves if not c.first.recalibrate}
-    found = [
+    return [
         (plain[(network_name(c), *panel_key(c))], c)
         for c in curves
         if c.first.recalibrate and (network_name(c), *panel_key(c)) in plain
     ]
-    return found

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 import noiseproof
-from noiseproof.catalog import PixelScale, check_device
+from noiseproof.catalog import UNSCALED, PixelScale, check_device
 from noiseproof.curves import Curve, curves_of
 from noiseproof.data import Split, scaled
 from noiseproof.network import Place, State, logits, places, skeleton_of, state_of
 from noiseproof.noise import DEFAULT_TARGETS, perturb, touched
-from noiseproof.recalibrate import recalibrated, running_layers
+from noiseproof.recalibration import recalibrated, running_layers
 from noiseproof.records import Row, Store, key_of, pack
 from noiseproof.spec import NoEffectWarning, Spec, ordered_targets
 
@@ -84,9 +84,7 @@ def measure(
     """
     wanted = [specs] if isinstance(specs, Spec) else list(specs)
     check_counts(wanted, chips=chips, batch_size=batch_size)
-    job = _job(
-        model, _split(test), calibration, scale, batch_size, pick_device(device), subject
-    )
+    job = _job(model, _split(test), calibration, scale, batch_size, pick_device(device), subject)
     known = {} if store is None else _known(store, job.clean_row.checkpoint)
     plan = _plan(job, wanted, ordered_targets(targets), seed, chips)
     _warn_without_effect(job, wanted, targets)
@@ -190,7 +188,7 @@ def _job(
         raise ValueError("images must be >= 1, got 0")
     skeleton = skeleton_of(model).to(device)
     state = state_of(skeleton)
-    scale = scale or PixelScale(mean=(0.0,), std=(1.0,))
+    scale = scale or UNSCALED
     subject = subject or Subject(checkpoint=state_sha256(state), model=type(model).__name__)
     row = Row(
         checkpoint=subject.checkpoint,
@@ -305,9 +303,7 @@ def _warn_without_effect(job: Job, specs: Sequence[Spec], targets: Sequence[str]
 
 def _without_effect(job: Job, specs: Sequence[Spec], targets: Sequence[str]) -> Iterator[str]:
     strongest = specs[-1]
-    if strongest.is_random and not any(
-        touched(job.state, job.places, strongest, targets).values()
-    ):
+    if strongest.is_random and not any(touched(job.state, job.places, strongest, targets).values()):
         yield f"{strongest} on {','.join(targets)} changes no tensor of this model"
     if job.calibration is not None and not running_layers(job.skeleton):
         yield "this model has no running statistics to recalibrate"

@@ -19,7 +19,7 @@ from noiseproof import models
 from noiseproof.catalog import PixelScale
 from noiseproof.checkpoint import Card, file_sha256, read_card, save_weights, write_card
 from noiseproof.data import Source, Split, scaled
-from noiseproof.measure import count_hits, device_name, pick_device
+from noiseproof.measuring import count_hits, device_name, pick_device
 from noiseproof.network import skeleton_of, state_of
 from noiseproof.records import replacing
 from noiseproof.rng import seeded, stream
@@ -95,7 +95,7 @@ def train(
     weights, resume = folder / "weights.safetensors", folder / "resume.pt"
     model = _build(plan, source).to(where)
     if where.type == "cuda":
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = model.to(memory_format=torch.channels_last)
     identity = _identity(plan, source)
     done = _finished(weights, plan, source)
     if done is not None:
@@ -135,7 +135,9 @@ def _identity(plan: Plan, source: Source) -> dict[str, Any]:
 def _check_same(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     differing = [key for key in wanted if found.get(key) != wanted[key]]
     if differing:
-        listed = ", ".join(f"{key} {found.get(key)} there, {wanted[key]} asked" for key in differing)
+        listed = ", ".join(
+            f"{key} {found.get(key)} there, {wanted[key]} asked" for key in differing
+        )
         raise ValueError(f"{folder} holds another run ({listed}): choose another --out")
 
 
@@ -215,7 +217,7 @@ def _one_epoch_(
     dice = stream(plan.seed, "augment", epoch)
     model.train()
     with seeded(plan.seed, "dropout", epoch):
-        for step, batch in enumerate(order.split(recipe.batch_size)):
+        for step, batch in enumerate(torch.split(order, recipe.batch_size)):
             pixels = split.images[batch]
             if recipe.augment:
                 pixels = augmented(pixels, shift=source.shift, flip=source.flip, generator=dice)

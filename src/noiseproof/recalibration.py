@@ -43,7 +43,7 @@ def recalibrate(model: M, images: Tensor, *, batch_size: int | None = None) -> M
 
 
 def running_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers with running statistics, by name. FrozenBatchNorm2d is not one: it stays frozen."""
+    """The layers with running statistics, by name; not FrozenBatchNorm2d, which stays frozen."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -108,7 +108,8 @@ class _Pool:
         var = SCALES[self.kind](x - mean[:, None]).square()
         self._merge_(n, mean, var)
         assert isinstance(module, _BatchNorm)
-        assert module.running_mean is not None and module.running_var is not None
+        assert module.running_mean is not None
+        assert module.running_var is not None
         module.running_mean.copy_(mean)
         module.running_var.copy_(var)
 
