@@ -88,7 +88,8 @@ def measure(
     known = {} if store is None else _known(store, job.clean_row.checkpoint)
     plan = _plan(job, wanted, ordered_targets(targets), seed, chips)
     _warn_without_effect(job, wanted, targets)
-    total = sum(key_of(row) not in known for row, _ in plan)
+    missing = [(row, spec) for row, spec in plan if key_of(row) not in known]
+    total = len({key_of(row) if spec.is_random else str(spec) for row, spec in missing})
     rows, done = [], 0
     for row, spec in plan:
         found = known.get(key_of(row))

@@ -1,0 +1,45 @@
+# The only entry: make demo, make test, make check, make bench.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+SOURCES := $(shell find src -type f -not -path '*/__pycache__/*') README.md
+
+.PHONY: demo test check format bench clean
+
+demo: $(VENV)/package  ## train, measure and report on handwritten digits
+	$(BIN)/noiseproof demo
+
+test: $(VENV)/dev $(VENV)/package  ## all tests, against the installed wheel
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev $(VENV)/package  ## format, lint, types, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -m "not slow"
+
+format: $(VENV)/dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/package  ## what a noisy chip costs beside the clean forward pass
+	$(BIN)/python benchmarks/chip_cost.py
+
+# Stamps: the dependencies once, the package again whenever a source changes.
+$(VENV)/base: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the dependencies: a few minutes and about 6 GB the first time."
+	$(PIP) install --disable-pip-version-check -c constraints.txt .
+	touch $@
+
+$(VENV)/dev: $(VENV)/base
+	$(PIP) install --disable-pip-version-check -q -c constraints.txt '.[dev]'
+	touch $@
+
+$(VENV)/package: $(VENV)/base $(SOURCES)
+	$(PIP) install --disable-pip-version-check -q --no-deps --force-reinstall .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,148 @@
+"""Networks by name: shapes, parameter counts, public checkpoints' keys, initialisation."""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from noiseproof import catalog, models
+from noiseproof.norms import norm_layers
+from noiseproof.rng import stream
+
+
+def parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_every_model_of_the_catalog_has_a_builder() -> None:
+    assert set(models.BUILDERS) == set(catalog.MODELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    # He et al. 2015, table 6, in millions of parameters
+    [("resnet20", 0.27), ("resnet32", 0.46), ("resnet44", 0.66), ("resnet56", 0.85)],
+)
+def test_resnets_have_the_published_number_of_parameters(name: str, millions: float) -> None:
+    assert round(parameters(models.build(name)) / 1e6, 2) == millions
+
+
+def test_resnet110_has_the_published_number_of_parameters() -> None:
+    assert round(parameters(models.build("resnet110")) / 1e6, 1) == 1.7
+
+
+@pytest.mark.parametrize("name", sorted(catalog.MODELS))
+def test_the_number_in_a_name_counts_convolutions_and_linear_layers(name: str) -> None:
+    layers = [m for m in models.build(name).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    # a VGG has three linear layers in its name and one for 32x32 images
+    assert len(layers) + 2 * name.startswith("vgg") == int(re.sub(r"\D", "", name))
+
+
+@pytest.mark.parametrize("norm", sorted(catalog.NORMS))
+@pytest.mark.parametrize("name", ["resnet8", "vgg11"])
+def test_each_model_runs_forward_and_backward_with_each_norm(name: str, norm: str) -> None:
+    model = models.build(name, norm=norm, classes=7, channels=1)
+    x = torch.randn(4, 1, 32, 32, generator=stream(0, "x"))
+    output = model(x)
+    assert output.shape == (4, 7)
+    output.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_the_keys_are_those_of_the_public_checkpoints() -> None:
+    keys = set(models.build("resnet20").state_dict())
+    assert {"conv1.weight", "bn1.running_var", "layer2.0.conv1.weight", "linear.bias"} <= keys
+    assert not [key for key in keys if "shortcut" in key]
+
+
+def test_the_shortcut_subsamples_and_pads_channels_on_both_sides() -> None:
+    block = models.BasicBlock(4, 8, 2).eval()
+    nn.init.zeros_(block.bn2.weight)
+    x = torch.rand(2, 4, 6, 6, generator=stream(0, "x"))
+    expected = torch.zeros(2, 8, 3, 3)
+    expected[:, 2:6] = x[:, :, ::2, ::2]
+    assert torch.equal(block(x), expected)
+
+
+def test_one_seed_gives_one_initialisation_and_leaves_the_global_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    one, same = models.build("resnet8", seed=3), models.build("resnet8", seed=3)
+    other = models.build("resnet8", seed=4)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.equal(one.conv1.weight, same.conv1.weight)
+    assert not torch.equal(one.conv1.weight, other.conv1.weight)
+
+
+def test_without_norm_each_convolution_has_a_bias_and_each_branch_starts_at_zero() -> None:
+    model = models.build("resnet20", norm="none")
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    assert all(c.bias is not None for c in convolutions)
+    assert not norm_layers(model)
+    blocks = [m for m in model.modules() if isinstance(m, models.BasicBlock)]
+    assert len(blocks) == 9
+    assert all(not block.conv2.weight.any() for block in blocks)
+
+
+@pytest.mark.parametrize("name", ["resnet20", "resnet110"])
+def test_without_norm_a_stage_starts_as_the_identity_whatever_the_depth(name: str) -> None:
+    """What the initialisation is for: branches that add nothing yet cannot blow up with depth."""
+    model = models.build(name, norm="none")
+    stem = torch.rand(2, 16, 8, 8, generator=stream(0, "x"))
+    assert torch.equal(model.layer1(stem), stem)
+
+
+def test_a_part_of_the_norms_can_go() -> None:
+    model = models.build("resnet20", norm="none", where="first:7")
+    assert len(norm_layers(model)) == 12
+    assert model.conv1.bias is not None
+    assert model.layer3[2].conv2.bias is None
+    assert model.layer3[2].conv2.weight.any()
+
+
+def test_any_torchvision_classifier_can_be_built_by_name() -> None:
+    model = models.build("torchvision:mobilenet_v2", norm="batch_l1", classes=5).eval()
+    assert model(torch.zeros(1, 3, 32, 32)).shape == (1, 5)
+    assert {layer.kind for layer in norm_layers(model).values()} == {"batch_l1"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
+def test_any_timm_classifier_can_be_built_by_name() -> None:
+    model = models.build("timm:resnet10t", classes=5).eval()
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 5)
+    with pytest.raises(ValueError, match="timm cannot make 'nonesuch'"):
+        models.build("timm:nonesuch")
+
+
+def test_a_model_of_ones_own_comes_from_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_networks.py").write_text(
+        "from torch import nn\n\n\ndef tiny():\n    return nn.Linear(2, 3)\n\n\n"
+        "def wrong():\n    return 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert isinstance(models.build("my_networks:tiny"), nn.Linear)
+    with pytest.raises(ValueError, match="my_networks:wrong must return an nn.Module, got int"):
+        models.build("my_networks:wrong")
+    with pytest.raises(ValueError, match="'my_networks' has no function 'other'"):
+        models.build("my_networks:other")
+    with pytest.raises(ValueError, match="cannot import 'nowhere' for 'nowhere:tiny'"):
+        models.build("nowhere:tiny")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("resnet21", "unknown model 'resnet21': expected one of resnet8, "),
+        ("torchvision:resnet21", "unknown torchvision classifier 'resnet21'"),
+        ("torchvision:fcos_resnet50_fpn", "unknown torchvision classifier"),
+    ],
+)
+def test_an_unknown_model_is_one_sentence(name: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        models.build(name)
