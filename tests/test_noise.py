@@ -427,7 +427,7 @@ def test_quantize_takes_the_nearest_of_its_values(bits: int, scope: str) -> None
         for row, top in zip(w, largest, strict=True)
     ]
     actual = one(f"quantize({bits}, scope={scope})", w)
-    torch.testing.assert_close(actual, torch.tensor(expected).double())
+    torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64))
     for row in actual if scope == "channel" else [actual]:
         assert len(row.unique()) <= 2**bits - 1
 

@@ -86,10 +86,14 @@ def test_seeded_puts_the_default_generator_back() -> None:
 
 
 def test_seeded_puts_the_default_generator_back_after_an_error() -> None:
+    def fail() -> None:
+        with seeded(5, "init"):
+            torch.rand(3)
+            raise ZeroDivisionError("inside")
+
     before = torch.get_rng_state()
-    with pytest.raises(ZeroDivisionError, match="inside"), seeded(5, "init"):
-        torch.rand(3)
-        raise ZeroDivisionError("inside")
+    with pytest.raises(ZeroDivisionError, match="inside"):
+        fail()
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -9,7 +9,7 @@ from noiseproof import models
 from noiseproof.catalog import PixelScale, parse_pixel_scale
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card, weights_file
 from noiseproof.data import Split, open_dataset
-from noiseproof.measuring import Subject
+from noiseproof.measuring import Subject, check_fits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +65,14 @@ def open_bench(
     fill(network, state, name=f"{model} with norm {norm_text(norm, norm_where)}")
     test = source.read("test")
     calibration = source.read("train").sample(recalibrate, seed=seed) if recalibrate else None
+    test = test if images is None else test.first(images)
+    scale = source.scale if normalize is None else parse_pixel_scale(normalize)
+    check_fits(network, test, scale)
     return Bench(
         model=network,
-        test=test if images is None else test.first(images),
+        test=test,
         calibration=calibration,
-        scale=source.scale if normalize is None else parse_pixel_scale(normalize),
+        scale=scale,
         subject=Subject(
             checkpoint=file_sha256(file),
             model=model,

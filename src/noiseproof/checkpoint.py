@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from noiseproof.network import State, state_of
@@ -147,8 +148,8 @@ def save_weights(model: nn.Module, path: Path) -> str:
     returns the file's sha256."""
     once = state_of(model)
     state = {k: v.cpu().contiguous() for k, v in model.state_dict().items() if k in once}
-    with replacing(path) as temporary:
-        save_file(state, temporary)
+    with replacing(path) as temporary:  # bytes first: a full disk is then an OSError like any other
+        temporary.write_bytes(to_bytes(state))
     return file_sha256(path)
 
 

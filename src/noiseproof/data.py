@@ -89,9 +89,18 @@ class Source:
 
 def scaled(images: Tensor, scale: PixelScale) -> Tensor:
     """Network inputs for `images` (N, C, H, W): (pixel / 255 - mean) / std where they are uint8,
-    the images themselves where they are floats already."""
+    the images themselves where they are floats already.
+
+    Raises:
+        ValueError: where the scale is of another number of channels.
+    """
     if images.dtype != torch.uint8:
         return images
+    if len(scale.mean) not in (1, images.shape[1]):
+        raise ValueError(
+            f"the pixel scale {scale} has {len(scale.mean)} channels, the images "
+            f"{images.shape[1]}: choose another --normalize"
+        )
     mean = torch.tensor(scale.mean, device=images.device).view(-1, 1, 1)
     std = torch.tensor(scale.std, device=images.device).view(-1, 1, 1)
     return images.to(torch.float32).div_(255).sub_(mean).div_(std)

@@ -163,13 +163,31 @@ def count_hits(
     for start in range(0, len(test), batch_size):
         part = slice(start, start + batch_size)
         output = logits(skeleton, state, inputs(test.images[part].to(device)))
-        if not isinstance(output, Tensor) or output.dim() != 2:
-            raise ValueError("a classifier must return logits (N, C)")
         finite = output.isfinite().all(1)
         hits.append((output.argmax(1) == test.labels[part].to(device)) & finite)
         nonfinite += int((~finite).sum())
         classes = output.shape[1]
     return torch.cat(hits).cpu().numpy(), nonfinite, classes
+
+
+def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
+    """Run two of the images through a copy of `model`.
+
+    Raises:
+        ValueError: where the network cannot take them, returns no logits, or has fewer classes
+            than the labels.
+    """
+    skeleton = skeleton_of(model)
+    state = state_of(skeleton)
+    device = next(iter(state.values())).device
+    output = logits(skeleton, state, scaled(test.images[:2].to(device), scale))
+    if not isinstance(output, Tensor) or output.dim() != 2:
+        raise ValueError("a classifier must return logits (N, C)")
+    if int(test.labels.max()) >= output.shape[1]:
+        raise ValueError(
+            f"the labels go up to {int(test.labels.max())}, the network knows {output.shape[1]} "
+            "classes"
+        )
 
 
 def _split(test: Split | tuple[Tensor, Tensor]) -> Split:
@@ -190,6 +208,7 @@ def _job(
     skeleton = skeleton_of(model).to(device)
     state = state_of(skeleton)
     scale = scale or UNSCALED
+    check_fits(skeleton, test, scale)
     subject = subject or Subject(checkpoint=state_sha256(state), model=type(model).__name__)
     row = Row(
         checkpoint=subject.checkpoint,

@@ -93,9 +93,17 @@ def logits(skeleton: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Tenso
     """The output of `skeleton` for the inputs x (N, ...) with the tensors of `state` -> (N, C).
 
     A skeleton from `skeleton_of` is in evaluation mode. Tied tensors stay tied.
+
+    Raises:
+        ValueError: where the network cannot take such inputs.
     """
-    with torch.no_grad():
-        return functional_call(skeleton, dict(state), (x,))  # type: ignore[no-any-return]
+    try:
+        with torch.no_grad():
+            return functional_call(skeleton, dict(state), (x,))  # type: ignore[no-any-return]
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        shape = tuple(x.shape)
+        raise ValueError(f"the network fails on inputs of shape {shape}: {reason}") from error
 
 
 def with_state(model: M, state: Mapping[str, Tensor]) -> M:

@@ -4,6 +4,7 @@ Every random choice of epoch e comes from the streams (seed, "order" | "augment"
 so the state on the disk is weights, optimiser and epoch, and nothing else has to be restored.
 """
 
+import io
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from noiseproof import models
 from noiseproof.catalog import PixelScale
 from noiseproof.checkpoint import Card, file_sha256, read_card, save_weights, write_card
 from noiseproof.data import Source, Split, scaled
-from noiseproof.measuring import count_hits, device_name, pick_device
+from noiseproof.measuring import check_fits, count_hits, device_name, pick_device
 from noiseproof.network import skeleton_of, state_of
 from noiseproof.records import replacing
 from noiseproof.rng import seeded, stream
@@ -101,6 +102,7 @@ def train(
     if done is not None:
         return done
     split, test = source.read("train"), source.read("test")
+    check_fits(model, test, source.scale)
     fitting = _Fitting(model, plan, len(split))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,8 +186,10 @@ class _Fitting:
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
         }
+        buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError of its own
+        torch.save(content, buffer)
         with replacing(path) as temporary:
-            torch.save(content, temporary)
+            temporary.write_bytes(buffer.getvalue())
 
     def restore_(self, path: Path, identity: dict[str, Any]) -> None:
         """Go on from `path`, if it is there."""

@@ -1,0 +1,341 @@
+"""The page and the figure: right numbers, no foreign text that acts, nothing half-written."""
+
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ET
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from noiseproof import stats
+from noiseproof.curves import Curve, curves_of
+from noiseproof.records import Row, pack
+from noiseproof.report import write_figure, write_report
+
+IMAGES = 20
+CHECKPOINT = "0123456789abcdef" * 4
+EVIL = "<script>alert(1)</script>"
+EVIL_DATA = "</script><img src=x onerror=\"document.title='owned'\">"
+EVIL_NORM = "'\"><a href=https://example.com/>&amp;{{ 7*7 }}"
+
+
+def made(hits: int, **changes: Any) -> Row:
+    bits = np.arange(IMAGES) < hits
+    row = Row(
+        checkpoint=CHECKPOINT,
+        model="resnet8",
+        norm="batch",
+        data="digits",
+        data_sha256="d" * 64,
+        scale="0,1",
+        noise="none",
+        targets="",
+        recalibrate=0,
+        calibration_sha256="",
+        seed=0,
+        chip=0,
+        level=None,
+        images=IMAGES,
+        classes=10,
+        correct=hits,
+        nonfinite=0,
+        hits=pack(bits),
+        seconds=0.1,
+        device="cpu x1",
+        versions="noiseproof 0, torch 0",
+    )
+    return replace(row, **changes)
+
+
+def measured(**changes: Any) -> list[Row]:
+    """A clean network (18 of 20), and three chips at two levels, bare and recalibrated."""
+    rows = [made(18, **changes)]
+    for recalibrate, counts in ((0, {0.5: (9, 11, 13), 1.0: (4, 5, 9)}), (64, {0.5: (15,) * 3})):
+        for level, hits in counts.items():
+            noise = f"gaussian({level}, reference=std, scope=tensor)"
+            shared = {"noise": noise, "level": level, "targets": "kernel", "seed": 41}
+            shared |= {
+                "recalibrate": recalibrate,
+                "calibration_sha256": "e" * 64 * bool(recalibrate),
+            }
+            rows += [made(h, chip=chip, **shared, **changes) for chip, h in enumerate(hits)]
+    return rows
+
+
+def both(changes: dict[str, str]) -> list[Curve]:
+    """Two networks, the second with `changes`, so that every name is needed to tell them apart."""
+    return curves_of(measured() + measured(checkpoint="f" * 64, **changes))
+
+
+EVIL_NAMES = {
+    "model": EVIL,
+    "norm": EVIL_NORM,
+    "data": EVIL_DATA,
+    "scale": EVIL,
+    "device": EVIL_DATA,
+    "versions": EVIL_NORM,
+}
+GOOD_NAMES = dict.fromkeys(EVIL_NAMES, "other")
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes, and the text outside scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.cells: list[str] = []
+        self.inside: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self.inside.append(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.inside and self.inside.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if "script" not in self.inside and "style" not in self.inside:
+            self.words.append(data)
+            if "td" in self.inside:
+                self.cells[-1] += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def count(self) -> Counter[str]:
+        return Counter(tag for tag, _ in self.elements)
+
+
+def page(curves: list[Curve], path: Path, *, source: str = "results.db") -> Page:
+    write_report(curves, path, source=source)
+    return Page(path.read_text(encoding="utf-8"))
+
+
+# --- the page -----------------------------------------------------------------------------------
+
+
+def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
+    found = page(curves_of(measured()), tmp_path / "r.html")
+    said = ["gaussian(level, reference=std, scope=tensor)", "on kernel", "seed 41", "results.db"]
+    said += ["resnet8", "digits", "90.00 %", "cpu x1", "noiseproof 0, torch 0", "9 simulated chips"]
+    for words in said:
+        assert words in found.text
+    titles = [attributes.get("title") for _, attributes in found.elements]
+    assert CHECKPOINT in titles, "the whole hash of the checkpoint can be read"
+
+
+def test_the_tables_hold_the_estimates(tmp_path: Path) -> None:
+    """By hand: 9, 11 and 13 of 20 are 55 % with sd 10 %; 90 % are clean."""
+    curves = curves_of(measured())
+    cells = page(curves, tmp_path / "r.html").cells
+    point = curves[0].points[0]
+    half = 4.302653 * 10 / 3**0.5  # Student's t with 2 degrees of freedom
+    assert stats.percent(point.accuracy) == f"55 [{55 - half:.0f}, {55 + half:.0f}]"
+    row = next(
+        cells[i : i + 12]
+        for i, cell in enumerate(cells)
+        if cell == "resnet8 batch" and cells[i + 1 : i + 4] == ["0.5", "3", "20"]
+    )
+    assert row[4:] == [
+        stats.percent(point.accuracy),
+        stats.percent(point.crossed),
+        "10.0",
+        "45.0",
+        "46.0",
+        stats.percent(point.normalised),
+        stats.percent(point.chance_corrected),
+        "0",
+    ]
+
+
+def test_recalibration_is_compared_chip_by_chip(tmp_path: Path) -> None:
+    """15 minus 9, 11 and 13 of 20 are 20 points with sd 10."""
+    cells = page(curves_of(measured()), tmp_path / "r.html").cells
+    place = cells.index("resnet8 batch, recalibrated (64)")
+    half = 4.302653 * 10 / 3**0.5
+    row = cells[place : place + 6]
+    assert row[1:3] == ["0.5", "3"]
+    assert row[4:] == ["75.0 [75.0, 75.0]", f"20 [{20 - half:.0f}, {20 + half:.0f}]"]
+
+
+def test_a_page_without_recalibration_says_nothing_of_it(tmp_path: Path) -> None:
+    rows = [row for row in measured() if not row.recalibrate]
+    assert "What recalibration changes" not in page(curves_of(rows), tmp_path / "r.html").text
+
+
+@pytest.mark.parametrize("level", [None, 0.1])
+def test_one_chip_makes_a_page_without_intervals(tmp_path: Path, level: float | None) -> None:
+    noise = (
+        "gaussian(0.1, reference=std, scope=tensor)" if level else "quantize(bits=4, scope=tensor)"
+    )
+    rows = [made(18), made(9, noise=noise, level=level, targets="kernel")]
+    assert "45.0 [no interval]" in page(curves_of(rows), tmp_path / "r.html").cells
+
+
+def test_chips_of_another_seed_make_a_page_without_the_comparison(tmp_path: Path) -> None:
+    """Nothing is paired there, and the rest can still be read."""
+    rows = [replace(row, seed=row.seed + bool(row.recalibrate)) for row in measured()]
+    assert "What was measured" in page(curves_of(rows), tmp_path / "r.html").text
+
+
+def test_levels_of_different_seeds_make_a_page(tmp_path: Path) -> None:
+    rows = [replace(row, seed=row.seed + (row.level == 1.0)) for row in measured()]
+    found = page(curves_of(rows), tmp_path / "r.html")
+    assert "41, 42" in found.text
+
+
+def test_nothing_to_show_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is nothing to report: no measured chips"):
+        write_report([], tmp_path / "r.html", source="s")
+    assert not list(tmp_path.iterdir())
+
+
+# --- foreign text -------------------------------------------------------------------------------
+
+
+def test_text_from_rows_never_becomes_an_element(tmp_path: Path) -> None:
+    benign = page(both(GOOD_NAMES), tmp_path / "good.html", source="other")
+    hostile = page(both(EVIL_NAMES), tmp_path / "evil.html", source=EVIL)
+    assert hostile.count() == benign.count()
+    for value in (*EVIL_NAMES.values(), EVIL):
+        assert " ".join(value.split()) in hostile.text, "it is shown as what it is"
+    text = (tmp_path / "evil.html").read_text(encoding="utf-8")
+    outside_plotly = re.sub(r"<script>.*?</script>", "", text, count=1, flags=re.DOTALL)
+    for raw in (EVIL, "<img", "<a href", 'onerror="document'):
+        assert raw not in outside_plotly
+
+
+def test_targets_from_rows_are_escaped_too(tmp_path: Path) -> None:
+    rows = [replace(row, targets=EVIL if row.targets else "") for row in measured()]
+    found = page(curves_of(rows), tmp_path / "r.html")
+    assert found.count() == page(curves_of(measured()), tmp_path / "g.html").count()
+    assert EVIL in found.text
+
+
+def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
+    found = page(both(EVIL_NAMES), tmp_path / "r.html")
+    policies = [a for tag, a in found.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert len(policies) == 1
+    assert (policies[0]["content"] or "").startswith("default-src 'none';")
+    for _, attributes in found.elements:
+        assert not {"src", "href", "action", "data"} & set(attributes)
+        assert not [name for name in attributes if name.startswith("on")]
+    order = [tag for tag, a in found.elements if tag == "script" or "http-equiv" in a]
+    assert order[0] == "meta", "the policy comes before the first script"
+
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--virtual-time-budget=8000", "--dump-dom"),
+)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to draw the page")
+def test_a_browser_draws_the_figures_and_runs_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "r.html"
+    write_report(both(EVIL_NAMES), target, source="results.db")
+    command = [str(CHROMIUM), *FLAGS, f"--user-data-dir={tmp_path / 'user'}", target.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    drawn = re.sub(r"<script.*?</script>", "", done.stdout, flags=re.DOTALL)
+    found = Page(drawn)
+    classes = Counter(
+        name for _, attributes in found.elements for name in (attributes.get("class") or "").split()
+    )
+    # accuracy: 2 networks x (bare, recalibrated) x (band, line); recalibration: 2 lines
+    assert classes["scatter"] == 10
+    assert classes["boxes"] >= 4
+    assert classes["main-svg"] >= 3
+    assert classes["legendtext"] >= 4 + 2 + 4
+    legend = re.findall(r'class="legendtext"[^>]*>(.*?)</text>', drawn, flags=re.DOTALL)
+    assert EVIL_NORM in Page(" ".join(legend)).text, "the legend shows the name as it is"
+    tags = found.count()
+    assert not tags["img"]
+    assert "owned" not in found.text.partition("What was measured")[0]
+    links = [a.get("href") or a.get("xlink:href") or "" for _, a in found.elements]
+    assert not [link for link in links if "example.com" in link]
+
+
+# --- nothing half-written -----------------------------------------------------------------------
+
+
+def test_a_place_that_cannot_be_written_is_named_and_left_clean(tmp_path: Path) -> None:
+    curves = curves_of(measured())
+    (tmp_path / "r.html").mkdir()
+    (tmp_path / "f.pdf").mkdir()
+    with pytest.raises(ValueError, match=r"^cannot write .*r\.html: Is a directory$"):
+        write_report(curves, tmp_path / "r.html", source="s")
+    with pytest.raises(ValueError, match=r"^cannot write .*f\.pdf: Is a directory$"):
+        write_figure(curves, tmp_path / "f.pdf")
+    with pytest.raises(ValueError, match=r"^cannot write .*r\.html: No such file or directory$"):
+        write_report(curves, tmp_path / "nowhere" / "r.html", source="s")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.pdf", "r.html"]
+
+
+def test_text_that_cannot_be_written_leaves_the_old_page(tmp_path: Path) -> None:
+    target = tmp_path / "r.html"
+    target.write_text("old")
+    rows = [replace(row, model="half a pair: \ud800") for row in measured()]
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        write_report(curves_of(rows), target, source="s")
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+# --- the figure ---------------------------------------------------------------------------------
+
+MAGIC = {".pdf": b"%PDF-", ".png": b"\x89PNG\r\n", ".svg": b"<?xml"}
+
+
+@pytest.mark.parametrize("ending", MAGIC)
+def test_the_figure_is_what_its_ending_says(tmp_path: Path, ending: str) -> None:
+    target = tmp_path / f"f{ending}"
+    write_figure(curves_of(measured()), target)
+    assert target.read_bytes().startswith(MAGIC[ending])
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def svg_text(curves: list[Curve], target: Path) -> str:
+    write_figure(curves, target)
+    return " ".join(" ".join(ET.parse(target).getroot().itertext()).split())
+
+
+def test_the_figure_names_its_curves_noise_counts_and_axes(tmp_path: Path) -> None:
+    text = svg_text(curves_of(measured()), tmp_path / "f.svg")
+    said = [
+        "resnet8 batch",
+        "resnet8 batch, recalibrated (64)",
+        "noise level (sigma / std per tensor)",
+    ]
+    said += ["accuracy (%)", "gaussian on kernel; 3 chips, 20 images", "95 % interval over chips"]
+    for words in said:
+        assert words in text
+
+
+@pytest.mark.parametrize("model", [EVIL, "$\\frac{$", "cost$2$", "_hidden", "a_b^c %", "{x}"])
+def test_a_name_in_the_figure_is_printed_as_it_is(tmp_path: Path, model: str) -> None:
+    rows = [replace(row, model=model) for row in measured()]
+    assert f"{model} batch" in svg_text(curves_of(rows), tmp_path / "f.svg")
+
+
+@pytest.mark.parametrize("name", ["f.jpg", "f", "f.PDF"])
+def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
+    sentence = r"unknown ending of a figure '.*': expected one of \.pdf, \.png, \.svg"
+    with pytest.raises(ValueError, match=sentence):
+        write_figure(curves_of(measured()), tmp_path / name)
+    assert not list(tmp_path.iterdir())
