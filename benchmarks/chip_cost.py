@@ -17,9 +17,10 @@ from collections.abc import Callable
 import torch
 
 import noiseproof as npf
+from noiseproof.accelerator import device_name, pick_device
 from noiseproof.catalog import parse_pixel_scale
 from noiseproof.data import Split, scaled
-from noiseproof.measuring import count_hits, device_name, pick_device
+from noiseproof.measuring import count_hits
 from noiseproof.network import places, skeleton_of, state_of
 from noiseproof.noise import perturb
 from noiseproof.recalibration import recalibrated

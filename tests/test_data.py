@@ -46,6 +46,11 @@ def test_pixels_are_scaled_by_channel_and_floats_pass_unchanged() -> None:
     assert data.scaled(floats, parse_pixel_scale("half")) is floats
 
 
+def test_a_pixel_scale_of_other_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="has 3 channels, the images 1: choose another"):
+        data.scaled(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), parse_pixel_scale("imagenet"))
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

@@ -14,7 +14,7 @@ ROOT = Path(noiseproof.__file__).parent
 ROWS: tuple[frozenset[str], ...] = (  # lowest first; the package `report` is one entry
     frozenset({"outside", "records", "rng", "spec", "stats"}),
     frozenset({"catalog", "curves"}),
-    frozenset({"data", "norms", "report"}),
+    frozenset({"accelerator", "data", "norms", "report"}),
     frozenset({"models", "network"}),
     frozenset({"checkpoint", "noise", "recalibration"}),
     frozenset({"chips", "inventory", "measuring"}),

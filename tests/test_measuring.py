@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import noiseproof as npf
+from noiseproof.accelerator import pick_device
 from noiseproof.data import Split
-from noiseproof.measuring import pick_device, state_sha256
+from noiseproof.measuring import state_sha256
 from noiseproof.network import state_of
 from noiseproof.records import Row, Store
 from noiseproof.rng import stream
@@ -250,6 +251,36 @@ def test_two_kinds_of_noise_or_none_are_refused() -> None:
 def test_a_model_that_returns_no_logits_is_refused() -> None:
     with pytest.raises(ValueError, match=r"a classifier must return logits \(N, C\)"):
         npf.measure(nn.Conv2d(2, 4, 3), own_answers(), GAUSSIAN)
+
+
+def test_images_and_labels_that_do_not_fit_the_network_are_refused_first(store: Store) -> None:
+    images, labels = own_answers().images, own_answers().labels
+    with pytest.raises(ValueError, match=r"fails on inputs of shape \(2, 1, 5, 5\)"):
+        npf.measure(network(), (images[:, :1], labels), GAUSSIAN, store=store)
+    with pytest.raises(ValueError, match="the labels go up to 4, the network knows 4 classes"):
+        npf.measure(network(), (images, labels + 1), GAUSSIAN, store=store)
+    assert not store.rows()
+
+
+def test_a_level_given_twice_is_measured_once() -> None:
+    curve = npf.measure(network(), own_answers(), GAUSSIAN.at([0.2, 0.2]), chips=2)
+    assert [point.chips for point in curve.points] == [2]
+
+
+def test_the_share_of_a_network_that_noise_touches_is_counted() -> None:
+    net = network()
+    shares = {
+        targets: npf.noise.coverage(state_of(net), npf.network.places(net), GAUSSIAN, targets)
+        for targets in (("kernel",), ("kernel", "bias"), ("norm_affine",), ("norm_stats",))
+    }
+    kernels, biases, statistics = 2 * 6 * 9 + 54 * 4, 6 + 4, 2 * 6
+    total = kernels + biases + 2 * 6 + statistics
+    assert shares == {
+        ("kernel",): (kernels, total),
+        ("kernel", "bias"): (kernels + biases, total),
+        ("norm_affine",): (0, total),  # gamma is 1 and beta 0 everywhere, so their std is zero
+        ("norm_stats",): (statistics, total),
+    }
 
 
 def test_noise_that_reaches_nothing_is_said() -> None:

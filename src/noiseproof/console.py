@@ -91,14 +91,18 @@ def print_inventory(
         table.add_row(*cells)
     _console().print(table)
     if noise is not None:
-        parameters = [t for t in tensors if t.role != "constant"]
-        reached = sum(t.elements for t in parameters if t.touched)
-        total = sum(t.elements for t in parameters)
-        clean = sum(not t.touched for t in parameters)
-        print(
-            f"{noise} on {','.join(targets)} touches {reached:,} of {total:,} elements "
-            f"({100 * reached / total:.1f} %); {clean} of {len(parameters)} tensors stay clean"
-        )
+        sizes = [(t.elements, t.touched) for t in tensors if t.role != "constant"]
+        reached = sum(size for size, is_touched in sizes if is_touched)
+        print_coverage(noise, targets, reached, sum(size for size, _ in sizes))
+
+
+def print_coverage(noise: spec.Spec, targets: Sequence[str], reached: int, total: int) -> None:
+    """The share of a network that the noise touches, so that nothing stays clean silently."""
+    share = 100 * reached / total if total else 0.0
+    print(
+        f"{noise.family} on {','.join(targets)} touches {reached:,} of {total:,} elements "
+        f"({share:.1f} %)"
+    )
 
 
 def print_curves(curves: Sequence[Curve], *, title: str | None = None) -> None:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import noiseproof
-from noiseproof.catalog import UNSCALED, PixelScale, check_device
+from noiseproof.accelerator import device_name, device_of, pick_device
+from noiseproof.catalog import UNSCALED, PixelScale
 from noiseproof.curves import Curve, curves_of
 from noiseproof.data import Split, scaled
 from noiseproof.network import Place, State, logits, places, skeleton_of, state_of
@@ -50,7 +51,7 @@ class Job:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.state.values())).device
+        return device_of(self.state)
 
 
 def measure(
@@ -64,7 +65,7 @@ def measure(
     calibration: Tensor | None = None,
     scale: PixelScale | None = None,
     batch_size: int = BATCH_SIZE,
-    device: str = "cpu",
+    device: str | None = None,
     store: Store | None = None,
     subject: Subject | None = None,
     on_row: OnRow | None = None,
@@ -75,16 +76,16 @@ def measure(
     as they are. `specs` are one kind of noise at several levels. With `calibration` images (as
     `test.images`, without labels) each chip's normalisation is recalibrated on them first. Rows
     that `store` already holds are not measured again; each new one is stored at once and given to
-    `on_row(row, done, total)`. `model` is left as it is.
+    `on_row(row, done, total)`. `device` None is where the model is. `model` is left as it is.
 
     Raises:
         ValueError: for values out of range, or specs of different kinds of noise.
     Warns:
         NoEffectWarning: when the noise or the recalibration changes nothing.
     """
-    wanted = [specs] if isinstance(specs, Spec) else list(specs)
+    wanted = [specs] if isinstance(specs, Spec) else list(dict.fromkeys(specs))
     check_counts(wanted, chips=chips, batch_size=batch_size)
-    job = _job(model, _split(test), calibration, scale, batch_size, pick_device(device), subject)
+    job = _job(model, _split(test), calibration, scale, batch_size, device, subject)
     known = {} if store is None else _known(store, job.clean_row.checkpoint)
     plan = _plan(job, wanted, ordered_targets(targets), seed, chips)
     _warn_without_effect(job, wanted, targets)
@@ -119,21 +120,6 @@ def check_counts(specs: Sequence[Spec], *, chips: int, batch_size: int = BATCH_S
         raise ValueError("there is nothing to measure without noise: give a spec with a stage")
 
 
-def pick_device(name: str) -> torch.device:
-    """`auto` is the best one there is; ValueError for one that is not there."""
-    check_device(name)
-    there = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
-    if name == "auto":
-        name = next(device for device, is_there in there.items() if is_there)
-    if not there[name]:
-        raise ValueError(f"device {name!r} is not available here: use auto or cpu")
-    return torch.device(name)
-
-
 def state_sha256(state: State) -> str:
     """The fingerprint of a state: names, shapes and values, in the order of the names."""
     digest = hashlib.sha256()
@@ -158,7 +144,7 @@ def count_hits(
     An image whose outputs are not all finite is a miss: argmax would read nan as class 0, which
     looks exactly like chance.
     """
-    device = next(iter(state.values())).device
+    device = device_of(state)
     hits, nonfinite, classes = [], 0, 0
     for start in range(0, len(test), batch_size):
         part = slice(start, start + batch_size)
@@ -179,7 +165,7 @@ def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
     """
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
-    device = next(iter(state.values())).device
+    device = device_of(state)
     output = logits(skeleton, state, scaled(test.images[:2].to(device), scale))
     if not isinstance(output, Tensor) or output.dim() != 2:
         raise ValueError("a classifier must return logits (N, C)")
@@ -200,12 +186,14 @@ def _job(
     calibration: Tensor | None,
     scale: PixelScale | None,
     batch_size: int,
-    device: torch.device,
+    device: str | None,
     subject: Subject | None,
 ) -> Job:
     if not len(test):
         raise ValueError("images must be >= 1, got 0")
-    skeleton = skeleton_of(model).to(device)
+    skeleton = skeleton_of(model)
+    if device is not None:
+        skeleton = skeleton.to(pick_device(device))
     state = state_of(skeleton)
     scale = scale or UNSCALED
     check_fits(skeleton, test, scale)
@@ -230,7 +218,7 @@ def _job(
         nonfinite=0,
         hits=b"",
         seconds=0.0,
-        device=device_name(device),
+        device=device_name(device_of(state)),
         versions=f"noiseproof {noiseproof.__version__}, torch {torch.__version__}",
     )
     return Job(
@@ -243,13 +231,6 @@ def _job(
         batch_size=batch_size,
         clean_row=row,
     )
-
-
-def device_name(device: torch.device) -> str:
-    """`cpu x2` (threads), or the accelerator's own name."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"{device.type} x{torch.get_num_threads()}" if device.type == "cpu" else device.type
 
 
 def _known(store: Store, checkpoint: str) -> dict[tuple[object, ...], Row]:
@@ -322,7 +303,7 @@ def _warn_without_effect(job: Job, specs: Sequence[Spec], targets: Sequence[str]
 
 
 def _without_effect(job: Job, specs: Sequence[Spec], targets: Sequence[str]) -> Iterator[str]:
-    strongest = specs[-1]
+    strongest = max(specs, key=lambda spec: spec.level or 0)
     if strongest.is_random and not any(touched(job.state, job.places, strongest, targets).values()):
         yield f"{strongest} on {','.join(targets)} changes no tensor of this model"
     if job.calibration is not None and not running_layers(job.skeleton):

@@ -8,7 +8,7 @@ not depend on eta: one chip at two levels is the same dice, scaled.
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from dataclasses import replace
 
 import torch
 from torch import Generator, Tensor
@@ -46,7 +46,7 @@ def perturb(
     Raises:
         ValueError: for an unknown target.
     """
-    noisy = {name: state[name] for name in targeted(places, targets)}
+    noisy = {name: state[name] for name in targeted(places, targets) if state[name].numel()}
     met: Counter[str] = Counter()
     for stage in spec.stages:
         label = f"{stage.kind}{met[stage.kind]}"
@@ -68,12 +68,30 @@ def targeted(places: Mapping[str, Place], targets: Sequence[str]) -> list[str]:
 def touched(
     state: Mapping[str, Tensor], places: Mapping[str, Place], spec: Spec, targets: Sequence[str]
 ) -> dict[str, bool]:
-    """For every tensor of `state`: does a chip made by `spec` differ from it?
+    """For every tensor of `state`: can a chip made by `spec` differ from it?
 
-    Decided on one chip, so it also shows targets that stay clean since their reference is zero.
+    Decided on chips that are made, so it also shows targets that stay clean since their reference
+    is zero; on one of them every element is stuck, since rare faults may spare a chip.
     """
-    noisy = perturb(state, places, spec, targets=targets, seed=0, chip=0)
-    return {name: not torch.equal(noisy[name], tensor) for name, tensor in state.items()}
+    certain = [replace(s, p=1.0) if isinstance(s, Stuck) and s.p else s for s in spec.stages]
+    chips = [
+        perturb(state, places, one, targets=targets, seed=0, chip=0)
+        for one in (spec, Spec(stages=tuple(certain)))
+    ]
+    return {
+        name: any(not torch.equal(chip[name], tensor) for chip in chips)
+        for name, tensor in state.items()
+    }
+
+
+def coverage(
+    state: Mapping[str, Tensor], places: Mapping[str, Place], spec: Spec, targets: Sequence[str]
+) -> tuple[int, int]:
+    """How many of the parameters' elements (running statistics included) the noise can change,
+    and how many there are."""
+    reached = touched(state, places, spec, targets)
+    sizes = {n: t.numel() for n, t in state.items() if places[n].role != "constant"}
+    return sum(size for name, size in sizes.items() if reached[name]), sum(sizes.values())
 
 
 # --- references --------------------------------------------------------------------------------
@@ -127,6 +145,8 @@ def channel_reference(w: Tensor, place: Place, reference: Callable[[Tensor], Ten
     A vector (bias, gamma) has one value per output channel: its `max` and `rms` are the value's
     own magnitude, its `std` and `range` are zero.
     """
+    if w.dim() == 0:
+        return reference(w.view(1, 1))[0].to(w)
     if not place.input_first:
         rows = reference(w.reshape(w.shape[0], -1))
         return rows.view(-1, *[1] * (w.dim() - 1)).to(w)
@@ -182,7 +202,6 @@ def _quantize(stage: Quantize, w: Tensor, r: Tensor, g: Generator) -> Tensor:
     return torch.where(step > 0, torch.round(w / step) * step, w)
 
 
-S = TypeVar("S", bound=Stage)
 APPLY: dict[type[Stage], Callable[..., Tensor]] = {
     Additive: _additive,
     Lognormal: _lognormal,

@@ -57,8 +57,8 @@ def scale_linf(d: Tensor) -> Tensor:
 def scale_range(d: Tensor) -> Tensor:
     """(mean of chunk maxima - mean of chunk minima) x 0.175 (1 + sqrt(pi ln 4)) / sqrt(2 ln m).
 
-    d (C, n), n >= 2 -> (C,). 16 chunks of length m = n // 16 in memory order; a remainder shorter
-    than a chunk is left out, and fewer than 32 values make fewer chunks. Banner et al. 2018.
+    d (C, n), n >= 2 -> (C,). 16 chunks of length m = n // 16 in memory order; a remainder is
+    left out, and fewer than 32 values make fewer chunks. Banner et al. 2018.
     """
     n = d.shape[1]
     chunks = min(RANGE_CHUNKS, n // 2)
@@ -255,16 +255,19 @@ def replace_norms(model: M, kind: str, *, where: str = "all") -> M:
             NoEffectWarning,
             stacklevel=2,
         )
-    for name in names:
-        new = _successor(layers[name], kind)
-        if not name:  # the model is itself a normalisation layer
-            return new  # type: ignore[return-value]
-        parent, _, attribute = name.rpartition(".")
-        setattr(changed.get_submodule(parent), attribute, new)
+    like = next((tensor for tensor in (*changed.parameters(), *changed.buffers())), None)
+    successors = {layers[name]: _successor(layers[name], kind, like) for name in names}
+    if changed in successors:  # the model is itself a normalisation layer
+        return successors[changed]  # type: ignore[return-value]
+    for parent in list(changed.modules()):  # a layer may stand in several places
+        for attribute, child in parent._modules.items():
+            if child in successors:
+                parent._modules[attribute] = successors[child]
     return changed
 
 
-def _successor(old: nn.Module, kind: str) -> nn.Module:
+def _successor(old: nn.Module, kind: str, like: Tensor | None) -> nn.Module:
+    """The layer that takes the place of `old`; device and dtype from it, else from `like`."""
     extra = [child for child in old.children() if not isinstance(child, nn.Identity)]
     if extra:  # timm's BatchNormAct2d, say, which would lose its activation
         also = ", ".join(type(child).__name__ for child in extra)
@@ -272,10 +275,11 @@ def _successor(old: nn.Module, kind: str) -> nn.Module:
     new = NORMS[kind](old, channels_of(old))
     new.train(old.training)
     source = dict(old.named_parameters()) | dict(old.named_buffers())
-    if source:
-        new.to(next(iter(source.values())).device)
-    with torch.no_grad():
-        for name, tensor in (*new.named_parameters(), *new.named_buffers()):
-            if name in source:
-                tensor.data = source[name].detach().clone()
+    like = next((tensor for tensor in source.values() if tensor.is_floating_point()), like)
+    if like is not None:
+        new.to(like.device, like.dtype if like.is_floating_point() else None)
+    for name, tensor in (*new.named_parameters(), *new.named_buffers()):
+        if name in source:
+            tensor.data = source[name].detach().clone()
+            tensor.requires_grad_(source[name].requires_grad and isinstance(tensor, nn.Parameter))
     return new

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from noiseproof.accelerator import device_of
 from noiseproof.network import State, logits, skeleton_of, state_of, with_state
 from noiseproof.norms import SCALES, by_channel, scale_kind
 from noiseproof.rng import stream
@@ -38,8 +39,9 @@ def recalibrate(model: M, images: Tensor, *, batch_size: int | None = None) -> M
             NoEffectWarning,
             stacklevel=2,
         )
-    fresh = recalibrated(skeleton_of(model), state_of(model), images, batch_size=batch_size)
-    return with_state(model, fresh)
+    state = state_of(model)
+    there = images.to(device_of(state))
+    return with_state(model, recalibrated(skeleton_of(model), state, there, batch_size=batch_size))
 
 
 def running_layers(model: nn.Module) -> dict[str, nn.Module]:

@@ -7,12 +7,14 @@ chip on every device.
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import index  # numpy's integers name the same streams as Python's
 
 import torch
 
 
 def _digest(seed: int, path: tuple[str | int, ...]) -> int:
-    digest = hashlib.sha256(repr((seed, *path)).encode()).digest()
+    names = [part if isinstance(part, str) else index(part) for part in (seed, *path)]
+    digest = hashlib.sha256(repr(tuple(names)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 

@@ -11,7 +11,10 @@ No torch here, so that a wrong spec is refused before anything heavy is imported
 
 import ast
 import math
-from collections.abc import Iterable, Sequence
+import numbers
+import re
+import warnings
+from collections.abc import Iterable
 from dataclasses import Field, dataclass, fields, replace
 from typing import ClassVar, Self, TypeVar, overload
 
@@ -22,7 +25,7 @@ ROLES = ("kernel", "bias", "norm_affine", "norm_stats", "other")
 """`kernel`: conv, linear, attention, recurrent and embedding weights. `bias`: their biases.
 `norm_affine`: gamma and beta. `norm_stats`: running mean and variance. `other`: every parameter
 that belongs to none of these (a class token, a layer scale): a target only when asked for."""
-MAX_TEXT = 1_000
+MAX_TEXT = 4_000
 T = TypeVar("T")
 
 
@@ -40,12 +43,16 @@ def one_of(kind: str, value: T, choices: Iterable[T]) -> T:
 
 
 def _number(name: str, value: object, *, at_most: float = math.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ValueError(f"{name} must be a number, got {value!r}")
-    if not 0 <= value <= at_most or math.isinf(value):
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
+    if not 0 <= number <= at_most or math.isinf(number):
         rule = f"between 0 and {at_most:g}" if math.isfinite(at_most) else "finite and >= 0"
-        raise ValueError(f"{name} must be {rule}, got {value:g}")
-    return float(value)
+        raise ValueError(f"{name} must be {rule}, got {number:g}")
+    return number + 0.0  # -0.0 would print as another level than 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,14 +209,14 @@ class Spec:
     @overload
     def at(self, level: float) -> Self: ...
     @overload
-    def at(self, level: Sequence[float]) -> "list[Self]": ...
-    def at(self, level: float | Sequence[float]) -> "Self | list[Self]":
+    def at(self, level: Iterable[float]) -> "list[Self]": ...
+    def at(self, level: float | Iterable[float]) -> "Self | list[Self]":
         """This spec at another level, or one spec for each of several levels.
 
         Raises:
             ValueError: where no stage has a level, or the level is negative or not finite.
         """
-        if isinstance(level, Sequence):
+        if isinstance(level, Iterable) and not isinstance(level, str):
             return [self.at(one) for one in level]
         if self._swept is None:
             raise ValueError(f"{self} has no level to sweep: leave the levels out")
@@ -231,7 +238,8 @@ def parse(text: str) -> Spec:
         return Spec()
     unreadable = ValueError(f"cannot read noise spec {text!r}: expected {_FORM}")
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
+        with warnings.catch_warnings(action="ignore"):  # Python's own remarks on odd syntax
+            tree = ast.parse(re.sub(r"\bglobal\b", _GLOBAL, text.strip()), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         raise unreadable from None
     try:
@@ -240,6 +248,7 @@ def parse(text: str) -> Spec:
         raise unreadable from None
 
 
+_GLOBAL = "global_"  # stands for the scope, whose name Python keeps for itself
 _FORM = "stages joined by '+', for example gaussian(0.1, reference=std)"
 
 
@@ -278,10 +287,16 @@ def _value(node: ast.expr) -> float | int | str:
         if not isinstance(inner, str):
             return -inner if isinstance(node.op, ast.USub) else inner
     if isinstance(node, ast.Name):
-        return float(node.id) if node.id in ("nan", "inf") else node.id
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float, str):
+        return float(node.id) if node.id in ("nan", "inf") else _word(node.id)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _word(node.value)
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
         return node.value  # type: ignore[return-value]  # the line above is the check
     raise ValueError(f"cannot read {ast.unparse(node)!r} in a noise spec: expected number or word")
+
+
+def _word(text: str) -> str:
+    return text.replace(_GLOBAL, "global")
 
 
 def parse_targets(text: str) -> tuple[str, ...]:
@@ -314,9 +329,8 @@ def parse_levels(text: str) -> tuple[float, ...]:
     levels = set()
     for part in text.split(","):
         try:
-            levels.add(_number("level", float(part)))
-        except ValueError as error:
-            if "level must be" in str(error):
-                raise
+            level = float(part)
+        except ValueError:
             raise ValueError(f"level must be a number, got {part.strip()!r}") from None
+        levels.add(_number("level", level))
     return tuple(sorted(levels))

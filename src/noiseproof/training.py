@@ -17,10 +17,11 @@ from torch.nn import functional as F
 
 import noiseproof
 from noiseproof import models
+from noiseproof.accelerator import device_name, pick_device
 from noiseproof.catalog import PixelScale
 from noiseproof.checkpoint import Card, file_sha256, read_card, save_weights, write_card
 from noiseproof.data import Source, Split, scaled
-from noiseproof.measuring import check_fits, count_hits, device_name, pick_device
+from noiseproof.measuring import check_fits, count_hits
 from noiseproof.network import skeleton_of, state_of
 from noiseproof.records import replacing
 from noiseproof.rng import seeded, stream

@@ -1,67 +1,26 @@
-"""The command line: parse, call, print. Nothing heavy is imported before it is needed."""
+"""The commands that compute: demo, train, measure."""
 
-import json
-import sqlite3
-import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated
 
 import typer
 
-import noiseproof
 from noiseproof import catalog, spec
-
-app = typer.Typer(
-    name="noiseproof",
-    help="How a trained neural network behaves on noisy analog hardware, why, and what helps.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+from noiseproof.cli.options import (
+    AsJson,
+    Data,
+    DataDir,
+    Device,
+    Download,
+    Model,
+    Norm,
+    NormWhere,
+    Seed,
+    at_least,
+    print_json,
 )
 
-Model = Annotated[
-    str | None,
-    typer.Option(help="Model name (`noiseproof info models`). Default: the weights' card's."),
-]
-Norm = Annotated[
-    str | None,
-    typer.Option(help="Normalisation (`noiseproof info norms`). Default: the card's, else own."),
-]
-NormWhere = Annotated[
-    str,
-    typer.Option(help="The layers that get --norm: all, first:K, last:K, every:K or name:PATTERN."),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(help="Data set (`noiseproof info datasets`). Default: the card's."),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option(help="Folder of data sets. Default: $NOISEPROOF_DATA, else ~/.cache/noiseproof."),
-]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Seed = Annotated[int, typer.Option(help="Names all random streams.")]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document as the last line of stdout.")
-]
 
-
-@app.callback(invoke_without_command=True)
-def root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
-) -> None:
-    """The options of the program itself."""
-    if version:
-        print(f"noiseproof {noiseproof.__version__}")
-        raise typer.Exit
-
-
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for weights, rows and report.")] = Path(
         "runs/demo"
@@ -104,7 +63,6 @@ def demo(
         )
 
 
-@app.command()
 def train(
     model: Annotated[str, typer.Option(help="Model name (`noiseproof info models`).")],
     out: Annotated[Path, typer.Option(help="Folder for the weights and their card.")],
@@ -160,7 +118,6 @@ def train(
         print_json(card.model_dump())
 
 
-@app.command()
 def measure(
     weights: Annotated[Path, typer.Argument(help="Checkpoint file, or a training run's folder.")],
     noise: Annotated[
@@ -226,8 +183,11 @@ def measure(
         if name is not None:
             check(name)
     from noiseproof import curves, measuring
+    from noiseproof.accelerator import pick_device
     from noiseproof.bench import open_bench
-    from noiseproof.console import MeasuringBar, print_curves
+    from noiseproof.console import MeasuringBar, print_coverage, print_curves
+    from noiseproof.network import places, state_of
+    from noiseproof.noise import coverage
     from noiseproof.records import Store
 
     bench = open_bench(
@@ -244,7 +204,7 @@ def measure(
         seed=seed,
     )
     measuring.check_counts(specs, chips=chips, batch_size=batch_size)
-    measuring.pick_device(device)
+    pick_device(device)
     with Store(store) as rows, MeasuringBar() as bar:
         curve = measuring.measure(
             bench.model,
@@ -262,143 +222,9 @@ def measure(
             on_row=bar.update,
         )
     print_curves([curve])
+    strongest = max(specs, key=lambda one: one.level or 0)
+    state, where = state_of(bench.model), places(bench.model)
+    print_coverage(strongest, roles, *coverage(state, where, strongest, roles))
     print(f"Rows: {store}")
     if as_json:
         print_json(curves.as_json([curve]))
-
-
-@app.command()
-def report(
-    store: Annotated[Path, typer.Argument(help="SQLite file that `measure` wrote.")],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
-    figure: Annotated[
-        Path | None, typer.Option(help="Also a figure for a paper: .pdf, .svg or .png.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a self-contained HTML report of all that is in a store; needs no GPU, no network."""
-    from noiseproof.curves import as_json as document
-    from noiseproof.curves import curves_of, network_key
-    from noiseproof.records import Store
-    from noiseproof.report import write_figure, write_report
-
-    with Store(store, read_only=True) as rows:
-        curves = curves_of(rows.rows())
-    if not curves:
-        raise ValueError(f"store {store} holds no measured chips")
-    if figure is not None:
-        write_figure(curves, figure)
-        print(f"Figure: {figure}")
-    write_report(curves, out, source=store.name)
-    print(f"Report: {out}")
-    if as_json:
-        networks: dict[tuple[str, ...], list[Any]] = {}
-        for curve in curves:
-            networks.setdefault(network_key(curve.clean), []).append(curve)
-        print_json({"report": str(out), "networks": [document(v) for v in networks.values()]})
-
-
-@app.command()
-def export(
-    store: Annotated[Path, typer.Argument(help="SQLite file that `measure` wrote.")],
-    out: Annotated[Path, typer.Option(help="The file to write: .csv or .parquet.")],
-) -> None:
-    """Write the rows of a store as CSV or Parquet."""
-    from noiseproof.records import Store
-    from noiseproof.records import export as write
-
-    with Store(store, read_only=True) as rows:
-        found = rows.rows()
-    write(found, out)
-    print(f"{len(found)} rows: {out}")
-
-
-INFO = ("models", "norms", "noises", "datasets", "model")
-
-
-@app.command()
-def info(
-    what: Annotated[str, typer.Argument(help="models, norms, noises, datasets, or model NAME.")],
-    name: Annotated[str | None, typer.Argument(help="The model, for `info model NAME`.")] = None,
-    noise: Annotated[
-        str | None, typer.Option(help="With `model`: show which tensors this spec touches.")
-    ] = None,
-    targets: Annotated[str, typer.Option(help="With --noise: roles that get noise.")] = "kernel",
-    norm: Norm = None,
-    norm_where: NormWhere = "all",
-    as_json: AsJson = False,
-) -> None:
-    """List what there is, or the tensors of one model with role, shape and whether noise touches
-    them."""
-    spec.one_of("topic", what, INFO)
-    from noiseproof import console
-
-    if what != "model":
-        listing = console.LISTINGS[what]()
-        console.print_listing(what, listing)
-        if as_json:
-            print_json(listing)
-        return
-    if name is None:
-        raise ValueError("info model needs a name, as in: noiseproof info model resnet20")
-    request = None if noise is None else spec.parse(noise)
-    roles = spec.parse_targets(targets)
-    catalog.check_model(name)
-    if norm is not None:
-        catalog.check_norm(norm)
-    from noiseproof.inventory import inventory
-
-    tensors = inventory(name, norm=norm, where=norm_where, noise=request, targets=roles)
-    console.print_inventory(name, tensors, request, roles)
-    if as_json:
-        print_json({"model": name, "tensors": [tensor.as_json() for tensor in tensors]})
-
-
-def at_least(**counts: int) -> None:
-    """Raise ValueError for the first count below 1."""
-    for name, value in counts.items():
-        if not value >= 1:
-            raise ValueError(f"{name.replace('_', ' ')} must be >= 1, got {value}")
-
-
-def print_json(document: dict[str, Any]) -> None:
-    """One JSON document, on one line."""
-    sys.stdout.flush()
-    print(json.dumps(document, allow_nan=False))
-
-
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """Mistakes of the user end in one line on stderr and exit code 2; warnings are a line each."""
-    warnings.showwarning = _one_line_warning
-    try:
-        yield
-    except (ValueError, OSError, sqlite3.Error) as error:
-        text = " ".join(str(error).split())
-        print(f"noiseproof: {text}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("noiseproof: stopped; run the same command to go on", file=sys.stderr)
-        sys.exit(130)
-
-
-def _one_line_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    if issubclass(category, spec.NoEffectWarning):
-        print(f"noiseproof: warning: {message}", file=sys.stderr)
-
-
-def main() -> None:
-    """The entry point of the program."""
-    with one_line_errors():
-        app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,68 @@
+"""The command line: parse, call, print. Nothing heavy is imported before it is needed."""
+
+import sqlite3
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, TextIO
+
+import typer
+
+import noiseproof
+from noiseproof import spec
+from noiseproof.cli import run, show
+
+app = typer.Typer(
+    name="noiseproof",
+    help="How a trained neural network behaves on noisy analog hardware, why, and what helps.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run.demo, run.train, run.measure, show.report, show.export, show.info):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """The options of the program itself."""
+    if version:
+        print(f"noiseproof {noiseproof.__version__}")
+        raise typer.Exit
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Mistakes of the user end in one line on stderr and exit code 2; warnings are a line each."""
+    warnings.showwarning = _one_line_warning
+    try:
+        yield
+    except (ValueError, OSError, sqlite3.Error) as error:
+        text = " ".join(str(error).split())
+        print(f"noiseproof: {text}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("noiseproof: stopped; run the same command to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+def _one_line_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, spec.NoEffectWarning):
+        print(f"noiseproof: warning: {message}", file=sys.stderr)
+
+
+def main() -> None:
+    """The entry point of the program."""
+    with one_line_errors():
+        app()

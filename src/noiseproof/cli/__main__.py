@@ -1,0 +1,5 @@
+"""`python -m noiseproof.cli`."""
+
+from noiseproof.cli import main
+
+main()

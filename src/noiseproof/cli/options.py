@@ -1,0 +1,48 @@
+"""Options that several commands share, and how commands print and refuse."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Option(help="Model name (`noiseproof info models`). Default: the weights' card's."),
+]
+Norm = Annotated[
+    str | None,
+    typer.Option(help="Normalisation (`noiseproof info norms`). Default: the card's, else own."),
+]
+NormWhere = Annotated[
+    str,
+    typer.Option(help="The layers that get --norm: all, first:K, last:K, every:K or name:PATTERN."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Data set (`noiseproof info datasets`). Default: the card's."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of data sets. Default: $NOISEPROOF_DATA, else ~/.cache/noiseproof."),
+]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Seed = Annotated[int, typer.Option(help="Names all random streams.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document as the last line of stdout.")
+]
+
+
+def at_least(**counts: int) -> None:
+    """Raise ValueError for the first count below 1."""
+    for name, value in counts.items():
+        if not value >= 1:
+            raise ValueError(f"{name.replace('_', ' ')} must be >= 1, got {value}")
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """One JSON document, on one line."""
+    sys.stdout.flush()
+    print(json.dumps(document, allow_nan=False))

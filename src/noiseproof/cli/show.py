@@ -1,0 +1,93 @@
+"""The commands that only read: report, export, info."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from noiseproof import catalog, spec
+from noiseproof.cli.options import AsJson, Norm, NormWhere, print_json
+
+
+def report(
+    store: Annotated[Path, typer.Argument(help="SQLite file that `measure` wrote.")],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    figure: Annotated[
+        Path | None, typer.Option(help="Also a figure for a paper: .pdf, .svg or .png.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a self-contained HTML report of all that is in a store; needs no GPU, no network."""
+    from noiseproof.curves import as_json as document
+    from noiseproof.curves import curves_of, network_key
+    from noiseproof.records import Store
+    from noiseproof.report import write_figure, write_report
+
+    with Store(store, read_only=True) as rows:
+        curves = curves_of(rows.rows())
+    if not curves:
+        raise ValueError(f"store {store} holds no measured chips")
+    if figure is not None:
+        write_figure(curves, figure)
+        print(f"Figure: {figure}")
+    write_report(curves, out, source=store.name)
+    print(f"Report: {out}")
+    if as_json:
+        networks: dict[tuple[str, ...], list[Any]] = {}
+        for curve in curves:
+            networks.setdefault(network_key(curve.clean), []).append(curve)
+        print_json({"report": str(out), "networks": [document(v) for v in networks.values()]})
+
+
+def export(
+    store: Annotated[Path, typer.Argument(help="SQLite file that `measure` wrote.")],
+    out: Annotated[Path, typer.Option(help="The file to write: .csv or .parquet.")],
+) -> None:
+    """Write the rows of a store as CSV or Parquet."""
+    from noiseproof.records import Store
+    from noiseproof.records import export as write
+
+    with Store(store, read_only=True) as rows:
+        found = rows.rows()
+    write(found, out)
+    print(f"{len(found)} rows: {out}")
+
+
+INFO = ("models", "norms", "noises", "datasets", "model")
+
+
+def info(
+    what: Annotated[str, typer.Argument(help="models, norms, noises, datasets, or model NAME.")],
+    name: Annotated[str | None, typer.Argument(help="The model, for `info model NAME`.")] = None,
+    noise: Annotated[
+        str | None, typer.Option(help="With `model`: show which tensors this spec touches.")
+    ] = None,
+    targets: Annotated[str, typer.Option(help="With --noise: roles that get noise.")] = "kernel",
+    norm: Norm = None,
+    norm_where: NormWhere = "all",
+    as_json: AsJson = False,
+) -> None:
+    """List what there is, or the tensors of one model with role, shape and whether noise touches
+    them."""
+    spec.one_of("topic", what, INFO)
+    from noiseproof import console
+
+    if what != "model":
+        listing = console.LISTINGS[what]()
+        console.print_listing(what, listing)
+        if as_json:
+            print_json(listing)
+        return
+    if name is None:
+        raise ValueError("info model needs a name, as in: noiseproof info model resnet20")
+    request = None if noise is None else spec.parse(noise)
+    roles = spec.parse_targets(targets)
+    catalog.check_model(name)
+    if norm is not None:
+        catalog.check_norm(norm)
+    from noiseproof.inventory import inventory
+
+    tensors = inventory(name, norm=norm, where=norm_where, noise=request, targets=roles)
+    console.print_inventory(name, tensors, request, roles)
+    if as_json:
+        print_json({"model": name, "tensors": [tensor.as_json() for tensor in tensors]})
