@@ -676,7 +676,8 @@ def test_info_model_shows_what_noise_touches(run: Run) -> None:
     touched = [tensor for tensor in tensors if tensor["touched"]]
     assert {tensor["role"] for tensor in touched} == {"kernel"}
     assert sum(tensor["elements"] for tensor in touched) == kernels
-    assert f"gaussian(0.1, reference=std, scope=tensor) on kernel touches {kernels:,} of " in out
+    others = 10 + 2 * 2 * (16 + 2 * 16 + 2 * 32 + 2 * 64)  # bias; affine and statistics of norms
+    assert f" on kernel touches {kernels:,} of {kernels + others:,} elements" in out
 
 
 def test_info_model_without_noise_lists_roles(run: Run) -> None:

@@ -52,9 +52,7 @@ def test_each_layer_gets_the_pooled_statistics_of_its_corrected_input(kind: str)
     scale = SCALES[kind](expected - mean[:, None])
     torch.testing.assert_close(fixed[1].running_var.double(), scale**2, rtol=1e-6, atol=0)
     second = by_channel(fixed[:5](x)).double()  # behind the first layer as it is now
-    torch.testing.assert_close(
-        fixed[5].running_mean.double(), second.mean(1), rtol=1e-5, atol=1e-6
-    )
+    torch.testing.assert_close(fixed[5].running_mean.double(), second.mean(1), rtol=1e-5, atol=1e-6)
     scale = SCALES[kind](second - second.mean(1, keepdim=True))
     torch.testing.assert_close(fixed[5].running_var.double(), scale**2, rtol=1e-5, atol=0)
 

@@ -78,6 +78,13 @@ def test_the_same_plan_gives_the_same_weights_bit_for_bit(tmp_path: Path) -> Non
     assert one.sha256 == two.sha256 != other.sha256
 
 
+def test_a_single_image_left_over_is_left_out() -> None:
+    order = torch.arange(10)
+    assert [len(part) for part in training._batches(order, 4)] == [4, 4, 2]
+    assert [len(part) for part in training._batches(order, 3)] == [3, 3, 3]
+    assert [len(part) for part in training._batches(order[:1], 3)] == [1]
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     card = train(PLAN, digits(), tmp_path, device="cpu")
     seen: list[Progress] = []

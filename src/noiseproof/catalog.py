@@ -26,7 +26,7 @@ OUTSIDE_MODELS = {
     "package.module:builder": "your own function that returns an nn.Module",
 }
 NORMS = {
-    "none": "no normalisation (Fixup initialisation in our ResNets)",
+    "none": "no normalisation (our ResNets scale their branches instead)",
     "batch": "BatchNorm, L2: sqrt(mean d^2)",
     "batch_l1": "L1 BatchNorm: sqrt(pi/2) mean|d| (Hoffer et al. 2018)",
     "batch_topk": "Top-k BatchNorm, k = 10: mean of the k largest |d| times C(n)",

@@ -193,7 +193,8 @@ class _Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.progress.stop()
+        if self.console.is_terminal:
+            self.progress.stop()
 
     def line(self, text: str, *, last: bool) -> None:
         """`text`, at most every few seconds, unless it is the `last` of its kind."""

@@ -128,9 +128,16 @@ class Curve:
         return tuple(point.level for point in self.points)
 
     @cached_property
+    def shared_chips(self) -> int:
+        """How many chips, named by (seed, index), were measured at every level."""
+        return len(_shared_chips(self.points)[0])
+
+    @cached_property
     def average_normalised(self) -> Interval:
-        """Mean over the levels of accuracy / clean accuracy. One value per chip, since a chip has
-        the same dice at every level, then a t interval over chips."""
+        """Mean over the levels of accuracy / clean accuracy: one value per chip that was measured
+        at every level, since a chip has the same dice at all of them, then a t interval."""
+        if not self.clean.correct:
+            return Interval(mean=math.nan, low=math.nan, high=math.nan)
         shared = _shared_chips(self.points)
         values = np.array([[shared_point[chip] for chip in shared[0]] for shared_point in shared])
         return stats.t_interval(values.mean(0) / self.clean.accuracy)
@@ -145,7 +152,7 @@ class Curve:
         found = {
             point.level: paired_difference(point, theirs[point.level])
             for point in self.points
-            if point.level in theirs and len(_shared_chips((point, theirs[point.level]))[0]) > 1
+            if point.level in theirs and chips_in_common(point, theirs[point.level]) > 1
         }
         if not found:
             raise ValueError("the two curves have no level with two chips in common")
@@ -156,9 +163,15 @@ class Curve:
 
 
 def paired_difference(a: Point, b: Point) -> Interval:
-    """Accuracy of a minus b over the chips, named by (seed, index), that both have."""
+    """Accuracy of a minus b over the chips, named by (seed, index), that both have; nan where
+    there are none."""
     ours, theirs = _shared_chips((a, b))
     return stats.paired_interval(list(ours.values()), [theirs[chip] for chip in ours])
+
+
+def chips_in_common(a: Point, b: Point) -> int:
+    """How many chips, named by (seed, index), both points have."""
+    return len(_shared_chips((a, b))[0])
 
 
 def _shared_chips(points: Sequence[Point]) -> list[dict[tuple[int, int], float]]:
@@ -210,7 +223,7 @@ def as_json(curves: Sequence[Curve]) -> Json:
         "curves": [entry for curve in curves for entry in curve.as_json()],
         "average_normalised": [
             _json(curve.average_normalised)
-            | {"noise": curve.family, "levels": list(curve.levels), "chips": curve.points[0].chips}
+            | {"noise": curve.family, "levels": list(curve.levels), "chips": curve.shared_chips}
             for curve in curves
         ],
         "provenance": {

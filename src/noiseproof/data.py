@@ -209,7 +209,7 @@ def _data_folder(data_dir: str | Path | None) -> Path:
 
 
 def _own(name: str) -> Source:
-    found = call_named(name)()
+    found = call_named(name)
     if not isinstance(found, Dataset):
         raise ValueError(
             f"{name} must return a noiseproof.data.Dataset, got {type(found).__name__}"

@@ -153,7 +153,7 @@ def _make(name: str, classes: int, channels: int) -> nn.Module:
         return _torchvision(rest, classes)
     if source == "timm":
         return _timm(rest, classes, channels)
-    model = call_named(name)()
+    model = call_named(name)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{name} must return an nn.Module, got {type(model).__name__}")
     return model
@@ -196,9 +196,9 @@ def _live_without_norm_(model: nn.Module, removed: list[str]) -> None:
     """Prepare a model for training without the normalisation layers named in `removed`.
 
     Each convolution in front of one gets a bias. In a residual block whose last normalisation is
-    gone the branch starts as zero and its first convolution is scaled by (number of blocks)^-1/2:
-    rules 1 and 2 of Fixup (Zhang, Dauphin, Ma 2019) for branches of two layers; so does the linear
-    layer after them, of rule 1. Rule 3's scalar biases are the convolutions' own.
+    gone the branch is scaled by (number of such blocks)^-1/2, through its last convolution, so that
+    the variance of the sum stays of order one at any depth: what BatchNorm does at the start of
+    training, and what SkipInit does with a multiplier of its own (De and Smith 2020).
     """
     for name in removed:
         convolution = _convolution_before(model, name)
@@ -208,12 +208,7 @@ def _live_without_norm_(model: nn.Module, removed: list[str]) -> None:
     bare = [block for block in blocks if isinstance(block.bn2, nn.Identity)]
     with torch.no_grad():
         for block in bare:
-            block.conv2.weight.zero_()
-            if isinstance(block.bn1, nn.Identity):
-                block.conv1.weight.mul_(1 / math.sqrt(len(bare)))
-        if bare and isinstance(model, CifarResNet):
-            model.linear.weight.zero_()
-            model.linear.bias.zero_()
+            block.conv2.weight.mul_(1 / math.sqrt(len(bare)))
 
 
 def _convolution_before(model: nn.Module, norm: str) -> nn.Conv2d | None:

@@ -8,7 +8,7 @@ import importlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
@@ -94,8 +94,11 @@ class Store:
         if not self.path.parent.is_dir():
             raise ValueError(f"store {self.path}: the folder {self.path.parent} does not exist")
         with self._one_line():
-            address = f"{self.path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+            # Reading needs mode=rw too, to roll back what a killed writer left; falls back to ro
+            # by itself where the disk is read-only.
+            address = f"{self.path.absolute().as_uri()}?mode={'rw' if read_only else 'rwc'}"
             self._db = sqlite3.connect(address, uri=True, timeout=60, isolation_level=None)
+            self._db.execute(f"PRAGMA query_only = {int(read_only)}")
             try:
                 self._check_or_create(read_only)
             except BaseException:
@@ -127,7 +130,7 @@ class Store:
     def _one_line(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, OverflowError) as error:
             raise ValueError(f"store {self.path}: {error}") from None
 
     def add(self, row: Row) -> None:
@@ -185,7 +188,8 @@ def export(rows: list[Row], path: str | Path) -> None:
                 parquet = importlib.import_module("pyarrow.parquet")
             except ImportError:
                 raise ValueError("Parquet needs pyarrow: run `pip install pyarrow`") from None
-            parquet.write_table(pyarrow.Table.from_pylist(table), temporary)
+            columns = {name: [entry[name] for entry in table] for name in _COLUMNS}
+            parquet.write_table(pyarrow.table(columns), temporary)
         else:
             raise ValueError(f"export must end in .csv or .parquet, got {target.name!r}")
 
@@ -201,4 +205,5 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the name itself may be impossible
+            temporary.unlink(missing_ok=True)

@@ -37,9 +37,11 @@ class Interval:
 def t_interval(values: Sequence[float] | Floats, *, confidence: float = CONFIDENCE) -> Interval:
     """Mean of independent values, one per chip, with Student's t interval (n - 1 degrees).
 
-    For accuracies: new chips, this test set. One value gives no interval (nan).
+    For accuracies: new chips, this test set. One value gives no interval (nan), none no mean.
     """
     x = np.asarray(values, dtype=np.float64)
+    if not len(x):
+        return Interval(mean=math.nan, low=math.nan, high=math.nan)
     half = _quantile(confidence, len(x) - 1) * sd(x) / math.sqrt(len(x))
     mean = float(x.mean())
     return Interval(mean=mean, low=mean - half, high=mean + half)
@@ -89,17 +91,18 @@ def chance_corrected(
     c = np.asarray(clean, dtype=np.float64)
     above, clean_above = parts.mean - chance, float(c.mean()) - chance
     ratio = above / clean_above if clean_above else math.nan
+    if parts.k < 2 or parts.n < 2:
+        return Interval(mean=ratio, low=math.nan, high=math.nan)
     covariance = np.cov(np.stack([parts.by_image, c]), ddof=1) / parts.n
-    v_aa = (max(parts.msa, parts.mse) - parts.mse) / (parts.k * parts.n) + covariance[0, 0]
-    msb = parts.k * parts.n * float(covariance[0, 0])
-    t2 = _quantile(confidence, parts.df(msb)) ** 2
+    v_aa = parts.variance(parts.msb)
+    t2 = _quantile(confidence, parts.df(parts.msb)) ** 2
     a = clean_above**2 - t2 * covariance[1, 1]
     b = above * clean_above - t2 * covariance[0, 1]
     inside = b * b - a * (above**2 - t2 * v_aa)
     if not a > 0 or not clean_above > 0 or not inside > -1e-12:
         return Interval(mean=ratio, low=math.nan, high=math.nan)
     root = math.sqrt(max(inside, 0.0))
-    return Interval(mean=ratio, low=(b - root) / a, high=(b + root) / a)
+    return Interval(mean=ratio, low=float((b - root) / a), high=float((b + root) / a))
 
 
 def low_quantile(values: Sequence[float] | Floats, share: float = 0.05) -> float:
@@ -110,7 +113,7 @@ def low_quantile(values: Sequence[float] | Floats, share: float = 0.05) -> float
 
 def digits(half_width: float) -> int:
     """Decimals that a percentage deserves when its interval has this half-width, in points."""
-    if not half_width > 0:
+    if not half_width > 1e-9:  # equal values, but for rounding
         return 1
     return 0 if half_width >= 9.5 else 1 if half_width >= 0.95 else 2
 

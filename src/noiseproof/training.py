@@ -162,7 +162,7 @@ class _Fitting:
     def __init__(self, model: nn.Module, plan: Plan, images: int) -> None:
         recipe = plan.recipe
         self.model, self.plan, self.epoch, self.seconds = model, plan, 0, 0.0
-        self.steps = -(-images // recipe.batch_size)
+        self.steps = len(_batches(torch.arange(images), recipe.batch_size))
         self.optimizer = torch.optim.SGD(
             model.parameters(),
             lr=recipe.lr,
@@ -222,7 +222,7 @@ def _one_epoch_(
     dice = stream(plan.seed, "augment", epoch)
     model.train()
     with seeded(plan.seed, "dropout", epoch):
-        for step, batch in enumerate(torch.split(order, recipe.batch_size)):
+        for step, batch in enumerate(_batches(order, recipe.batch_size)):
             pixels = split.images[batch]
             if recipe.augment:
                 pixels = augmented(pixels, shift=source.shift, flip=source.flip, generator=dice)
@@ -262,6 +262,13 @@ def _one_epoch_(
                 )
     fitting.epoch = epoch + 1
     fitting.seconds += time.perf_counter() - started
+
+
+def _batches(order: Tensor, size: int) -> list[Tensor]:
+    """`order` in parts of `size`; a single image left over is left out, since it has no batch
+    statistics."""
+    parts = list(torch.split(order, size))
+    return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
 
 
 def augmented(images: Tensor, *, shift: int, flip: bool, generator: Generator) -> Tensor:

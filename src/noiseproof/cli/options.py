@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from noiseproof import catalog
+
 Model = Annotated[
     str | None,
     typer.Option(help="Model name (`noiseproof info models`). Default: the weights' card's."),
@@ -40,6 +42,27 @@ def at_least(**counts: int) -> None:
     for name, value in counts.items():
         if not value >= 1:
             raise ValueError(f"{name.replace('_', ' ')} must be >= 1, got {value}")
+
+
+def check_seed(seed: int) -> int:
+    """`seed`, if rows can hold it; raises ValueError otherwise."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be between 0 and 2^63 - 1, got {seed}")
+    return seed
+
+
+def check_norm(norm: str | None, where: str) -> None:
+    """Raise ValueError for an unknown normalisation, or a part of the layers without one."""
+    if norm is not None:
+        catalog.check_norm(norm)
+    elif where != "all":
+        raise ValueError(f"--norm-where {where} needs --norm, which says what goes there")
+
+
+def check_not_itself(out: Path, store: Path) -> None:
+    """Raise ValueError where `out` would overwrite the store that it is made from."""
+    if out.exists() and store.exists() and out.samefile(store):
+        raise ValueError(f"--out {out} is the store itself: name another file")
 
 
 def print_json(document: dict[str, Any]) -> None:

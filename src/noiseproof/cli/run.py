@@ -17,6 +17,8 @@ from noiseproof.cli.options import (
     NormWhere,
     Seed,
     at_least,
+    check_norm,
+    check_seed,
     print_json,
 )
 
@@ -34,6 +36,7 @@ def demo(
     """Train four small networks on handwritten digits, measure them on noisy chips, recalibrate,
     and write a report: the whole instrument in a minute or two, without a download."""
     catalog.check_device(device)
+    check_seed(seed)
     at_least(chips=chips, epochs=epochs)
     import torch
 
@@ -86,8 +89,8 @@ def train(
     catalog.check_model(model)
     catalog.check_dataset(data)
     catalog.check_device(device)
-    if norm is not None:
-        catalog.check_norm(norm)
+    check_norm(norm, norm_where)
+    check_seed(seed)
     at_least(epochs=epochs, batch_size=batch_size)
     from noiseproof import training
     from noiseproof.console import TrainingBar
@@ -171,12 +174,13 @@ def measure(
     specs = [request] if levels is None else request.at(list(spec.parse_levels(levels)))
     roles = spec.parse_targets(targets)
     catalog.check_device(device)
+    check_norm(norm, norm_where)
+    check_seed(seed)
     at_least(chips=chips, batch_size=batch_size, images=1 if images is None else images)
     if not recalibrate >= 0:
         raise ValueError(f"recalibrate must be >= 0, got {recalibrate}")
     for check, name in (
         (catalog.check_model, model),
-        (catalog.check_norm, norm),
         (catalog.check_dataset, data),
         (catalog.parse_pixel_scale, normalize),
     ):

@@ -6,7 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from noiseproof import catalog, spec
-from noiseproof.cli.options import AsJson, Norm, NormWhere, print_json
+from noiseproof.cli.options import (
+    AsJson,
+    Norm,
+    NormWhere,
+    check_norm,
+    check_not_itself,
+    print_json,
+)
 
 
 def report(
@@ -23,6 +30,8 @@ def report(
     from noiseproof.records import Store
     from noiseproof.report import write_figure, write_report
 
+    for made in (out, *([figure] if figure is not None else [])):
+        check_not_itself(made, store)
     with Store(store, read_only=True) as rows:
         curves = curves_of(rows.rows())
     if not curves:
@@ -47,6 +56,7 @@ def export(
     from noiseproof.records import Store
     from noiseproof.records import export as write
 
+    check_not_itself(out, store)
     with Store(store, read_only=True) as rows:
         found = rows.rows()
     write(found, out)
@@ -72,6 +82,8 @@ def info(
     spec.one_of("topic", what, INFO)
     from noiseproof import console
 
+    if what != "model" and name is not None:
+        raise ValueError(f"info {what} takes no name, got {name!r}")
     if what != "model":
         listing = console.LISTINGS[what]()
         console.print_listing(what, listing)
@@ -83,8 +95,7 @@ def info(
     request = None if noise is None else spec.parse(noise)
     roles = spec.parse_targets(targets)
     catalog.check_model(name)
-    if norm is not None:
-        catalog.check_norm(norm)
+    check_norm(norm, norm_where)
     from noiseproof.inventory import inventory
 
     tensors = inventory(name, norm=norm, where=norm_where, noise=request, targets=roles)

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from noiseproof import stats
-from noiseproof.curves import Curve, paired_difference
+from noiseproof.curves import Curve, chips_in_common, paired_difference
 from noiseproof.report.words import (
     colours,
     curve_label,
@@ -31,7 +31,7 @@ def accuracy_figure(curves: Sequence[Curve]) -> go.Figure:
     """Accuracy against level, one line per curve, its band the 95 % interval over chips."""
     figure, names, hues = go.Figure(), short_names(curves), colours(curves)
     for curve in curves:
-        hue, label = hues[network_name(curve)], html.escape(curve_label(curve, names))
+        hue, label = hues[network_name(curve)], _label(curve, names)
         x = [point.level for point in curve.points]
         band = [100 * p.accuracy.high for p in curve.points]
         band += [100 * p.accuracy.low for p in reversed(curve.points)]
@@ -85,7 +85,7 @@ def spread_figure(curves: Sequence[Curve]) -> go.Figure:
     """Every chip as a dot, by level: the spread that a single chip of one's own is drawn from."""
     figure, names, hues = go.Figure(), short_names(curves), colours(curves)
     for curve in curves:
-        hue, label = hues[network_name(curve)], html.escape(curve_label(curve, names))
+        hue, label = hues[network_name(curve)], _label(curve, names)
         values = [(p.level, row) for p in curve.points for row in p.rows]
         figure.add_box(
             x=["clean" if level is None else f"{level:g}" for level, _ in values],
@@ -111,17 +111,21 @@ def recalibration_figure(curves: Sequence[Curve]) -> go.Figure | None:
     figure, names, hues = go.Figure(), short_names(curves), colours(curves)
     for before, after in pairs(curves):
         plain = {point.level: point for point in before.points}
-        shared = [point for point in after.points if point.level in plain]
+        shared = [
+            point
+            for point in after.points
+            if point.level in plain and chips_in_common(point, plain[point.level])
+        ]
         gains = [paired_difference(point, plain[point.level]) for point in shared]
         figure.add_scatter(
             x=[point.level for point in shared],
             y=[100 * gain.mean for gain in gains],
             error_y={"array": [100 * (gain.high - gain.mean) for gain in gains], "thickness": 1.5},
             mode="lines+markers",
-            name=html.escape(curve_label(after, names)),
+            name=_label(after, names),
             line={"color": hues[network_name(after)]},
             text=[
-                f"{point.chips} chips: {stats.percent(gain)} points"
+                f"{chips_in_common(point, plain[point.level])} chips: {stats.percent(gain)} points"
                 for point, gain in zip(shared, gains, strict=True)
             ],
             hovertemplate="<b>%{fullData.name}</b><br>level %{x}<br>%{text}<extra></extra>",
@@ -133,6 +137,11 @@ def recalibration_figure(curves: Sequence[Curve]) -> go.Figure | None:
     figure.update_xaxes(title=level_axis(curves[0].family))
     figure.update_yaxes(title="recalibrated minus not (points of accuracy)")
     return figure
+
+
+def _label(curve: Curve, names: dict[str, str]) -> str:
+    """The legend's text; plotly reads tags in it, but no entities of quotes."""
+    return html.escape(curve_label(curve, names), quote=False)
 
 
 def _transparent(colour: str) -> str:

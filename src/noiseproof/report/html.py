@@ -12,7 +12,7 @@ from plotly.offline import get_plotlyjs
 
 import noiseproof
 from noiseproof import stats
-from noiseproof.curves import Curve, paired_difference
+from noiseproof.curves import Curve, chips_in_common, paired_difference
 from noiseproof.records import Row, replacing
 from noiseproof.report import figures
 from noiseproof.report.words import curve_label, network_name, pairs, panels, short_names
@@ -79,7 +79,7 @@ def _panel(curves: Sequence[Curve], names: dict[str, str]) -> dict[str, Any]:
                 "label": curve_label(curve, names),
                 "value": stats.percent(curve.average_normalised),
                 "levels": ", ".join("-" if v is None else f"{v:g}" for v in curve.levels),
-                "chips": curve.points[0].chips,
+                "chips": curve.shared_chips,
             }
             for curve in curves
         ],
@@ -115,11 +115,11 @@ def _gains(before: Curve, after: Curve, names: dict[str, str]) -> list[dict[str,
         {
             "label": curve_label(after, names),
             "level": "-" if point.level is None else f"{point.level:g}",
-            "chips": point.chips,
+            "chips": chips_in_common(point, plain[point.level]),
             "before": stats.percent(plain[point.level].accuracy),
             "after": stats.percent(point.accuracy),
             "gain": stats.percent(paired_difference(point, plain[point.level])),
         }
         for point in after.points
-        if point.level in plain
+        if point.level in plain and chips_in_common(point, plain[point.level])
     ]

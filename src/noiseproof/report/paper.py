@@ -25,6 +25,7 @@ STYLE: Any = {  # a dict, in a type of matplotlib's own that names every key
     "legend.frameon": False,
     "pdf.fonttype": 42,  # text stays text
     "svg.fonttype": "none",
+    "text.parse_math": False,  # names are printed as they are
 }
 
 
@@ -54,7 +55,7 @@ def write_figure(curves: Sequence[Curve], path: str | Path) -> None:
                 hue = hues[network_name(curve)]
                 style = "--" if curve.first.recalibrate else "-"
                 mean = [100 * point.accuracy.mean for point in points]
-                axis.plot(x, mean, style, color=hue, lw=1.2, label=curve_label(curve, names))
+                axis.plot(x, mean, style, color=hue, lw=1.2)
                 low = [100 * point.accuracy.low for point in points]
                 high = [100 * point.accuracy.high for point in points]
                 axis.fill_between(x, low, high, color=hue, alpha=0.2, lw=0)
@@ -62,7 +63,8 @@ def write_figure(curves: Sequence[Curve], path: str | Path) -> None:
             axis.set(xlabel=level_axis(family), ylabel="accuracy (%)")
             axis.set_ylim(bottom=0)
             axis.set_title(_caption(group, targets), fontsize=6.5, color="0.35")
-            axis.legend(fontsize=6.5, handlelength=2.2)
+            labels = [curve_label(curve, names) for curve in group]
+            axis.legend(axis.lines[: len(group)], labels, fontsize=6.5, handlelength=2.2)
         with replacing(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=300)
 
