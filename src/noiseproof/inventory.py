@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+
 from noiseproof import models
-from noiseproof.network import places, state_of
+from noiseproof.network import State, places, state_of
 from noiseproof.noise import touched
+from noiseproof.rng import stream
 from noiseproof.spec import Spec
 
 
@@ -32,8 +35,10 @@ def inventory(
     noise: Spec | None = None,
     targets: Sequence[str] = ("kernel",),
 ) -> list[TensorFacts]:
-    """Every tensor of the freshly initialised model `name`: role, shape, and whether a chip made
-    by `noise` on `targets` differs in it. Tied tensors appear once, under their first name.
+    """Every tensor of the model `name`: role, shape, and whether `noise` on `targets` can change
+    it. That is judged on random values, as trained ones are: a fresh model's gammas and biases are
+    constant, and noise relative to their spread would leave them alone. Tied tensors appear once,
+    under their first name.
 
     Raises:
         ValueError: for an unknown model, norm or target.
@@ -41,7 +46,7 @@ def inventory(
     classes = 1000 if name.startswith(("torchvision:", "timm:")) else 10
     model = models.build(name, norm=norm, where=where, classes=classes)
     state, found = state_of(model), places(model)
-    reached = {} if noise is None else touched(state, found, noise, targets)
+    reached = {} if noise is None else touched(_random_values(state), found, noise, targets)
     return [
         TensorFacts(
             name=key,
@@ -52,3 +57,12 @@ def inventory(
         )
         for key, tensor in state.items()
     ]
+
+
+def _random_values(state: State) -> State:
+    return {
+        name: torch.randn(tensor.shape, generator=stream(0, "inventory", name))
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in state.items()
+    }
