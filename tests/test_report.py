@@ -17,6 +17,7 @@ from noiseproof import stats
 from noiseproof.curves import Curve, curves_of
 from noiseproof.records import Row, pack
 from noiseproof.report import write_figure, write_report
+from noiseproof.report.words import clean_points
 
 IMAGES = 20
 CHECKPOINT = "0123456789abcdef" * 4
@@ -265,8 +266,8 @@ def test_a_browser_draws_the_figures(drawn: str) -> None:
         for _, attributes in Page(drawn).elements
         for name in (attributes.get("class") or "").split()
     )
-    # accuracy: 2 networks x (bare, recalibrated) x (band, line); recalibration: 2 lines
-    assert classes["scatter"] == 10
+    # accuracy: 2 networks x ((bare, recalibrated) x (band, line), clean); recalibration: 2 lines
+    assert classes["scatter"] == 12
     assert classes["boxes"] == 4
     assert classes["box"] == 2 * (2 + 1)  # bare at two levels, recalibrated at one
     assert classes["main-svg"] >= 3
@@ -356,3 +357,9 @@ def test_another_ending_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         write_figure(curves_of(measured()), tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_clean_point_stands_at_level_zero_only_where_nothing_else_acts_there() -> None:
+    for noise, shown in (("gaussian(0.5)", 1), ("quantize(bits=4) + gaussian(0.5)", 0)):
+        rows = [made(18), made(9, noise=noise, targets="kernel", level=0.5)]
+        assert len(clean_points(curves_of(rows))) == shown

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from noiseproof import stats
 from noiseproof.curves import Curve, chips_in_common, paired_difference
 from noiseproof.report.words import (
+    clean_points,
     colours,
     curve_label,
     level_axis,
@@ -56,6 +57,18 @@ def accuracy_figure(curves: Sequence[Curve]) -> go.Figure:
             marker={"size": 7},
             text=[_hover(curve, place) for place in range(len(curve.points))],
             hovertemplate="<b>%{fullData.name}</b><br>%{text}<extra></extra>",
+        )
+    for curve in clean_points(curves):
+        clean = curve.clean
+        figure.add_scatter(
+            x=[0],
+            y=[100 * clean.accuracy],
+            mode="markers",
+            marker={"symbol": "diamond-open", "size": 9, "color": hues[network_name(curve)]},
+            name=html.escape(names[network_name(curve)], quote=False),
+            showlegend=False,
+            hovertemplate=f"<b>%{{fullData.name}}</b><br>clean %{{y:.2f}} % of {clean.images} "
+            "images<extra></extra>",
         )
     chance = 100 / curves[0].clean.classes
     figure.add_hline(y=chance, line={"color": "#888", "dash": "dot", "width": 1})

@@ -8,6 +8,7 @@ from noiseproof import stats
 from noiseproof.curves import Curve
 from noiseproof.records import replacing
 from noiseproof.report.words import (
+    clean_points,
     colours,
     curve_label,
     level_axis,
@@ -59,6 +60,9 @@ def write_figure(curves: Sequence[Curve], path: str | Path) -> None:
                 low = [100 * point.accuracy.low for point in points]
                 high = [100 * point.accuracy.high for point in points]
                 axis.fill_between(x, low, high, color=hue, alpha=0.2, lw=0)
+            for curve in clean_points(group):
+                hue = hues[network_name(curve)]
+                axis.plot([0], [100 * curve.clean.accuracy], "D", color=hue, ms=3.5, mfc="none")
             axis.axhline(100 / group[0].clean.classes, color="0.5", lw=0.6, ls=":")
             axis.set(xlabel=level_axis(family), ylabel="accuracy (%)")
             axis.set_ylim(bottom=0)

@@ -66,6 +66,14 @@ def level_axis(family: str) -> str:
     return "noise level (sigma of log weight)" if last.is_eta else "probability stuck"
 
 
+def clean_points(curves: Sequence[Curve]) -> list[Curve]:
+    """One curve of each network whose clean accuracy is the curve's value at level 0; none where
+    another stage acts at level 0 too."""
+    alone = [curve for curve in curves if len(parse(curve.first.noise).stages) == 1]
+    measured = [c for c in alone if 0 not in c.levels and c.levels != (None,)]
+    return list({network_name(curve): curve for curve in reversed(measured)}.values())
+
+
 def pairs(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
     """(not recalibrated, recalibrated) curves of the same network under the same noise."""
     plain = {(network_name(c), *panel_key(c)): c for c in curves if not c.first.recalibrate}
