@@ -66,8 +66,8 @@ def test_a_wrong_pixel_scale_is_one_sentence(text: str, sentence: str) -> None:
 
 
 def test_a_pixel_scale_prints_what_it_parses() -> None:
-    for name in catalog.PIXEL_SCALES:
-        scale = parse_pixel_scale(name)
+    four = catalog.PixelScale(mean=(0.1, 0.2, 0.3, 1 / 3), std=(1.0, 2.0, 3.0, 1 / 7))
+    for scale in (*map(parse_pixel_scale, catalog.PIXEL_SCALES), four):
         assert parse_pixel_scale(str(scale)) == scale
 
 
@@ -177,10 +177,16 @@ def test_a_data_set_of_ones_own_comes_from_the_working_folder(
         "def blobs():\n"
         "    test = Split(images=torch.rand(6, 2, 4, 4), labels=torch.arange(6) % 3)\n"
         "    return Dataset(test=test, classes=3)\n\n\n"
-        "def wrong():\n    return 3\n"
+        "def wrong():\n    return 3\n\n\n"
+        "def fails():\n    return {}['x']\n"
     )
+    (tmp_path / "my_typo.py").write_text("def blobs(:\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(ValueError, match="my_data:fails failed: KeyError: 'x'"):
+        data.open_dataset("my_data:fails")
+    with pytest.raises(ValueError, match="cannot import 'my_typo' for 'my_typo:blobs': invalid"):
+        data.open_dataset("my_typo:blobs")
     source = data.open_dataset("my_data:blobs")
     assert (source.classes, source.channels, len(source.read("test"))) == (3, 2, 6)
     with pytest.raises(ValueError, match="my_data:blobs has no train split"):
@@ -196,7 +202,26 @@ def test_an_unknown_data_set_is_one_sentence() -> None:
 
 def test_images_and_labels_must_match() -> None:
     with pytest.raises(ValueError, match="equally many, got 3 and 2"):
-        data.Split(images=torch.zeros(3, 1, 2, 2), labels=torch.zeros(2))
+        data.Split(images=torch.zeros(3, 1, 2, 2), labels=torch.zeros(2, dtype=torch.int64))
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        (torch.zeros(3, 1, dtype=torch.int64), r"labels must be whole numbers \(N,\), got"),
+        (torch.eye(3), r"labels must be whole numbers \(N,\), got torch.float32 \(3, 3\)"),
+        (torch.tensor([0, -1, 2]), "labels must be >= 0, got -1"),
+        (np.zeros(3), "labels must be a tensor, got ndarray"),
+    ],
+)
+def test_labels_that_would_be_compared_wrongly_are_refused(labels: object, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        data.Split(images=torch.zeros(3, 1, 2, 2), labels=labels)  # type: ignore[arg-type]
+
+
+def test_labels_of_any_whole_type_become_int64() -> None:
+    split = data.Split(images=torch.zeros(2, 1), labels=torch.tensor([1, 0], dtype=torch.uint8))
+    assert split.labels.dtype == torch.int64
 
 
 def test_the_fingerprint_sees_every_pixel_and_label() -> None:

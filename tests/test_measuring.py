@@ -315,3 +315,33 @@ def test_the_python_face_of_the_readme_stays_callable_in_any_order() -> None:
     import noiseproof.training  # noqa: F401  # importing a module must not hide a function
 
     assert all(callable(getattr(npf, n)) for n in ("measure", "recalibrate", "train"))
+
+
+def test_curves_of_different_test_images_are_not_compared() -> None:
+    test = own_answers()
+    one = npf.measure(network(), test, GAUSSIAN, chips=2)
+    other = npf.measure(network(), test.first(30), GAUSSIAN, chips=2)
+    assert set(one.difference(one)) == {0.5}
+    with pytest.raises(ValueError, match="the two curves are of different test images"):
+        one.difference(other)
+
+
+@pytest.mark.parametrize("tool", ["weight_norm", "spectral_norm", "orthogonal"])
+def test_a_weight_that_is_computed_from_others_is_refused(tool: str) -> None:
+    net = network()
+    getattr(nn.utils.parametrizations, tool)(net[4])
+    with pytest.raises(ValueError, match="the weight of layer '4' is computed from other tensors"):
+        npf.measure(net, own_answers(), GAUSSIAN)
+
+
+def test_the_weight_to_noise_ratio_belongs_to_the_rms_reference() -> None:
+    decibels = {
+        "gaussian(0.1, reference=rms)": 20.0,
+        "gaussian(2.0, reference=rms, scope=global)": -6.0206,
+        "gaussian(0.1, reference=std)": None,
+        "gaussian(0.0, reference=rms)": None,
+        "quantize(bits=4)": None,
+    }
+    for text, expected in decibels.items():
+        found = parse(text).wnr_db
+        assert found == (expected if expected is None else pytest.approx(expected, abs=1e-4))

@@ -57,6 +57,17 @@ def test_each_layer_gets_the_pooled_statistics_of_its_corrected_input(kind: str)
     torch.testing.assert_close(fixed[5].running_var.double(), scale**2, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("kind", ["batch_topk", "batch_linf", "batch_range"])
+def test_estimates_from_extremes_are_taken_over_groups_as_large_as_a_batch(kind: str) -> None:
+    net, x = network(kind), images(256)
+    fixed = npf.recalibrate(net, x)
+    values = by_channel(net[0](x)).double()
+    d = values - values.mean(1, keepdim=True)
+    halves = [SCALES[kind](half) for half in d.chunk(2, dim=1)]
+    expected = ((halves[0] + halves[1]) / 2) ** 2
+    torch.testing.assert_close(fixed[1].running_var.double(), expected, rtol=1e-6, atol=0)
+
+
 def test_an_affine_change_in_front_of_a_layer_is_undone_exactly() -> None:
     net, x = network(), images(50)
     for layer in npf.recalibration.running_layers(net).values():

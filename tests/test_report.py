@@ -17,7 +17,7 @@ from noiseproof import stats
 from noiseproof.curves import Curve, curves_of
 from noiseproof.records import Row, pack
 from noiseproof.report import write_figure, write_report
-from noiseproof.report.words import clean_points
+from noiseproof.report.words import clean_points, network_of, pairs, short_names
 
 IMAGES = 20
 CHECKPOINT = "0123456789abcdef" * 4
@@ -363,3 +363,15 @@ def test_the_clean_point_stands_at_level_zero_only_where_nothing_else_acts_there
     for noise, shown in (("gaussian(0.5)", 1), ("quantize(bits=4) + gaussian(0.5)", 0)):
         rows = [made(18), made(9, noise=noise, targets="kernel", level=0.5)]
         assert len(clean_points(curves_of(rows))) == shown
+
+
+def test_networks_on_other_images_or_scales_are_told_apart_and_never_paired() -> None:
+    """One checkpoint, three test sets: only curves of the same clean network are compared."""
+    variants: tuple[dict[str, Any], ...] = ({}, {"data_sha256": "a" * 64}, {"scale": "0.5,0.5"})
+    curves = curves_of([row for changes in variants for row in measured(**changes)])
+    assert len(set(short_names(curves).values())) == 3
+    assert len(pairs(curves)) == 3
+    for before, after in pairs(curves):
+        assert network_of(before) == network_of(after)
+    mixed = [curves[0], next(c for c in curves if c.first.recalibrate and c.clean.scale != "0,1")]
+    assert pairs(mixed) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from noiseproof import training
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card
@@ -107,7 +107,7 @@ def report(state):
 training.train(plan, open_dataset("digits"), sys.argv[1], device="cpu", on_progress=report)
 """
 MODEL = """
-from torch import nn
+from torch import Tensor, nn
 def net():  # dropout draws from torch's default generator, which has to be the same again too
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(),
                          nn.Dropout(0.3), nn.Linear(32, 10))
@@ -180,6 +180,38 @@ def test_a_damaged_resume_file_is_one_sentence(tmp_path: Path) -> None:
         ValueError, match=r"cannot resume from .*resume.pt: delete it to start over"
     ):
         train(PLAN, digits(), tmp_path, device="cpu")
+
+
+def test_a_foreign_resume_file_is_one_sentence(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "resume.pt")
+    with pytest.raises(
+        ValueError, match=r"cannot resume from .*resume.pt: delete it to start over"
+    ):
+        train(PLAN, digits(), tmp_path, device="cpu")
+
+
+def test_auxiliary_heads_learn_too() -> None:
+    class TwoHeads(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.main, self.auxiliary = nn.Linear(2, 3), nn.Linear(2, 3)
+
+        def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor, None]:
+            if not self.training:
+                return self.main(x)
+            return self.main(x), self.auxiliary(x), None
+
+    model = TwoHeads().train()
+    assert len(training._heads(model, torch.zeros(4, 2))) == 2
+    assert len(training._heads(model.eval(), torch.zeros(4, 2))) == 1
+
+
+def test_training_labels_that_the_network_does_not_know_are_refused(tmp_path: Path) -> None:
+    source = digits()
+    bad = replace(source, classes=9)
+    with pytest.raises(ValueError, match="the labels go up to 9, the network knows 9 classes"):
+        train(PLAN, bad, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_card_of_other_weights_is_not_believed(tmp_path: Path) -> None:

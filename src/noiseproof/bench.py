@@ -33,12 +33,14 @@ def open_bench(
     data_dir: str | Path | None = None,
     download: bool = False,
     normalize: str | None = None,
+    classes: int | None = None,
     images: int | None = None,
     recalibrate: int = 0,
     seed: int = 0,
 ) -> Bench:
     """Everything that `measure` needs, checked before any of it runs. What is not given is taken
-    from the weights' card. `images`: the first N test images; `recalibrate`: the number of
+    from the weights' card. `classes`: what the network tells apart, where that is more than the
+    data set has. `images`: the first N test images; `recalibrate`: the number of
     calibration images, drawn from the training split.
 
     Raises:
@@ -57,7 +59,8 @@ def open_bench(
     assert model is not None
     assert data is not None
     source = open_dataset(data, data_dir=data_dir, download=download)
-    classes = card.classes if card is not None else source.classes
+    if classes is None:
+        classes = card.classes if card is not None else source.classes
     state = load_state(file)
     network = models.build(
         model, norm=norm, where=norm_where, classes=classes, channels=source.channels

@@ -137,7 +137,7 @@ class PixelScale:
             raise ValueError(f"std must be > 0, got {min(self.std)}")
 
     def __str__(self) -> str:
-        return ",".join(f"{value:g}" for value in (*self.mean, *self.std))
+        return ",".join(repr(value) for value in (*self.mean, *self.std))
 
 
 UNSCALED = PixelScale(mean=(0.0,), std=(1.0,))
@@ -156,11 +156,11 @@ def parse_pixel_scale(text: str) -> PixelScale:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if len(values) not in (2, 6):
+    if not values or len(values) % 2:
         known = ", ".join(PIXEL_SCALES)
         raise ValueError(
             f"unknown normalisation of pixels {text!r}: expected one of {known}, or six numbers "
-            "(three means, three standard deviations), or two for one channel"
+            "(three means, three standard deviations; two numbers for one channel)"
         )
     half = len(values) // 2
     return PixelScale(mean=values[:half], std=values[half:])

@@ -21,6 +21,8 @@ from noiseproof.network import State, state_of
 from noiseproof.records import replacing
 
 NESTED_UNDER = ("state_dict", "model", "model_state_dict")
+WRAPPERS = ("module.", "_orig_mod.")  # DataParallel and AveragedModel; torch.compile
+COUNTERS = {"n_averaged"}
 SHOWN_KEYS = 3
 
 
@@ -68,7 +70,7 @@ def file_sha256(path: Path) -> str:
 
 def load_state(path: str | Path) -> State:
     """The tensors of a checkpoint: safetensors, or torch's format, plain or nested under
-    `state_dict`, `model` or `model_state_dict`, with or without a `module.` prefix.
+    `state_dict`, `model` or `model_state_dict`, with or without a `module.` or `_orig_mod.` prefix.
 
     Raises:
         ValueError: for a file that is damaged, needs code to load, or holds no state dict.
@@ -83,8 +85,10 @@ def load_state(path: str | Path) -> State:
     state = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     if not state:
         raise ValueError(f"{file} holds no tensors: expected a state dict")
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+    for prefix in WRAPPERS:
+        wrapped = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        if wrapped and set(state) - {prefix + name for name in wrapped} <= COUNTERS:
+            state = wrapped
     return state
 
 
@@ -99,13 +103,14 @@ def _read_torch(file: Path) -> Any:
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "GLOBAL" in str(error) or "allowed" in str(error):
+        pickled = file.read_bytes()[:1] == b"\x80"  # and not the zip that torch writes now
+        if "GLOBAL" in str(error) or pickled:  # GLOBAL: a function that a pickle wants to call
             raise ValueError(
                 f"{file} is refused: it needs code to load, and only tensors are read from a "
                 "checkpoint; save model.state_dict() instead"
             ) from None
         raise ValueError(_DAMAGED.format(file)) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError):
+    except Exception:  # a damaged file can fail in any way; what is safe about it is weights_only
         raise ValueError(_DAMAGED.format(file)) from None
 
 

@@ -88,6 +88,7 @@ class Point:
             "targets": first.targets.split(",") if first.targets else [],
             "recalibrate": first.recalibrate,
             "level": self.level,
+            "wnr_db": parse(self.noise).wnr_db,
             "chips": self.chips,
             "images": self.images,
             "nonfinite": self.nonfinite,
@@ -146,8 +147,10 @@ class Curve:
         """Accuracy of this curve minus the other's, by level, paired over the chips of both.
 
         Raises:
-            ValueError: where no level has two chips in common.
+            ValueError: where no level has two chips in common, or the test images differ.
         """
+        if self.clean.data_sha256 != other.clean.data_sha256:
+            raise ValueError("the two curves are of different test images")
         theirs = {point.level: point for point in other.points}
         found = {
             point.level: paired_difference(point, theirs[point.level])

@@ -25,12 +25,28 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """`images` (N, C, H, W): uint8 pixels, or floats that a network takes as they are. `labels`
-    (N,) int64."""
+    (N,): whole numbers from 0, kept as int64.
+
+    Raises:
+        ValueError: for anything else.
+    """
 
     images: Tensor
     labels: Tensor
 
     def __post_init__(self) -> None:
+        for name, value in (("images", self.images), ("labels", self.labels)):
+            if not isinstance(value, Tensor):
+                raise ValueError(f"{name} must be a tensor, got {type(value).__name__}")
+        whole = not (self.labels.is_floating_point() or self.labels.is_complex())
+        if self.labels.dim() != 1 or not whole:
+            raise ValueError(
+                f"labels must be whole numbers (N,), got {self.labels.dtype} "
+                f"{tuple(self.labels.shape)}"
+            )
+        if len(self.labels) and int(self.labels.min()) < 0:
+            raise ValueError(f"labels must be >= 0, got {int(self.labels.min())}")
+        object.__setattr__(self, "labels", self.labels.to(torch.int64))
         if len(self.images) != len(self.labels):
             raise ValueError(
                 f"images and labels must be equally many, got {len(self.images)} and "

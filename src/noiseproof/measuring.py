@@ -169,11 +169,9 @@ def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
     output = logits(skeleton, state, scaled(test.images[:2].to(device), scale))
     if not isinstance(output, Tensor) or output.dim() != 2:
         raise ValueError("a classifier must return logits (N, C)")
-    if int(test.labels.max()) >= output.shape[1]:
-        raise ValueError(
-            f"the labels go up to {int(test.labels.max())}, the network knows {output.shape[1]} "
-            "classes"
-        )
+    top = int(test.labels.max())
+    if top >= output.shape[1]:
+        raise ValueError(f"the labels go up to {top}, the network knows {output.shape[1]} classes")
 
 
 def _split(test: Split | tuple[Tensor, Tensor]) -> Split:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
+from torch.nn.utils.parametrize import is_parametrized
 
 from noiseproof.norms import is_batch_norm
 
@@ -47,7 +48,19 @@ class Place:
 
 
 def places(model: nn.Module) -> dict[str, Place]:
-    """The place of every tensor of `state_of(model)`, under the same names and in that order."""
+    """The place of every tensor of `state_of(model)`, under the same names and in that order.
+
+    Raises:
+        ValueError: for a weight that is computed from others (weight_norm, spectral_norm): noise
+            on its factors is not noise on the weight that a chip stores.
+    """
+    for prefix, module in model.named_modules():
+        if is_parametrized(module) or {"weight_g", "weight_orig"} & module._parameters.keys():
+            raise ValueError(
+                f"the weight of layer {prefix or type(module).__name__!r} is computed from other "
+                "tensors: call torch.nn.utils.parametrize.remove_parametrizations (or "
+                "remove_weight_norm, remove_spectral_norm) on it first"
+            )
     found: dict[str, Place] = {}
     names = state_of(model).keys()
     for prefix, module in model.named_modules():
@@ -100,8 +113,8 @@ def logits(skeleton: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Tenso
     try:
         with torch.no_grad():
             return functional_call(skeleton, dict(state), (x,))  # type: ignore[no-any-return]
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError, TypeError, IndexError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         shape = tuple(x.shape)
         raise ValueError(f"the network fails on inputs of shape {shape}: {reason}") from error
 

@@ -10,15 +10,15 @@ def call_named(name: str) -> object:
     """What `package.module:function` returns; the working folder is searched for it too.
 
     Raises:
-        ValueError: where the module or the function is missing, or needs arguments.
+        ValueError: where the module or the function is missing, needs arguments, or fails.
     """
     module_name, _, function = name.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except (ImportError, TypeError) as error:  # TypeError: a relative name
-        raise ValueError(f"cannot import {module_name!r} for {name!r}: {error}") from None
+    except Exception as error:  # whatever the user's own module does when it is imported
+        raise ValueError(f"cannot import {module_name!r} for {name!r}: {error}") from error
     found = getattr(module, function, None)
     if not callable(found):
         raise ValueError(f"{module_name!r} has no function {function!r}")
@@ -26,4 +26,7 @@ def call_named(name: str) -> object:
         inspect.signature(found).bind()
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must be callable without arguments: {error}") from None
-    return found()
+    try:
+        return found()
+    except Exception as error:
+        raise ValueError(f"{name} failed: {type(error).__name__}: {error}") from error

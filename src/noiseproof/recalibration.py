@@ -19,6 +19,8 @@ from noiseproof.rng import stream
 from noiseproof.spec import NoEffectWarning
 
 MAX_PIXELS = 2**22  # of all images in one batch: about 4,100 of 32x32, 83 of 224x224
+GROUP_IMAGES = 128
+PLAIN_MEANS = ("batch", "batch_l1")  # scale estimates that do not depend on how many values
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -107,13 +109,27 @@ class _Pool:
         """Take in a batch (N, C, ...) and let the layer normalise it with its own statistics."""
         x = by_channel(inputs[0]).double()  # (C, n)
         n, mean = x.shape[1], x.mean(1)
-        var = SCALES[self.kind](x - mean[:, None]).square()
+        var = self._scale(x - mean[:, None], images=len(inputs[0])).square()
         self._merge_(n, mean, var)
         assert isinstance(module, _BatchNorm)
         assert module.running_mean is not None
         assert module.running_var is not None
         module.running_mean.copy_(mean)
         module.running_var.copy_(var)
+
+    def _scale(self, d: Tensor, *, images: int) -> Tensor:
+        """The scale estimate of the deviations d (C, n) of a number of images -> (C,).
+
+        Estimates from extremes grow with n in another way than C(n) expects where values are not
+        Gaussian, so they are taken over groups as large as a training batch, then averaged.
+        """
+        scale = SCALES[self.kind]
+        if self.kind in PLAIN_MEANS or images <= GROUP_IMAGES:
+            return scale(d)
+        groups = d.tensor_split(-(-images // GROUP_IMAGES), dim=1)
+        weights = [group.shape[1] / d.shape[1] for group in groups]
+        parts = [w * scale(group) for w, group in zip(weights, groups, strict=True)]
+        return torch.stack(parts).sum(0)
 
     def _merge_(self, n: int, mean: Tensor, var: Tensor) -> None:
         """Weighted by n. For the L2 scale the means' own variance counts too, so that the result

@@ -139,12 +139,12 @@ class Store:
         with self._one_line():
             self._db.execute(f"INSERT OR IGNORE INTO chips VALUES ({marks})", astuple(row))
 
-    def rows(self, *, checkpoint: str = "%") -> list[Row]:
+    def rows(self, *, checkpoint: str | None = None) -> list[Row]:
         """The rows of one checkpoint, or all rows, in the order in which they came."""
         columns = ", ".join(_COLUMNS)
         with self._one_line():
             found = self._db.execute(
-                f"SELECT {columns} FROM chips WHERE checkpoint LIKE ? ORDER BY rowid",
+                f"SELECT {columns} FROM chips WHERE ?1 IS NULL OR checkpoint = ?1 ORDER BY rowid",
                 (checkpoint,),
             ).fetchall()
         return [self._row(values) for values in found]

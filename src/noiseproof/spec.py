@@ -193,6 +193,15 @@ class Spec:
         return float(getattr(stage, str(stage.swept)))
 
     @property
+    def wnr_db(self) -> float | None:
+        """Weight-to-noise ratio in decibels, -20 log10(level), where the swept level is relative
+        to the rms; else None."""
+        stage = None if self._swept is None else self.stages[self._swept]
+        if not isinstance(stage, Additive) or stage.reference != "rms" or not stage.level:
+            return None
+        return -20 * math.log10(stage.level)
+
+    @property
     def family(self) -> str:
         """The text form with the swept level left open: equal for all points of one curve."""
         texts = [

@@ -26,6 +26,8 @@ from noiseproof.network import skeleton_of, state_of
 from noiseproof.records import replacing
 from noiseproof.rng import seeded, stream
 
+AUXILIARY_WEIGHT = 0.3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -103,7 +105,8 @@ def train(
     if done is not None:
         return done
     split, test = source.read("train"), source.read("test")
-    check_fits(model, test, source.scale)
+    for part in (split, test):
+        check_fits(model, part, source.scale)
     fitting = _Fitting(model, plan, len(split))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,6 +159,9 @@ def _finished(weights: Path, plan: Plan, source: Source) -> Card | None:
     return card
 
 
+CONTENT = {"identity", "epoch", "seconds", "model", "optimizer", "schedule"}
+
+
 class _Fitting:
     """The moving parts of a training: model, optimiser, schedule, epoch, seconds spent."""
 
@@ -200,6 +206,8 @@ class _Fitting:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise ValueError(f"cannot resume from {path}: delete it to start over") from error
+        if not isinstance(content, dict) or content.keys() != CONTENT:
+            raise ValueError(f"cannot resume from {path}: delete it to start over")
         _check_same(content["identity"], identity, path.parent)
         self.epoch, self.seconds = content["epoch"], content["seconds"]
         self.model.load_state_dict(content["model"])
@@ -230,9 +238,11 @@ def _one_epoch_(
             if device.type == "cuda":
                 x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                output = model(x)
-                output = output if isinstance(output, Tensor) else output[0]  # auxiliary heads
+                heads = _heads(model, x)
+                output = heads[0]
                 loss = F.cross_entropy(output, labels)
+                for auxiliary in heads[1:]:  # GoogLeNet's and Inception's; weight as in torchvision
+                    loss = loss + AUXILIARY_WEIGHT * F.cross_entropy(auxiliary, labels)
             fitting.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             fitting.optimizer.step()
@@ -262,6 +272,21 @@ def _one_epoch_(
                 )
     fitting.epoch = epoch + 1
     fitting.seconds += time.perf_counter() - started
+
+
+def _heads(model: nn.Module, x: Tensor) -> list[Tensor]:
+    """The logits of x, and those of auxiliary heads, where the model has some in training."""
+    try:
+        output = model(x)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        shape = tuple(x.shape)
+        raise ValueError(
+            f"the network cannot train on inputs of shape {shape}: {reason}"
+        ) from error
+    if isinstance(output, Tensor):
+        return [output]
+    return [head for head in output if isinstance(head, Tensor)]
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:

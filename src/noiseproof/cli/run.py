@@ -161,6 +161,13 @@ def measure(
             "(means, standard deviations of pixel/255). Default: the card's, else the data set's."
         ),
     ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            help="Outputs of the network, where the data set has fewer classes (1000 for ImageNet "
+            "weights on a folder named by class indices). Default: the card's, else the data's."
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 250,
     seed: Seed = 0,
     store: Annotated[
@@ -177,6 +184,7 @@ def measure(
     check_norm(norm, norm_where)
     check_seed(seed)
     at_least(chips=chips, batch_size=batch_size, images=1 if images is None else images)
+    at_least(classes=1 if classes is None else classes)
     if not recalibrate >= 0:
         raise ValueError(f"recalibrate must be >= 0, got {recalibrate}")
     for check, name in (
@@ -203,6 +211,7 @@ def measure(
         data_dir=data_dir,
         download=download,
         normalize=normalize,
+        classes=classes,
         images=images,
         recalibrate=recalibrate,
         seed=seed,

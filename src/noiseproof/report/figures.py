@@ -9,14 +9,16 @@ import plotly.graph_objects as go
 from noiseproof import stats
 from noiseproof.curves import Curve, chips_in_common, paired_difference
 from noiseproof.report.words import (
+    Network,
     clean_points,
     colours,
     curve_label,
     level_axis,
-    network_name,
+    network_of,
     pairs,
     short_names,
 )
+from noiseproof.spec import parse
 
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -32,7 +34,7 @@ def accuracy_figure(curves: Sequence[Curve]) -> go.Figure:
     """Accuracy against level, one line per curve, its band the 95 % interval over chips."""
     figure, names, hues = go.Figure(), short_names(curves), colours(curves)
     for curve in curves:
-        hue, label = hues[network_name(curve)], _label(curve, names)
+        hue, label = hues[network_of(curve)], _label(curve, names)
         x = [point.level for point in curve.points]
         band = [100 * p.accuracy.high for p in curve.points]
         band += [100 * p.accuracy.low for p in reversed(curve.points)]
@@ -64,8 +66,8 @@ def accuracy_figure(curves: Sequence[Curve]) -> go.Figure:
             x=[0],
             y=[100 * clean.accuracy],
             mode="markers",
-            marker={"symbol": "diamond-open", "size": 9, "color": hues[network_name(curve)]},
-            name=html.escape(names[network_name(curve)], quote=False),
+            marker={"symbol": "diamond-open", "size": 9, "color": hues[network_of(curve)]},
+            name=html.escape(names[network_of(curve)], quote=False),
             showlegend=False,
             hovertemplate=f"<b>%{{fullData.name}}</b><br>clean %{{y:.2f}} % of {clean.images} "
             "images<extra></extra>",
@@ -91,6 +93,8 @@ def _hover(curve: Curve, place: int) -> str:
         f"sd over chips {100 * stats.sd(point.by_chip):.1f}, worst {100 * min(point.by_chip):.1f}",
         f"{point.images} images, {point.nonfinite} non-finite outputs",
     ]
+    wnr = parse(point.noise).wnr_db
+    lines += [] if wnr is None else [f"weight-to-noise ratio {wnr:.1f} dB"]
     return "<br>".join(html.escape(line) for line in lines)
 
 
@@ -98,7 +102,7 @@ def spread_figure(curves: Sequence[Curve]) -> go.Figure:
     """Every chip as a dot, by level: the spread that a single chip of one's own is drawn from."""
     figure, names, hues = go.Figure(), short_names(curves), colours(curves)
     for curve in curves:
-        hue, label = hues[network_name(curve)], _label(curve, names)
+        hue, label = hues[network_of(curve)], _label(curve, names)
         values = [(p.level, row) for p in curve.points for row in p.rows]
         figure.add_box(
             x=["clean" if level is None else f"{level:g}" for level, _ in values],
@@ -136,7 +140,7 @@ def recalibration_figure(curves: Sequence[Curve]) -> go.Figure | None:
             error_y={"array": [100 * (gain.high - gain.mean) for gain in gains], "thickness": 1.5},
             mode="lines+markers",
             name=_label(after, names),
-            line={"color": hues[network_name(after)]},
+            line={"color": hues[network_of(after)]},
             text=[
                 f"{chips_in_common(point, plain[point.level])} chips: {stats.percent(gain)} points"
                 for point, gain in zip(shared, gains, strict=True)
@@ -152,7 +156,7 @@ def recalibration_figure(curves: Sequence[Curve]) -> go.Figure | None:
     return figure
 
 
-def _label(curve: Curve, names: dict[str, str]) -> str:
+def _label(curve: Curve, names: dict[Network, str]) -> str:
     """The legend's text; plotly reads tags in it, but no entities of quotes."""
     return html.escape(curve_label(curve, names), quote=False)
 

@@ -15,7 +15,7 @@ from noiseproof import stats
 from noiseproof.curves import Curve, chips_in_common, paired_difference
 from noiseproof.records import Row, replacing
 from noiseproof.report import figures
-from noiseproof.report.words import curve_label, network_name, pairs, panels, short_names
+from noiseproof.report.words import Network, curve_label, network_of, pairs, panels, short_names
 
 
 def write_report(curves: Sequence[Curve], path: str | Path, *, source: str) -> None:
@@ -52,16 +52,16 @@ def render(curves: Sequence[Curve], *, source: str) -> str:
     )
 
 
-def _networks(curves: Sequence[Curve], names: dict[str, str]) -> list[dict[str, Any]]:
+def _networks(curves: Sequence[Curve], names: dict[Network, str]) -> list[dict[str, Any]]:
     """What was measured: one entry per network."""
-    clean: dict[str, Row] = {network_name(curve): curve.clean for curve in curves}
+    clean: dict[Network, Row] = {network_of(curve): curve.clean for curve in curves}
     return [
         {"name": names[network], "row": row, "clean": f"{100 * row.accuracy:.2f}"}
         for network, row in clean.items()
     ]
 
 
-def _panel(curves: Sequence[Curve], names: dict[str, str]) -> dict[str, Any]:
+def _panel(curves: Sequence[Curve], names: dict[Network, str]) -> dict[str, Any]:
     """One kind of noise on one set of targets: its figures, table and comparisons."""
     first = curves[0].first
     shown = {
@@ -95,7 +95,7 @@ def _embed(figure: go.Figure) -> Markup:
     return Markup(text)
 
 
-def _lines(curve: Curve, names: dict[str, str]) -> list[dict[str, Any]]:
+def _lines(curve: Curve, names: dict[Network, str]) -> list[dict[str, Any]]:
     return [
         {
             "label": curve_label(curve, names),
@@ -109,7 +109,7 @@ def _lines(curve: Curve, names: dict[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _gains(before: Curve, after: Curve, names: dict[str, str]) -> list[dict[str, Any]]:
+def _gains(before: Curve, after: Curve, names: dict[Network, str]) -> list[dict[str, Any]]:
     plain = {point.level: point for point in before.points}
     return [
         {

@@ -12,7 +12,7 @@ from noiseproof.report.words import (
     colours,
     curve_label,
     level_axis,
-    network_name,
+    network_of,
     panels,
     short_names,
 )
@@ -53,7 +53,7 @@ def write_figure(curves: Sequence[Curve], path: str | Path) -> None:
             for curve in group:
                 points = [point for point in curve.points if point.level is not None]
                 x = [point.level for point in points]
-                hue = hues[network_name(curve)]
+                hue = hues[network_of(curve)]
                 style = "--" if curve.first.recalibrate else "-"
                 mean = [100 * point.accuracy.mean for point in points]
                 axis.plot(x, mean, style, color=hue, lw=1.2)
@@ -61,7 +61,7 @@ def write_figure(curves: Sequence[Curve], path: str | Path) -> None:
                 high = [100 * point.accuracy.high for point in points]
                 axis.fill_between(x, low, high, color=hue, alpha=0.2, lw=0)
             for curve in clean_points(group):
-                hue = hues[network_name(curve)]
+                hue = hues[network_of(curve)]
                 axis.plot([0], [100 * curve.clean.accuracy], "D", color=hue, ms=3.5, mfc="none")
             axis.axhline(100 / group[0].clean.classes, color="0.5", lw=0.6, ls=":")
             axis.set(xlabel=level_axis(family), ylabel="accuracy (%)")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from noiseproof.curves import Curve
+from noiseproof.curves import Curve, network_key
 from noiseproof.spec import Additive, parse
 
 # Okabe and Ito 2008: told apart by colour-blind readers, in print and on screen.
@@ -22,35 +22,39 @@ def panels(curves: Sequence[Curve]) -> dict[tuple[str, str], list[Curve]]:
     return found
 
 
-def network_name(curve: Curve) -> str:
-    """Model, normalisation and the first digits of the checkpoint's hash: one network."""
-    row = curve.first
-    return f"{row.model} {row.norm} ({row.checkpoint[:6]})"
+Network = tuple[str, ...]
 
 
-def short_names(curves: Sequence[Curve]) -> dict[str, str]:
-    """For each network the shortest name that tells it from the others: norm, or model and norm,
-    or all with the hash."""
-    rows = {network_name(curve): curve.first for curve in curves}
-    for form in ("{r.norm}", "{r.model} {r.norm}", "{r.model} {r.norm} ({r.checkpoint:.6})"):
+def network_of(curve: Curve) -> Network:
+    """What tells one network on one test set from all others."""
+    return network_key(curve.clean)
+
+
+def short_names(curves: Sequence[Curve]) -> dict[Network, str]:
+    """For each network the shortest name that tells it from the others: from model and norm to all
+    that names it."""
+    rows = {network_of(curve): curve.clean for curve in curves}
+    known = "{r.model} {r.norm} ({r.checkpoint:.6})"
+    forms = ["{r.norm}"] if len(rows) > 1 else []
+    forms += ["{r.model} {r.norm}", known, known + ", {r.data}, {r.images} images"]
+    forms += [forms[-1] + ", scale {r.scale}", forms[-1] + ", scale {r.scale}, {r.data_sha256:.6}"]
+    for form in forms:
         names = {network: form.format(r=row) for network, row in rows.items()}
         if len(set(names.values())) == len(names):
             break
-    if len(names) == 1:
-        names = {network: f"{row.model} {row.norm}" for network, row in rows.items()}
     return names
 
 
-def colours(curves: Sequence[Curve]) -> dict[str, str]:
+def colours(curves: Sequence[Curve]) -> dict[Network, str]:
     """One colour for each network, the same in all figures."""
-    networks = dict.fromkeys(network_name(curve) for curve in curves)
-    return {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(networks)}
+    networks = dict.fromkeys(network_of(curve) for curve in curves)
+    return {network: COLOURS[place % len(COLOURS)] for place, network in enumerate(networks)}
 
 
-def curve_label(curve: Curve, names: dict[str, str]) -> str:
+def curve_label(curve: Curve, names: dict[Network, str]) -> str:
     """What the legend calls a curve."""
     count = curve.first.recalibrate
-    return names[network_name(curve)] + (f", recalibrated ({count})" if count else "")
+    return names[network_of(curve)] + (f", recalibrated ({count})" if count else "")
 
 
 def level_axis(family: str) -> str:
@@ -71,14 +75,14 @@ def clean_points(curves: Sequence[Curve]) -> list[Curve]:
     another stage acts at level 0 too."""
     alone = [curve for curve in curves if len(parse(curve.first.noise).stages) == 1]
     measured = [c for c in alone if 0 not in c.levels and c.levels != (None,)]
-    return list({network_name(curve): curve for curve in reversed(measured)}.values())
+    return list({network_of(curve): curve for curve in reversed(measured)}.values())
 
 
 def pairs(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
     """(not recalibrated, recalibrated) curves of the same network under the same noise."""
-    plain = {(network_name(c), *panel_key(c)): c for c in curves if not c.first.recalibrate}
+    plain = {(network_of(c), panel_key(c)): c for c in curves if not c.first.recalibrate}
     return [
-        (plain[(network_name(c), *panel_key(c))], c)
+        (plain[network_of(c), panel_key(c)], c)
         for c in curves
-        if c.first.recalibrate and (network_name(c), *panel_key(c)) in plain
+        if c.first.recalibrate and (network_of(c), panel_key(c)) in plain
     ]
