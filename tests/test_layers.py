@@ -12,7 +12,7 @@ import noiseproof
 
 ROOT = Path(noiseproof.__file__).parent
 ROWS: tuple[frozenset[str], ...] = (  # lowest first; the package `report` is one entry
-    frozenset({"outside", "records", "rng", "spec", "stats"}),
+    frozenset({"augmentation", "outside", "records", "rng", "spec", "stats"}),
     frozenset({"catalog", "curves"}),
     frozenset({"accelerator", "data", "norms", "report"}),
     frozenset({"models", "network"}),

@@ -17,7 +17,8 @@ from noiseproof import stats
 from noiseproof.curves import Curve, curves_of
 from noiseproof.records import Row, pack
 from noiseproof.report import write_figure, write_report
-from noiseproof.report.words import clean_points, network_of, pairs, short_names
+from noiseproof.report.html import render
+from noiseproof.report.words import clean_points, network_of, pairs, rivals, short_names
 
 IMAGES = 20
 CHECKPOINT = "0123456789abcdef" * 4
@@ -375,3 +376,13 @@ def test_networks_on_other_images_or_scales_are_told_apart_and_never_paired() ->
         assert network_of(before) == network_of(after)
     mixed = [curves[0], next(c for c in curves if c.first.recalibrate and c.clean.scale != "0,1")]
     assert pairs(mixed) == []
+
+
+def test_networks_are_compared_with_the_first_on_the_same_chips() -> None:
+    curves = curves_of(measured() + measured(checkpoint="f" * 64, norm="none"))
+    found = rivals(curves)
+    assert [(a.first.norm, b.first.norm) for a, b in found] == [("batch", "none")]
+    page = Page(render(curves, source="results.db"))
+    assert "Against batch" in page.text
+    elsewhere = measured(checkpoint="f" * 64, norm="none", data_sha256="a" * 64)
+    assert rivals(curves_of(measured() + elsewhere)) == []

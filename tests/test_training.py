@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof import training
+from noiseproof.augmentation import augmented
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card
 from noiseproof.data import Source, Split, open_dataset
 from noiseproof.rng import stream
-from noiseproof.training import Plan, Progress, Recipe, augmented, train
+from noiseproof.training import Plan, Progress, Recipe, train
 
 PLAN = Plan(
     model="resnet8",

@@ -15,7 +15,15 @@ from noiseproof import stats
 from noiseproof.curves import Curve, chips_in_common, paired_difference
 from noiseproof.records import Row, replacing
 from noiseproof.report import figures
-from noiseproof.report.words import Network, curve_label, network_of, pairs, panels, short_names
+from noiseproof.report.words import (
+    Network,
+    curve_label,
+    network_of,
+    pairs,
+    panels,
+    rivals,
+    short_names,
+)
 
 
 def write_report(curves: Sequence[Curve], path: str | Path, *, source: str) -> None:
@@ -85,6 +93,8 @@ def _panel(curves: Sequence[Curve], names: dict[Network, str]) -> dict[str, Any]
         ],
         "lines": [line for curve in curves for line in _lines(curve, names)],
         "gains": [gain for pair in pairs(curves) for gain in _gains(*pair, names)],
+        "rivals": [gain for pair in rivals(curves) for gain in _gains(*pair, names)],
+        "rival": curve_label(rivals(curves)[0][0], names) if rivals(curves) else "",
     }
 
 

@@ -78,6 +78,16 @@ def clean_points(curves: Sequence[Curve]) -> list[Curve]:
     return list({network_of(curve): curve for curve in reversed(measured)}.values())
 
 
+def rivals(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
+    """(first, other) curves of different networks on the same test images, none recalibrated."""
+    plain = [curve for curve in curves if not curve.first.recalibrate]
+    return [
+        (plain[0], other)
+        for other in plain[1:]
+        if other.clean.data_sha256 == plain[0].clean.data_sha256
+    ]
+
+
 def pairs(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
     """(not recalibrated, recalibrated) curves of the same network under the same noise."""
     plain = {(network_of(c), panel_key(c)): c for c in curves if not c.first.recalibrate}
