@@ -96,6 +96,19 @@ def _statistics_of(layers: Mapping[str, nn.Module]) -> list[str]:
     return [name.removeprefix(".") for name in names]
 
 
+def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and population variance of each channel of x (N, C, *positions) -> (C,), (C,) float64.
+
+    Each image's sums in x's precision, over deviations from the channel's mean so that nothing
+    cancels; their sums over images in float64.
+    """
+    values = x.flatten(2) if x.dim() > 2 else x[:, :, None]  # (N, C, positions)
+    mean = values.mean(2).double().mean(0)
+    d = values - mean.to(x.dtype)[:, None]
+    squares = torch.linalg.vector_norm(d, dim=2).double().square()  # (N, C)
+    return mean, squares.mean(0) / values.shape[2]
+
+
 class _Pool:
     """One layer's statistics so far, in float64, and the hook that feeds and applies them."""
 
@@ -107,10 +120,14 @@ class _Pool:
 
     def see_(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         """Take in a batch (N, C, ...) and let the layer normalise it with its own statistics."""
-        x = by_channel(inputs[0]).double()  # (C, n)
-        n, mean = x.shape[1], x.mean(1)
-        var = self._scale(x - mean[:, None], images=len(inputs[0])).square()
-        self._merge_(n, mean, var)
+        x = inputs[0]
+        if self.kind == "batch":
+            mean, var = _moments(x)
+        else:
+            values = by_channel(x).double()  # (C, n)
+            mean = values.mean(1)
+            var = self._scale(values - mean[:, None], images=len(x)).square()
+        self._merge_(x.numel() // x.shape[1], mean, var)
         assert isinstance(module, _BatchNorm)
         assert module.running_mean is not None
         assert module.running_var is not None
