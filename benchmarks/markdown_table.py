@@ -1,0 +1,25 @@
+"""The README's table from a store:  python benchmarks/markdown_table.py STORE"""
+
+import sys
+
+from noiseproof import stats
+from noiseproof.curves import curves_of
+from noiseproof.records import Store
+
+
+def main(path: str) -> None:
+    with Store(path, read_only=True) as store:
+        curves = curves_of(store.rows())
+    levels = [point.level for point in curves[0].points]
+    print("| network | clean |", " | ".join(f"level {level:g}" for level in levels), "|")
+    print("|---" * (len(levels) + 2) + "|")
+    for curve in curves:
+        row, count = curve.first, curve.first.recalibrate
+        name = f"{row.model}, recalibrated ({count:,})" if count else row.model
+        clean = "" if count else f"{100 * curve.clean.accuracy:.2f}"
+        cells = (stats.percent(point.accuracy) for point in curve.points)
+        print(f"| {name} | {clean} |", " | ".join(cells), "|")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
