@@ -42,11 +42,13 @@ def perturb(
 
     The dice of a tensor are named by (seed, chip, tensor name, stage), a stage by its kind and
     its place among the stages of that kind, so that a stage added in front leaves them alone.
+    All arithmetic is on the CPU, so that every device gets the same chip.
 
     Raises:
         ValueError: for an unknown target.
     """
-    noisy = {name: state[name] for name in targeted(places, targets) if state[name].numel()}
+    wanted = [name for name in targeted(places, targets) if state[name].numel()]
+    noisy = {name: state[name].cpu() for name in wanted}  # float64 is not on every device
     met: Counter[str] = Counter()
     for stage in spec.stages:
         label = f"{stage.kind}{met[stage.kind]}"
@@ -56,7 +58,7 @@ def perturb(
             name: _apply(stage, w, references[name], stream(seed, chip, name, label))
             for name, w in noisy.items()
         }
-    return {**state, **noisy}
+    return {**state, **{name: w.to(state[name].device) for name, w in noisy.items()}}
 
 
 def targeted(places: Mapping[str, Place], targets: Sequence[str]) -> list[str]:

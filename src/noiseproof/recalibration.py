@@ -96,6 +96,11 @@ def _statistics_of(layers: Mapping[str, nn.Module]) -> list[str]:
     return [name.removeprefix(".") for name in names]
 
 
+def _double(x: Tensor) -> Tensor:
+    """x in float64; on the CPU where x's device has none."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and population variance of each channel of x (N, C, *positions) -> (C,), (C,) float64.
 
@@ -103,9 +108,9 @@ def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
     cancels; their sums over images in float64.
     """
     values = x.flatten(2) if x.dim() > 2 else x[:, :, None]  # (N, C, positions)
-    mean = values.mean(2).double().mean(0)
-    d = values - mean.to(x.dtype)[:, None]
-    squares = torch.linalg.vector_norm(d, dim=2).double().square()  # (N, C)
+    mean = _double(values.mean(2)).mean(0)
+    d = values - mean.to(x)[:, None]
+    squares = _double(torch.linalg.vector_norm(d, dim=2)).square()  # (N, C)
     return mean, squares.mean(0) / values.shape[2]
 
 
@@ -124,7 +129,7 @@ class _Pool:
         if self.kind == "batch":
             mean, var = _moments(x)
         else:
-            values = by_channel(x).double()  # (C, n)
+            values = _double(by_channel(x))  # (C, n)
             mean = values.mean(1)
             var = self._scale(values - mean[:, None], images=len(x)).square()
         self._merge_(x.numel() // x.shape[1], mean, var)
