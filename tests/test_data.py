@@ -127,6 +127,27 @@ def test_a_cifar_file_with_another_md5_is_not_even_unpickled(tmp_path: Path) -> 
     assert not (tmp_path / "executed").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST")]
+)
+def test_mnist_files_are_read_and_padded(tmp_path: Path, name: str, folder: str) -> None:
+    raw = tmp_path / folder / "raw"
+    raw.mkdir(parents=True)
+    for part, n in (("train", 3), ("t10k", 2)):
+        pixels = np.arange(n * 784, dtype=np.uint32).astype(np.uint8).reshape(n, 28, 28)
+        header = np.array([0x803, n, 28, 28], dtype=">u4").tobytes()
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+        header = np.array([0x801, n], dtype=">u4").tobytes()
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(header + bytes(range(n)))
+    source = data.open_dataset(name, data_dir=tmp_path)
+    test = source.read("test")
+    assert test.images.shape == (2, 1, 32, 32)
+    assert test.labels.tolist() == [0, 1]
+    assert int(test.images[0, 0, 2, 3]) == 1
+    assert not test.images[:, :, :2].any()
+    assert len(source.read("train")) == 3
+
+
 def write_folder(root: Path, classes: tuple[str, ...], each: int = 3) -> None:
     for place, name in enumerate(classes):
         (root / name).mkdir(parents=True)
