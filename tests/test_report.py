@@ -386,3 +386,9 @@ def test_networks_are_compared_with_the_first_on_the_same_chips() -> None:
     assert "Against batch" in page.text
     elsewhere = measured(checkpoint="f" * 64, norm="none", data_sha256="a" * 64)
     assert rivals(curves_of(measured() + elsewhere)) == []
+
+
+def test_the_page_holds_no_address_but_xml_namespaces() -> None:
+    page = render(curves_of(measured()), source="results.db")
+    found = set(re.findall(r"https?://[^/\s\"'`)]*", page))
+    assert found == {"http://www.w3.org"}

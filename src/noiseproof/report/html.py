@@ -1,5 +1,6 @@
 """One self-contained HTML page."""
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -52,12 +53,18 @@ def render(curves: Sequence[Curve], *, source: str) -> str:
     return environment.from_string(template).render(
         source=source,
         version=noiseproof.__version__,
-        plotly=Markup(get_plotlyjs()),
+        plotly=Markup(_plotly_without_addresses()),
         networks=_networks(curves, names),
         panels=[_panel(part, names) for part in panels(curves).values()],
         chips=sum(point.chips for curve in curves for point in curve.points),
         confidence=round(100 * stats.CONFIDENCE),
     )
+
+
+def _plotly_without_addresses() -> str:
+    """plotly.js, its addresses (map tiles, fonts, help pages) taken out: no figure here uses them.
+    XML namespaces, which only look like addresses, stay."""
+    return re.sub(r"https?://(?!www\.w3\.org/)", "about:blank#", get_plotlyjs())
 
 
 def _networks(curves: Sequence[Curve], names: dict[Network, str]) -> list[dict[str, Any]]:
