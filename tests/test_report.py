@@ -285,6 +285,12 @@ def test_a_browser_makes_no_element_of_foreign_text(drawn: str) -> None:
     assert not [link for link in links if "example.com" in link]
 
 
+def test_no_button_sends_the_data_away(drawn: str) -> None:
+    titles = {attributes.get("data-title") or "" for _, attributes in Page(drawn).elements}
+    assert "Download plot as a PNG" in titles
+    assert not [title for title in titles if "cloud" in title.lower() or "share" in title.lower()]
+
+
 def test_a_legend_shows_names_as_they_are(drawn: str) -> None:
     legend = re.findall(r'class="legendtext"[^>]*>(.*?)</text>', drawn, flags=re.DOTALL)
     assert EVIL_NORM in Page(" ".join(legend)).text

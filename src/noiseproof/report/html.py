@@ -26,6 +26,13 @@ from noiseproof.report.words import (
     short_names,
 )
 
+CONFIG = {  # the page's figures stay on the page
+    "displaylogo": False,
+    "responsive": True,
+    "showSendToCloud": False,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d"],
+}
+
 
 def write_report(curves: Sequence[Curve], path: str | Path, *, source: str) -> None:
     """Write the page, whole or not at all. `source` is the store's name, as printed on the page.
@@ -106,9 +113,7 @@ def _panel(curves: Sequence[Curve], names: dict[Network, str]) -> dict[str, Any]
 
 
 def _embed(figure: go.Figure) -> Markup:
-    text = figure.to_html(
-        full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True}
-    )
+    text = figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
     return Markup(text)
 
 
