@@ -366,7 +366,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "relative model": (("--model", ".nowhere:f"), "cannot import '.nowhere' for '.nowhere:f'"),
     "outside model": (
         ("--model", "torchvision:potato"),
-        "unknown torchvision classifier 'potato': see `noiseproof info models`$",
+        "unknown torchvision classifier 'potato': expected one like torchvision's own names$",
     ),
     "missing data": (
         ("--data", "mnist", "--data-dir", "nowhere"),

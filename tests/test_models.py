@@ -145,7 +145,7 @@ def test_a_model_of_ones_own_comes_from_the_working_folder(
     ("name", "sentence"),
     [
         ("resnet21", "unknown model 'resnet21': expected one of resnet8, "),
-        ("torchvision:resnet21", "unknown torchvision classifier 'resnet21'"),
+        ("torchvision:resnet51", "unknown torchvision classifier 'resnet51': .* resnet50"),
         ("torchvision:fcos_resnet50_fpn", "unknown torchvision classifier"),
     ],
 )

@@ -4,6 +4,7 @@
 skeleton that its weights load into.
 """
 
+import difflib
 import importlib
 import math
 from collections.abc import Callable
@@ -162,7 +163,8 @@ def _make(name: str, classes: int, channels: int) -> nn.Module:
 def _torchvision(name: str, classes: int) -> nn.Module:
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise ValueError(f"unknown torchvision classifier {name!r}: see `noiseproof info models`")
+        near = ", ".join(difflib.get_close_matches(name, known)) or "torchvision's own names"
+        raise ValueError(f"unknown torchvision classifier {name!r}: expected one like {near}")
     options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     model: nn.Module = torchvision.models.get_model(
         name, weights=None, num_classes=classes, **options

@@ -51,6 +51,7 @@ def report(
 def export(
     store: Annotated[Path, typer.Argument(help="SQLite file that `measure` wrote.")],
     out: Annotated[Path, typer.Option(help="The file to write: .csv or .parquet.")],
+    as_json: AsJson = False,
 ) -> None:
     """Write the rows of a store as CSV or Parquet."""
     from noiseproof.records import Store
@@ -61,6 +62,8 @@ def export(
         found = rows.rows()
     write(found, out)
     print(f"{len(found)} rows: {out}")
+    if as_json:
+        print_json({"export": str(out), "rows": len(found)})
 
 
 INFO = ("models", "norms", "noises", "datasets", "model")
