@@ -1,6 +1,6 @@
 """The figure for a paper, by matplotlib: .pdf, .svg or .png."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,15 @@ def write_figure(curves: Sequence[Curve], path: str | Path) -> None:
 
 
 def _caption(curves: Sequence[Curve], targets: str) -> str:
-    counts = sorted({point.chips for curve in curves for point in curve.points})
-    chips = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    points = [point for curve in curves for point in curve.points]
+    chips, images = _range(p.chips for p in points), _range(p.images for p in points)
     noise = curves[0].family.split("(")[0]
     return (
-        f"{noise} on {targets}; {chips} chips, {curves[0].first.images} images\n"
+        f"{noise} on {targets}; {chips} chips, {images} images\n"
         f"{100 * stats.CONFIDENCE:.0f} % interval over chips"
     )
+
+
+def _range(counts: Iterable[int]) -> str:
+    found = sorted(set(counts))
+    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
