@@ -262,6 +262,12 @@ def test_images_and_labels_that_do_not_fit_the_network_are_refused_first(store: 
     assert not store.rows()
 
 
+def test_an_empty_split_is_refused() -> None:
+    empty = Split(images=torch.zeros(0, 2, 5, 5), labels=torch.zeros(0, dtype=torch.int64))
+    with pytest.raises(ValueError, match="images must be >= 1, got 0"):
+        npf.measure(network(), empty, GAUSSIAN)
+
+
 def test_a_level_given_twice_is_measured_once() -> None:
     curve = npf.measure(network(), own_answers(), GAUSSIAN.at([0.2, 0.2]), chips=2)
     assert [point.chips for point in curve.points] == [2]

@@ -160,9 +160,11 @@ def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
     """Run two of the images through a copy of `model`.
 
     Raises:
-        ValueError: where the network cannot take them, returns no logits, or has fewer classes
-            than the labels.
+        ValueError: where there are none, or the network cannot take them, returns no logits, or
+            has fewer classes than the labels.
     """
+    if not len(test):
+        raise ValueError("images must be >= 1, got 0")
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
     device = device_of(state)
@@ -187,8 +189,6 @@ def _job(
     device: str | None,
     subject: Subject | None,
 ) -> Job:
-    if not len(test):
-        raise ValueError("images must be >= 1, got 0")
     skeleton = skeleton_of(model)
     if device is not None:
         skeleton = skeleton.to(pick_device(device))
