@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchvision.ops import FrozenBatchNorm2d
 
 from noiseproof.chips import manufacture
-from noiseproof.network import Place, State, logits, places, skeleton_of, state_of, with_state
+from noiseproof.network import Place, State, outputs, places, skeleton_of, state_of, with_state
 from noiseproof.norms import ScaledBatchNorm
 from noiseproof.rng import seeded, stream
 from noiseproof.spec import ROLES, parse
@@ -214,7 +214,7 @@ def snapshot(model: nn.Module) -> State:
 def test_logits_of_the_own_state_are_the_models_own_in_evaluation_mode(case: str) -> None:
     model, x = network(case)
     expected = copy.deepcopy(model).eval()(x)
-    actual = logits(skeleton_of(model), state_of(model), x)
+    actual = outputs(skeleton_of(model), state_of(model), x)
     torch.testing.assert_close(actual, expected)
     assert not actual.requires_grad
 
@@ -231,7 +231,7 @@ def test_every_tensor_of_the_state_reaches_the_output_as_it_would_inside_the_mod
             continue
         noise = torch.rand(state[name].shape, generator=stream(0, name)) + 0.5
         other = {**state, name: state[name] + noise}
-        actual = logits(skeleton, other, x)
+        actual = outputs(skeleton, other, x)
         torch.testing.assert_close(actual, with_state(model, other)(x))
         assert not torch.allclose(actual, clean), f"{name} does not reach the output"
 
@@ -247,7 +247,7 @@ def test_attention_with_other_weights_is_what_its_formula_says(name: str) -> Non
     mixed = (q @ k.mT / 4**0.5).softmax(-1) @ v
     mixed = mixed.transpose(1, 2).reshape(2, 5, 8)
     out = F.linear(mixed, state["attention.out_proj.weight"], state["attention.out_proj.bias"])
-    torch.testing.assert_close(logits(skeleton_of(model), state, x), out)
+    torch.testing.assert_close(outputs(skeleton_of(model), state, x), out)
 
 
 @pytest.mark.parametrize("targets", [("kernel",), ("kernel", "bias", "norm_affine")])
@@ -258,7 +258,7 @@ def test_a_manufactured_chip_computes_what_logits_of_its_state_does(
     model, x = network(case)
     spec = parse("gaussian(0.3, reference=max)")
     chip = manufacture(model.eval(), spec, targets=targets, seed=1, chip=2)
-    actual = logits(skeleton_of(model), state_of(chip), x)
+    actual = outputs(skeleton_of(model), state_of(chip), x)
     torch.testing.assert_close(actual, chip(x))
     assert not torch.allclose(actual, model(x))
 
@@ -269,7 +269,7 @@ def test_tied_weights_appear_once_and_stay_tied() -> None:
     assert list(places(model)) == ["embedding.weight"]
     w = torch.randn(5, 4, generator=stream(0, "tied"))
     expected = F.linear(w[ids], w)
-    torch.testing.assert_close(logits(skeleton_of(model), {"embedding.weight": w}, ids), expected)
+    torch.testing.assert_close(outputs(skeleton_of(model), {"embedding.weight": w}, ids), expected)
     filled = with_state(model, {"embedding.weight": w})
     torch.testing.assert_close(filled(ids), expected)
     assert isinstance(filled, Tied)
@@ -289,7 +289,7 @@ def test_the_model_is_left_as_it_is(case: str) -> None:
     flags = [p.requires_grad for p in model.parameters()]
     other = {name: tensor + 1 for name, tensor in state_of(model).items()}
     skeleton = skeleton_of(model)
-    logits(skeleton, other, x)
+    outputs(skeleton, other, x)
     with_state(model, other)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats as sps
 from torch import Tensor, nn
 
-from noiseproof.network import Place, State, logits, places, skeleton_of, state_of
+from noiseproof.network import Place, State, outputs, places, skeleton_of, state_of
 from noiseproof.noise import perturb, targeted, touched
 from noiseproof.rng import seeded, stream
 from noiseproof.spec import (
@@ -368,7 +368,7 @@ def test_noise_on_running_variances_can_make_them_negative_and_the_output_not_fi
     )
     broken = state["running_var"] < -net.eps
     assert 0 < broken.sum() < 64  # P(no negative one) = P(z > -1/2)^64 < 1e-10
-    out = logits(skeleton_of(net), state, torch.ones(2, 64))
+    out = outputs(skeleton_of(net), state, torch.ones(2, 64))
     assert torch.equal(out.isfinite().all(0), ~broken)
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 import noiseproof as npf
-from noiseproof.network import logits, skeleton_of, state_of
+from noiseproof.network import outputs, skeleton_of, state_of
 from noiseproof.norms import SCALES, by_channel
 from noiseproof.rng import stream
 from noiseproof.spec import NoEffectWarning
@@ -180,4 +180,4 @@ def test_recalibrated_leaves_the_given_state_alone() -> None:
     fresh = npf.recalibration.recalibrated(skeleton, state, images(20))
     assert all(torch.equal(state[name], kept[name]) for name in state)
     assert not torch.equal(fresh["1.running_mean"], state["1.running_mean"])
-    assert torch.equal(logits(skeleton, state, images(3)), network()(images(3)))
+    assert torch.equal(outputs(skeleton, state, images(3)), network()(images(3)))

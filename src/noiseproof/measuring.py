@@ -16,7 +16,7 @@ from noiseproof.accelerator import device_name, device_of, pick_device
 from noiseproof.catalog import UNSCALED, PixelScale
 from noiseproof.curves import Curve, curves_of
 from noiseproof.data import Split, scaled
-from noiseproof.network import Place, State, logits, places, skeleton_of, state_of
+from noiseproof.network import Place, State, outputs, places, skeleton_of, state_of
 from noiseproof.noise import DEFAULT_TARGETS, perturb, touched
 from noiseproof.recalibration import recalibrated, running_layers
 from noiseproof.records import Row, Store, key_of, pack
@@ -148,7 +148,7 @@ def count_hits(
     hits, nonfinite, classes = [], 0, 0
     for start in range(0, len(test), batch_size):
         part = slice(start, start + batch_size)
-        output = logits(skeleton, state, inputs(test.images[part].to(device)))
+        output = outputs(skeleton, state, inputs(test.images[part].to(device)))
         finite = output.isfinite().all(1)
         hits.append((output.argmax(1) == test.labels[part].to(device)) & finite)
         nonfinite += int((~finite).sum())
@@ -168,7 +168,7 @@ def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
     device = device_of(state)
-    output = logits(skeleton, state, scaled(test.images[:2].to(device), scale))
+    output = outputs(skeleton, state, scaled(test.images[:2].to(device), scale))
     if not isinstance(output, Tensor) or output.dim() != 2:
         raise ValueError("a classifier must return logits (N, C)")
     top = int(test.labels.max())

@@ -1,13 +1,13 @@
 """The seam between a network's skeleton (an nn.Module) and its state (a dict of tensors).
 
-`places` says what every tensor is, `state_of` takes the tensors out, `logits` runs the skeleton
+`places` says what every tensor is, `state_of` takes the tensors out, `outputs` runs the skeleton
 with any state. The module that is passed in is never changed.
 """
 
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -102,8 +102,9 @@ def skeleton_of(model: M) -> M:
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
-def logits(skeleton: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The output of `skeleton` for the inputs x (N, ...) with the tensors of `state` -> (N, C).
+def outputs(skeleton: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Any:
+    """What `skeleton` returns for the inputs x (N, ...) with the tensors of `state`: logits
+    (N, C) of a classifier, and whatever a detector or a segmenter returns.
 
     A skeleton from `skeleton_of` is in evaluation mode. Tied tensors stay tied.
 
@@ -112,7 +113,7 @@ def logits(skeleton: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Tenso
     """
     try:
         with torch.no_grad():
-            return functional_call(skeleton, dict(state), (x,))  # type: ignore[no-any-return]
+            return functional_call(skeleton, dict(state), (x,))
     except (RuntimeError, AssertionError, TypeError, IndexError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         shape = tuple(x.shape)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from noiseproof.accelerator import device_of
-from noiseproof.network import State, logits, skeleton_of, state_of, with_state
+from noiseproof.network import State, outputs, skeleton_of, state_of, with_state
 from noiseproof.norms import SCALES, by_channel, scale_kind
 from noiseproof.rng import stream
 from noiseproof.spec import NoEffectWarning
@@ -79,7 +79,7 @@ def recalibrated(
     hooks = [module.register_forward_pre_hook(pool.see_) for module, pool in pools.items()]
     try:
         for batch in _batches(images, batch_size):
-            logits(skeleton, fresh, batch)
+            outputs(skeleton, fresh, batch)
     finally:
         for hook in hooks:
             hook.remove()
