@@ -19,7 +19,7 @@ needs_real = pytest.mark.skipif(REAL is None, reason="NOISEPROOF_DATA names no d
 
 
 def test_every_data_set_of_the_catalog_has_a_reader() -> None:
-    assert set(data.READERS) == set(catalog.DATASETS)
+    assert {*data.READERS, *data.SCENE_READERS} == set(catalog.DATASETS)
 
 
 def test_the_digits_are_split_once_and_for_all() -> None:
@@ -199,6 +199,8 @@ def test_a_data_set_of_ones_own_comes_from_the_working_folder(
         "    test = Split(images=torch.rand(6, 2, 4, 4), labels=torch.arange(6) % 3)\n"
         "    return Dataset(test=test, classes=3)\n\n\n"
         "def wrong():\n    return 3\n\n\n"
+        "def rubbish():\n    Split(images=torch.rand(6, 2, 4, 4), labels=['cat'] * 6)\n\n\n"
+        "def mixed():\n    return Dataset(test=3)\n\n\n"
         "def fails():\n    return {}['x']\n"
     )
     (tmp_path / "my_typo.py").write_text("def blobs(:\n")
@@ -206,6 +208,10 @@ def test_a_data_set_of_ones_own_comes_from_the_working_folder(
     monkeypatch.setattr(sys, "path", list(sys.path))
     with pytest.raises(ValueError, match="my_data:fails failed: KeyError: 'x'"):
         data.open_dataset("my_data:fails")
+    with pytest.raises(ValueError, match="my_data:rubbish failed: .*labels must be Boxes, got str"):
+        data.open_dataset("my_data:rubbish")
+    with pytest.raises(ValueError, match="my_data:mixed failed: .*must be a Split, got int"):
+        data.open_dataset("my_data:mixed")
     with pytest.raises(ValueError, match="cannot import 'my_typo' for 'my_typo:blobs': invalid"):
         data.open_dataset("my_typo:blobs")
     source = data.open_dataset("my_data:blobs")
@@ -217,7 +223,7 @@ def test_a_data_set_of_ones_own_comes_from_the_working_folder(
 
 
 def test_an_unknown_data_set_is_one_sentence() -> None:
-    with pytest.raises(ValueError, match="unknown data set 'cifar11': expected one of cifar10"):
+    with pytest.raises(ValueError, match="unknown data set 'cifar11': expected one of .*cifar10"):
         data.open_dataset("cifar11")
 
 
@@ -229,10 +235,10 @@ def test_images_and_labels_must_match() -> None:
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (torch.zeros(3, 1, dtype=torch.int64), r"labels must be whole numbers \(N,\), got"),
-        (torch.eye(3), r"labels must be whole numbers \(N,\), got torch.float32 \(3, 3\)"),
+        (torch.zeros(3, 1, dtype=torch.int64), r"labels must be whole numbers \(N,\), or masks"),
+        (torch.eye(3), r"labels must be whole numbers \(N,\), .* got torch.float32 \(3, 3\)"),
         (torch.tensor([0, -1, 2]), "labels must be >= 0, got -1"),
-        (np.zeros(3), "labels must be a tensor, got ndarray"),
+        (np.zeros(3), "labels must be Boxes, got float64"),
     ],
 )
 def test_labels_that_would_be_compared_wrongly_are_refused(labels: object, sentence: str) -> None:

@@ -13,10 +13,14 @@ import noiseproof
 ROOT = Path(noiseproof.__file__).parent
 ROWS: tuple[frozenset[str], ...] = (  # lowest first; the package `report` is one entry
     frozenset({"augmentation", "outside", "records", "rng", "spec", "stats"}),
+    frozenset({"estimators"}),
     frozenset({"catalog", "curves"}),
     frozenset({"accelerator", "data", "norms", "report"}),
     frozenset({"models", "network"}),
-    frozenset({"checkpoint", "noise", "recalibration"}),
+    frozenset({"checkpoint", "noise", "pooling"}),
+    frozenset({"analog", "following"}),
+    frozenset({"matching"}),
+    frozenset({"recalibration"}),
     frozenset({"chips", "inventory", "measuring"}),
     frozenset({"bench", "training"}),
     frozenset({"console"}),
@@ -82,7 +86,18 @@ def test_rng_alone_makes_generators_and_seeds_them() -> None:
     assert found == {"rng"}
 
 
-LIGHT = ("", "catalog", "cli", "console", "curves", "records", "report", "spec", "stats")
+LIGHT = (
+    "",
+    "catalog",
+    "cli",
+    "console",
+    "curves",
+    "estimators",
+    "records",
+    "report",
+    "spec",
+    "stats",
+)
 
 
 def test_the_light_modules_do_not_import_torch() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from noiseproof import catalog, models
+from noiseproof.backbones import Residual
 from noiseproof.norms import norm_layers
 from noiseproof.rng import stream
 
@@ -19,7 +20,8 @@ def parameters(model: nn.Module) -> int:
 
 
 def test_every_model_of_the_catalog_has_a_builder() -> None:
-    assert set(models.BUILDERS) == set(catalog.MODELS)
+    assert {*models.BUILDERS, *models.SCENE_BUILDERS} == set(catalog.MODELS)
+    assert not models.BUILDERS.keys() & models.SCENE_BUILDERS.keys()
 
 
 @pytest.mark.parametrize(
@@ -35,7 +37,7 @@ def test_resnet110_has_the_published_number_of_parameters() -> None:
     assert round(parameters(models.build("resnet110")) / 1e6, 1) == 1.7
 
 
-@pytest.mark.parametrize("name", sorted(catalog.MODELS))
+@pytest.mark.parametrize("name", sorted(models.BUILDERS))
 def test_the_number_in_a_name_counts_convolutions_and_linear_layers(name: str) -> None:
     layers = [m for m in models.build(name).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     # a VGG has three linear layers in its name and one for 32x32 images
@@ -115,6 +117,35 @@ def test_any_torchvision_classifier_can_be_built_by_name() -> None:
     assert {layer.kind for layer in norm_layers(model).values()} == {"batch_l1"}
 
 
+def test_torchvisions_segmenters_and_detectors_can_be_built_by_name() -> None:
+    x = torch.rand(1, 3, 64, 64, generator=stream(0, "x"))
+    with torch.no_grad():
+        segmenter = models.build("torchvision:lraspp_mobilenet_v3_large", classes=5).eval()
+        assert segmenter(x)["out"].shape == (1, 5, 64, 64)
+        detector = models.build("torchvision:ssdlite320_mobilenet_v3_large", classes=5).eval()
+        (found,) = detector(x)
+    assert found.keys() == {"boxes", "labels", "scores"}
+
+
+@pytest.mark.parametrize("name", ["fcos", "lraspp"])
+def test_scene_models_have_one_initialisation_for_each_seed(name: str) -> None:
+    one, same, other = (models.build(name, seed=seed).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(tensor, same[key]) for key, tensor in one.items())
+    assert any(not torch.equal(tensor, other[key]) for key, tensor in one.items())
+
+
+@pytest.mark.parametrize("name", sorted(models.SCENE_BUILDERS))
+def test_scene_models_without_norm_are_prepared_for_it(name: str) -> None:
+    model, normed = models.build(name, norm="none"), models.build(name)
+    blocks = [m for m in model.modules() if isinstance(m, Residual)]
+    originals = [m for m in normed.modules() if isinstance(m, Residual)]
+    assert len(blocks) == 6
+    for block, original in zip(blocks, originals, strict=True):
+        assert block.conv1.bias is not None
+        assert block.conv2.bias is not None
+        torch.testing.assert_close(block.conv2.weight, original.conv2.weight / 6**0.5)
+
+
 @pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="timm is not installed")
 def test_any_timm_classifier_can_be_built_by_name() -> None:
     model = models.build("timm:resnet10t", classes=5).eval()
@@ -145,8 +176,10 @@ def test_a_model_of_ones_own_comes_from_the_working_folder(
     ("name", "sentence"),
     [
         ("resnet21", "unknown model 'resnet21': expected one of resnet8, "),
-        ("torchvision:resnet51", "unknown torchvision classifier 'resnet51': .* resnet50"),
-        ("torchvision:fcos_resnet50_fpn", "unknown torchvision classifier"),
+        ("torchvision:resnet51", "unknown torchvision model 'resnet51': .* resnet50"),
+        ("torchvision:fcos_resnet51_fpn", "unknown torchvision model .* fcos_resnet50_fpn"),
+        ("torchvision:raft_small", "unknown torchvision model 'raft_small'"),
+        ("fcoss", "unknown model 'fcoss': expected one of resnet8, .*fcos, .*lraspp, "),
     ],
 )
 def test_an_unknown_model_is_one_sentence(name: str, sentence: str) -> None:

@@ -532,3 +532,8 @@ def test_a_layer_that_does_more_than_normalise_is_refused() -> None:
 def test_a_subclass_that_holds_identities_only_is_replaced() -> None:
     net = nn.Sequential(nn.Conv2d(2, 4, 3), BatchNormAct(4, nn.Identity()))
     assert isinstance(replace_norms(net, "batch_l1")[1], ScaledBatchNorm)
+
+
+@pytest.mark.parametrize("kind", sorted(SCALES))
+def test_the_scale_of_a_single_value_per_channel_is_zero(kind: str) -> None:
+    assert torch.equal(SCALES[kind](torch.zeros(3, 1)), torch.zeros(3))

@@ -1,6 +1,7 @@
-"""Training: the augmentation, the schedule, the bit-exact resume, the card."""
+"""Training: the schedule, the bit-exact resume, the card."""
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof import training
-from noiseproof.augmentation import augmented
+from noiseproof.catalog import UNSCALED
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card
-from noiseproof.data import Source, Split, open_dataset
-from noiseproof.rng import stream
+from noiseproof.cli.options import check_task
+from noiseproof.data import Boxes, Source, Split, open_dataset
+from noiseproof.tasks import TASKS
 from noiseproof.training import Plan, Progress, Recipe, train
 
 PLAN = Plan(
@@ -32,26 +34,6 @@ def digits() -> Source:
     return open_dataset("digits")
 
 
-# --- augmentation ---------------------------------------------------------------------------------
-
-
-def test_augmentation_is_the_literal_pad_crop_and_mirror() -> None:
-    images = torch.randint(0, 256, (20, 3, 6, 5), generator=stream(0, "x")).to(torch.uint8)
-    got = augmented(images, shift=2, flip=True, generator=stream(0, "dice"))
-    dice = stream(0, "dice")
-    tops, lefts = torch.randint(0, 5, (2, 20), generator=dice)
-    mirrored = torch.rand(20, generator=dice) < 0.5
-    for i, image in enumerate(images):
-        padded = nn.functional.pad(image, (2, 2, 2, 2))
-        crop = padded[:, tops[i] : tops[i] + 6, lefts[i] : lefts[i] + 5]
-        assert torch.equal(got[i], crop.flip(2) if mirrored[i] else crop)
-
-
-def test_augmentation_without_shift_and_flip_is_the_identity() -> None:
-    images = torch.rand(5, 1, 4, 4, generator=stream(0, "x"))
-    assert torch.equal(augmented(images, shift=0, flip=False, generator=stream(0, "dice")), images)
-
-
 # --- the run --------------------------------------------------------------------------------------
 
 
@@ -64,8 +46,9 @@ def test_a_run_leaves_weights_and_a_card_that_agree(tmp_path: Path) -> None:
     assert (card.model, card.norm, card.seed, card.epochs_done) == ("resnet8", "batch_l1", 5, 2)
     model = training._build(PLAN, digits())
     fill(model, load_state(weights), name="resnet8")
-    accuracy = training.clean_accuracy(model, digits().read("test"), digits().scale)
+    accuracy = training.clean_result(model, digits().read("test"), digits().scale).score
     assert accuracy == card.clean_accuracy
+    assert (card.task, card.clean_scores) == ("classify", {"accuracy": accuracy})
     assert accuracy > 0.5  # two epochs already learn most digits
     assert [p.step for p in seen] == [*range(1, 22)] * 2
     assert seen[-1].seconds_left == 0
@@ -153,6 +136,132 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_to_nearly_zero() -> None:
     assert (group["nesterov"], group["momentum"], group["weight_decay"]) == (True, 0.9, 5e-4)
 
 
+# --- scenes ---------------------------------------------------------------------------------------
+
+
+def scenes(task: str, *, n: int = 6, top: int = 1) -> Source:
+    """Bright rectangles on black, 48 x 64 pixels, with a mask or a box each."""
+    images = torch.zeros(n, 3, 48, 64, dtype=torch.uint8)
+    masks = torch.zeros(n, 48, 64, dtype=torch.uint8)
+    boxes = []
+    for i in range(n):
+        images[i, :, 8 : 30 + i, 10 : 40 + i] = 250
+        masks[i, 8 : 30 + i, 10 : 40 + i] = top
+        corners = torch.tensor([[10, 8, 40 + i, 30 + i]])
+        boxes.append(Boxes(corners=corners, classes=torch.tensor([top])))
+    split = Split(images=images, labels=masks if task == "segment" else tuple(boxes))
+    return Source(
+        name=f"{task}-rectangles",
+        classes=2,
+        channels=3,
+        scale=UNSCALED,
+        shift=0,
+        flip=True,
+        read=lambda part: split.part(0, n - 2) if part == "train" else split.part(n - 2, n),
+        task=task,
+    )
+
+
+def scene_plan(model: str, **options: int | float) -> Plan:
+    recipe = Recipe(**{"epochs": 2, "batch_size": 2, "lr": 0.01, **options})
+    return Plan(model=model, norm=None, norm_where="all", recipe=recipe, seed=1)
+
+
+SCENES = [("detect", "fcos"), ("detect", "faster_rcnn"), ("segment", "lraspp")]
+
+
+@pytest.mark.parametrize(("task", "model"), SCENES)
+def test_a_run_on_scenes_killed_between_epochs_ends_in_the_same_weights(
+    tmp_path: Path, task: str, model: str
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(progress: Progress) -> None:
+        if progress.epoch == 2:
+            raise KilledError
+
+    seen: list[Progress] = []
+    whole = train(scene_plan(model), scenes(task), tmp_path / "whole", device="cpu")
+    with pytest.raises(KilledError):
+        train(scene_plan(model), scenes(task), tmp_path / "two", device="cpu", on_progress=kill)
+    torch.rand(5)  # what happens between the parts is none of the run's business
+    again = train(
+        scene_plan(model), scenes(task), tmp_path / "two", device="cpu", on_progress=seen.append
+    )
+    assert [(p.epoch, p.step) for p in seen] == [(2, 1), (2, 2)]
+    assert again.sha256 == whole.sha256
+    other = replace(scene_plan(model), recipe=replace(scene_plan(model).recipe, augment=False))
+    assert train(other, scenes(task), tmp_path / "plain", device="cpu").sha256 != whole.sha256
+    assert all(math.isnan(p.accuracy) == (task == "detect") for p in seen)
+
+
+@pytest.mark.parametrize(("task", "model"), SCENES[1:])
+def test_the_card_of_scenes_says_task_and_scores(tmp_path: Path, task: str, model: str) -> None:
+    card = train(scene_plan(model, epochs=1), scenes(task), tmp_path, device="cpu")
+    assert read_card(tmp_path) == card
+    assert (card.task, card.clean_accuracy, card.clean_images) == (task, None, 2)
+    names = {"detect": ["mAP", "mAP@.5"], "segment": ["mIoU", "pixel accuracy"]}[task]
+    assert list(card.clean_scores) == names
+    built = training._build(scene_plan(model), scenes(task))
+    fill(built, load_state(tmp_path), name=model)
+    found = training.clean_result(built, scenes(task).read("test"), UNSCALED)
+    assert {names[0]: found.score, **found.details} == card.clean_scores
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "model"), SCENES[:1] + SCENES[2:])
+def test_a_network_learns_to_find_bright_rectangles(tmp_path: Path, task: str, model: str) -> None:
+    plan = scene_plan(model, epochs=40, batch_size=4, lr=0.02)
+    card = train(plan, scenes(task, n=18), tmp_path, device="cpu")
+    assert card.clean_scores[TASKS[task].metric] > 0.6
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "sentence"),
+    [
+        ("detect", "lraspp", "a detector must return a dictionary of boxes"),
+        ("detect", "resnet8", "a detector must return a dictionary of boxes"),
+        ("segment", "fcos", "a segmenter must return logits"),
+        ("segment", "resnet8", "a segmenter must return logits"),
+    ],
+)
+def test_a_network_for_another_task_is_refused(
+    tmp_path: Path, task: str, model: str, sentence: str
+) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        train(scene_plan(model), scenes(task), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("task", "model"), SCENES)
+def test_scene_labels_that_the_network_does_not_know_are_refused(
+    tmp_path: Path, task: str, model: str
+) -> None:
+    with pytest.raises(ValueError, match="the labels go up to 2, the network knows 2 classes"):
+        train(scene_plan(model), scenes(task, top=2), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_task_that_the_labels_do_not_fit_is_refused() -> None:
+    check_task("detect", "detect", "bccd")
+    check_task(None, "detect", "bccd")
+    with pytest.raises(ValueError, match="--task detect does not fit digits, whose labels are for"):
+        check_task("detect", "classify", "digits")
+    with pytest.raises(ValueError, match="unknown task 'boxes': expected one of classify, detect"):
+        check_task("boxes", "detect", "bccd")
+
+
+def test_the_usual_recipe_of_a_task_gives_way_to_what_is_asked() -> None:
+    assert Recipe.usual("classify") == Recipe()
+    assert set(training.USUAL) == set(TASKS)
+    for task in ("detect", "segment"):
+        usual = Recipe.usual(task)
+        assert (usual.epochs, usual.batch_size) == (120, 8)
+        changed = Recipe.usual(task, epochs=3, lr=None, batch_size=None)
+        assert changed == replace(usual, epochs=3)
+
+
 # --- what is refused ------------------------------------------------------------------------------
 
 
@@ -191,20 +300,24 @@ def test_a_foreign_resume_file_is_one_sentence(tmp_path: Path) -> None:
         train(PLAN, digits(), tmp_path, device="cpu")
 
 
-def test_auxiliary_heads_learn_too() -> None:
+def test_auxiliary_heads_learn_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class TwoHeads(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.main, self.auxiliary = nn.Linear(2, 3), nn.Linear(2, 3)
+            self.main, self.auxiliary = nn.Linear(64, 10), nn.Linear(64, 10)
 
         def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor, None]:
             if not self.training:
-                return self.main(x)
-            return self.main(x), self.auxiliary(x), None
+                return self.main(x.flatten(1))
+            return self.main(x.flatten(1)), self.auxiliary(x.flatten(1)), None
 
-    model = TwoHeads().train()
-    assert len(training._heads(model, torch.zeros(4, 2))) == 2
-    assert len(training._heads(model.eval(), torch.zeros(4, 2))) == 1
+    model = TwoHeads()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    monkeypatch.setattr(training, "_build", lambda plan, source: model)
+    card = train(PLAN, digits(), tmp_path, device="cpu")
+    assert card.clean_accuracy is not None
+    assert card.clean_accuracy > 0.5
+    assert all(not torch.equal(t, before[name]) for name, t in model.state_dict().items())
 
 
 def test_training_labels_that_the_network_does_not_know_are_refused(tmp_path: Path) -> None:
@@ -252,6 +365,6 @@ def test_training_on_a_gpu_ends_in_a_network_that_works_on_the_cpu(tmp_path: Pat
     model = training._build(PLAN, digits())
     fill(model, load_state(tmp_path), name="resnet8")
     test: Split = digits().read("test")
-    assert training.clean_accuracy(model, test, digits().scale) == pytest.approx(
+    assert training.clean_result(model, test, digits().scale).score == pytest.approx(
         card.clean_accuracy, abs=2 / len(test)
     )

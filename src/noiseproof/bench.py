@@ -8,17 +8,22 @@ from torch import Tensor, nn
 from noiseproof import models
 from noiseproof.catalog import PixelScale, parse_pixel_scale
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card, weights_file
-from noiseproof.data import Split, open_dataset
-from noiseproof.measuring import Subject, check_fits
+from noiseproof.data import Source, Split, open_dataset, scaled
+from noiseproof.evaluation import check_fits
+from noiseproof.job import Score, Subject
+from noiseproof.lessons import LESSONS
+from noiseproof.outside import named
+from noiseproof.rng import seeded, stream
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """A trained network and the images to measure it on."""
+    """A trained network and the images to measure it on; `score` is the user's own, or None."""
 
     model: nn.Module
     test: Split
     calibration: Tensor | None
+    score: Score | None
     scale: PixelScale
     subject: Subject
 
@@ -34,14 +39,18 @@ def open_bench(
     download: bool = False,
     normalize: str | None = None,
     classes: int | None = None,
+    task: str | None = None,
     images: int | None = None,
-    recalibrate: int = 0,
+    calibration: int = 0,
+    augment: bool = False,
     seed: int = 0,
 ) -> Bench:
     """Everything that `measure` needs, checked before any of it runs. What is not given is taken
     from the weights' card. `classes`: what the network tells apart, where that is more than the
-    data set has. `images`: the first N test images; `recalibrate`: the number of
-    calibration images, drawn from the training split.
+    data set has. `task`: what the labels ask for, or the name of a score of one's own, which then
+    gets images as the network takes them. `images`: the first N test images; `calibration`: the
+    number of calibration images, drawn from the training split, and with `augment` changed at
+    random as in training.
 
     Raises:
         ValueError: for whatever is missing or does not fit.
@@ -59,30 +68,53 @@ def open_bench(
     assert model is not None
     assert data is not None
     source = open_dataset(data, data_dir=data_dir, download=download)
+    own = task is not None and ":" in task
+    if not own:
+        source.check_task(task)
     if classes is None:
         classes = card.classes if card is not None else source.classes
     state = load_state(file)
     network = models.build(
-        model, norm=norm, where=norm_where, classes=classes, channels=source.channels
+        model,
+        norm=norm,
+        where=norm_where,
+        classes=classes,
+        channels=source.channels,
+        auxiliary=any(name.startswith("aux_classifier.") for name in state),
     )
     fill(network, state, name=f"{model} with norm {norm_text(norm, norm_where)}")
     test = source.read("test")
-    calibration = source.read("train").sample(recalibrate, seed=seed) if recalibrate else None
     test = test if images is None else test.first(images)
+    drawn = _calibration(source, calibration, augment=augment, seed=seed) if calibration else None
     scale = source.scale if normalize is None else parse_pixel_scale(normalize)
     check_fits(network, test, scale)
+    if own:
+        test = Split(images=scaled(test.images, scale), labels=test.labels)
     return Bench(
         model=network,
         test=test,
-        calibration=calibration,
+        calibration=drawn,
+        score=named(task) if own and task is not None else None,
         scale=scale,
         subject=Subject(
             checkpoint=file_sha256(file),
             model=model,
             norm=norm_text(norm, norm_where),
+            task=task or source.task,
             data=source.name,
+            calibration="train augmented" if augment else "train",
         ),
     )
+
+
+def _calibration(source: Source, n: int, *, augment: bool, seed: int) -> Tensor:
+    """n training images without their labels."""
+    split = source.read("train")
+    if not augment:
+        return split.sample(n, seed=seed)
+    chosen = split.take(split.drawn(n, seed=seed))
+    with seeded(seed, "calibration change"):
+        return LESSONS[split.task].change(chosen, source, stream(seed, "augmentation")).images
 
 
 def norm_text(norm: str | None, where: str) -> str:

@@ -3,6 +3,7 @@
 `models.BUILDERS`, `norms.NORMS` and `data.READERS` hold one function for each of these names.
 """
 
+import re
 from dataclasses import dataclass
 
 from noiseproof.spec import one_of
@@ -20,8 +21,20 @@ MODELS = {
     "vgg16": "VGG-16 for 32x32 images (Simonyan and Zisserman 2014)",
     "vgg19": "VGG-19 for 32x32 images",
 }
+DETECTORS = {
+    "fcos": "FCOS on a small residual backbone (Tian et al. 2019), 1.5 M parameters",
+    "retinanet": "RetinaNet on the same (Lin et al. 2017), 1.7 M",
+    "faster_rcnn": "Faster R-CNN on the same (Ren et al. 2015), 5.7 M",
+    "ssdlite": "SSDlite on the same (Sandler et al. 2018), 1.3 M",
+}
+SEGMENTERS = {
+    "fcn": "FCN on a small residual backbone (Long et al. 2015), 1.3 M parameters",
+    "deeplabv3": "DeepLabV3 on the same (Chen et al. 2017), 3.6 M",
+    "lraspp": "Lite R-ASPP on the same (Howard et al. 2019), 1.3 M",
+}
+MODELS |= DETECTORS | SEGMENTERS
 OUTSIDE_MODELS = {
-    "torchvision:NAME": "any torchvision classifier, as torchvision:mobilenet_v2",
+    "torchvision:NAME": "any of torchvision: classifiers, detectors, segmenters; vit_b_16, say",
     "timm:NAME": "any timm classifier, if timm is installed",
     "package.module:builder": "your own function that returns an nn.Module",
 }
@@ -50,10 +63,49 @@ class DatasetFacts:
     shift: int  # augmentation: random crop after padding by this many pixels
     flip: bool  # augmentation: horizontal flips
     files: str | None  # the folder that has to be there; None where nothing has to be
+    task: str = "classify"
+    size: tuple[int, int] | None = None  # height, width that images are fitted to; None: as found
 
 
+TASKS = {
+    "classify": "one class for an image: accuracy",
+    "detect": "boxes: COCO's mean average precision, mAP@[.5:.95] and mAP@.5",
+    "segment": "a class for each pixel: mean intersection over union",
+}
+METRICS = {"classify": "accuracy", "detect": "mAP", "segment": "mIoU"}
+BCCD_CLASSES = ("RBC", "WBC", "Platelets")
+VOC_CLASSES = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 DATASETS = {
+    "bccd": DatasetFacts(
+        about="BCCD blood cells, 205 + 72 images of 480x640, boxes of 3 classes",
+        classes=len(BCCD_CLASSES) + 1,
+        channels=3,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        shift=0,
+        flip=True,
+        files="bccd",
+        task="detect",
+        size=None,
+    ),
+    "camvid": DatasetFacts(
+        about="CamVid, 367 + 233 street scenes of 360x480, masks of 11 classes",
+        classes=11,
+        channels=3,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        shift=0,
+        flip=True,
+        files="camvid",
+        task="segment",
+        size=None,
+    ),
     "cifar10": DatasetFacts(
         about="CIFAR-10, 50,000 + 10,000 images of 32x32",
         classes=10,
@@ -73,6 +125,18 @@ DATASETS = {
         shift=4,
         flip=True,
         files="cifar-100-python",
+    ),
+    "coco": DatasetFacts(
+        about="COCO 2017, train and val, boxes by COCO's 90 category numbers",
+        classes=91,
+        channels=3,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        shift=0,
+        flip=True,
+        files="coco",
+        task="detect",
+        size=(480, 480),
     ),
     "digits": DatasetFacts(
         about="scikit-learn's handwritten digits, 1,297 + 500 images of 8x8; inside the package",
@@ -104,17 +168,45 @@ DATASETS = {
         flip=False,
         files="MNIST",
     ),
+    "voc_detect": DatasetFacts(
+        about="Pascal VOC 2012, train and val, boxes of 20 classes",
+        classes=len(VOC_CLASSES) + 1,
+        channels=3,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        shift=0,
+        flip=True,
+        files="VOCdevkit",
+        task="detect",
+        size=(480, 480),
+    ),
+    "voc_segment": DatasetFacts(
+        about="Pascal VOC 2012, train and val, masks of 21 classes",
+        classes=len(VOC_CLASSES) + 1,
+        channels=3,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        shift=0,
+        flip=True,
+        files="VOCdevkit",
+        task="segment",
+        size=(480, 480),
+    ),
 }
 OUTSIDE_DATASETS = {
     "folder:PATH": "PATH/train/CLASS/*.jpg and PATH/test (or val); 224x224, as torchvision resizes",
+    "masks:PATH": "PATH/{train,test} with PATH/{train,test}annot, or PATH/{images,masks}/...",
+    "voc:PATH": "PATH/{JPEGImages,Annotations} and PATH/ImageSets/Main/{train,test}.txt",
+    "NAME@HxW": "any of the scenes above, fitted into H x W pixels: camvid@180x240",
     "package.module:loader": "your own function that returns a noiseproof.data.Dataset",
 }
 PIXEL_SCALES = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "cifar10": (CIFAR10_MEAN, CIFAR10_STD),
     "half": ((0.5,), (0.5,)),
     "none": ((0.0,), (1.0,)),
 }
+MIN_SIDE, MAX_SIDE = 2, 8192
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -178,7 +270,41 @@ def check_norm(name: str) -> str:
 
 def check_dataset(name: str) -> str:
     """`name`, if it can be a data set; raises ValueError otherwise."""
-    return name if ":" in name else one_of("data set", name, [*DATASETS, *OUTSIDE_DATASETS])
+    base, size = parse_size(name)
+    if ":" in base:
+        return name
+    one_of("data set", base, [*DATASETS, *(other for other in OUTSIDE_DATASETS if ":" in other)])
+    if size is not None and DATASETS[base].task == "classify":
+        raise ValueError(f"data set {base} has one size: leave @{size[0]}x{size[1]} out")
+    return name
+
+
+def parse_size(name: str) -> tuple[str, tuple[int, int] | None]:
+    """`camvid@180x240` -> (camvid, (180, 240)): a data set's name and the size asked of it; `@` in
+    the path of an image folder, or in the name of a loader of one's own, is a part of it.
+
+    Raises:
+        ValueError: for a size out of reason.
+    """
+    found = re.fullmatch(r"([^:]+|(?:masks|voc):.+)@(\d+)x(\d+)", name, flags=re.DOTALL)
+    if found is None:
+        return name, None
+    size = int(found[2]), int(found[3])
+    if not MIN_SIDE <= min(size) <= max(size) <= MAX_SIDE:
+        raise ValueError(
+            f"a size must be between {MIN_SIDE} and {MAX_SIDE} pixels, got {size[0]}x{size[1]}"
+        )
+    return found[1], size
+
+
+def imagenet_scale() -> PixelScale:
+    """The pixel scale of ImageNet's training images."""
+    return PixelScale(mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+def metric_of(task: str) -> str:
+    """What the score of a task is called; `score` where the task is the user's own."""
+    return METRICS.get(task, "score")
 
 
 def check_device(name: str) -> str:

@@ -41,7 +41,9 @@ class Card(BaseModel):
     recipe: dict[str, int | float | str | bool]
     seed: int
     epochs_done: int
-    clean_accuracy: float
+    task: str = "classify"
+    clean_accuracy: float | None = None  # of a classifier
+    clean_scores: dict[str, float] = {}  # of the others, by the metrics' names
     clean_images: int
     seconds: float
     device: str

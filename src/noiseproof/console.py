@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import isnan
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -23,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from noiseproof import catalog, spec, stats
+from noiseproof.catalog import metric_of
 from noiseproof.curves import Curve, Point
 from noiseproof.records import Row
 
@@ -46,10 +48,10 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "models": lambda: {**catalog.MODELS, **catalog.OUTSIDE_MODELS},
     "norms": lambda: dict(catalog.NORMS),
     "noises": lambda: dict(NOISES),
-    "datasets": lambda: {
-        **{name: facts.about for name, facts in catalog.DATASETS.items()},
+    "datasets": lambda: dict(
+        [(name, facts.about) for name, facts in catalog.DATASETS.items()],
         **catalog.OUTSIDE_DATASETS,
-    },
+    ),
 }
 WIDTH_WITHOUT_TERMINAL = 160
 SECONDS_BETWEEN_LINES = 10.0
@@ -112,7 +114,11 @@ def print_curves(curves: Sequence[Curve], *, title: str | None = None) -> None:
     heading = title or f"{first.model} on {first.data}, {first.images} test images"
     if same_noise:
         heading += f"\n{curves[0].family} on {first.targets}"
-    columns = [column for column in COLUMNS if console.width >= column.needs]
+    columns = [
+        column
+        for column in COLUMNS
+        if console.width >= column.needs and (first.hits or not column.needs_hits)
+    ]
     table = Table(
         title=heading,
         title_justify="left",
@@ -123,21 +129,26 @@ def print_curves(curves: Sequence[Curve], *, title: str | None = None) -> None:
     for name in ("norm", "recal.") if same_noise else ("norm", "recal.", "noise", "targets"):
         table.add_column(name, no_wrap=name != "noise")
     for column in columns:
-        table.add_column(column.title, justify="right", no_wrap=True)
+        title = column.title.format(metric=metric_of(first.task))
+        table.add_column(title, justify="right", no_wrap=True)
+    for name in first.figures:
+        table.add_column(f"{name} %", justify="right", no_wrap=True)
     for curve in curves:
-        lead = [curve.first.norm, str(curve.first.recalibrate or "off")]
+        lead = [curve.first.norm, recalibration_text(curve.first)]
         lead += [] if same_noise else [curve.family, curve.first.targets]
         for point in curve.points:
-            cells = (column.text(point) for column in columns)
+            cells = [column.text(point) for column in columns]
+            cells += [stats.percent(point.figure(name)) for name in point.rows[0].figures]
             table.add_row(*lead, *cells, end_section=point is curve.points[-1])
             lead = [""] * len(lead)
     console.print(table)
     for curve in curves:
         if len(curve.points) > 1:
             levels = ", ".join(f"{level:g}" for level in curve.levels if level is not None)
-            label = f"{curve.first.norm}, recalibrate {curve.first.recalibrate or 'off'}"
+            label = f"{curve.first.norm}, recalibrate {curve.first.recalibrate}"
+            metric = metric_of(curve.clean.task)
             print(
-                f"{label}: clean {100 * curve.clean.accuracy:.2f} %, average normalised accuracy "
+                f"{label}: clean {100 * curve.clean.score:.2f} %, average normalised {metric} "
                 f"{stats.percent(curve.average_normalised)} % over levels {levels}"
             )
 
@@ -149,17 +160,23 @@ class Column:
     title: str
     text: Callable[[Point], str]
     needs: int = 0
+    needs_hits: bool = False
 
 
 COLUMNS = (
     Column(title="level", text=lambda p: "-" if p.level is None else f"{p.level:g}"),
     Column(title="chips", text=lambda p: str(p.chips)),
-    Column(title="accuracy %", text=lambda p: stats.percent(p.accuracy)),
-    Column(title="crossed %", text=lambda p: _ends(p.crossed), needs=100),
+    Column(title="{metric} %", text=lambda p: stats.percent(p.score)),
+    Column(title="crossed %", text=lambda p: _ends(p.crossed), needs=100, needs_hits=True),
     Column(title="sd", text=lambda p: f"{100 * stats.sd(p.by_chip):.1f}"),
     Column(title="worst", text=lambda p: f"{100 * min(p.by_chip):.1f}", needs=100),
     Column(title="normalised %", text=lambda p: stats.percent(p.normalised), needs=150),
-    Column(title="chance-corr. %", text=lambda p: stats.percent(p.chance_corrected), needs=125),
+    Column(
+        title="chance-corr. %",
+        text=lambda p: stats.percent(p.chance_corrected),
+        needs=125,
+        needs_hits=True,
+    ),
     Column(title="nonfinite", text=lambda p: str(p.nonfinite)),
 )
 CAPTION = (
@@ -171,6 +188,14 @@ CAPTION = (
 def _ends(interval: stats.Interval) -> str:
     text = stats.percent(interval)
     return text[text.index("[") :]
+
+
+def recalibration_text(row: Row) -> str:
+    """The estimator, and what it sees beside plain training images."""
+    return row.recalibrate + CALIBRATION_WORDS.get(row.calibration, "")
+
+
+CALIBRATION_WORDS = {"test": " [test images]", "train augmented": " [augmented]"}
 
 
 class _Bar:
@@ -218,10 +243,10 @@ class TrainingBar(_Bar):
     def update(self, state: "TrainingProgress") -> None:
         """Show where the training stands."""
         left = time.strftime("%H:%M:%S", time.gmtime(state.seconds_left))
+        right = "" if isnan(state.accuracy) else f"accuracy {100 * state.accuracy:.1f} %  "
         text = (
-            f"epoch {state.epoch}/{state.epochs}  loss {state.loss:.3f}  "
-            f"accuracy {100 * state.accuracy:.1f} %  {state.images_per_second:.0f} images/s  "
-            f"{left} left"
+            f"epoch {state.epoch}/{state.epochs}  loss {state.loss:.3f}  {right}"
+            f"{state.images_per_second:.0f} images/s  {left} left"
         )
         self.progress.update(
             self.task,
@@ -277,4 +302,5 @@ class Bars(_Bar):
 def chip_text(row: Row) -> str:
     """A chip in a few words."""
     level = "clean" if row.level is None else f"level {row.level:g}"
-    return f"{row.norm}, {level}, chip {row.chip}: {100 * row.accuracy:.1f} %"
+    how = "" if row.recalibrate == "off" else f"{row.recalibrate}, "
+    return f"{row.norm}, {how}{level}, chip {row.chip}: {100 * row.score:.1f} %"

@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noiseproof import stats
+from noiseproof.catalog import METRICS, metric_of
 from noiseproof.records import Row
 from noiseproof.spec import parse
 from noiseproof.stats import Interval
 
 Json = dict[str, Any]
+NOTHING = Interval(mean=math.nan, low=math.nan, high=math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,31 +57,55 @@ class Point:
 
     @cached_property
     def by_chip(self) -> tuple[float, ...]:
-        return tuple(row.accuracy for row in self.rows)
+        return tuple(row.score for row in self.rows)
+
+    @property
+    def metric(self) -> str:
+        """What the score is called: `accuracy`, `mAP`, `mIoU`, or `score` for one of the user's."""
+        return metric_of(self.clean.task)
 
     @cached_property
-    def accuracy(self) -> Interval:
+    def score(self) -> Interval:
         """Mean over chips; new chips, this test set (t interval)."""
-        return stats.t_interval(self.by_chip).within(0, 1)
+        return self._bounded(stats.t_interval(self.by_chip))
+
+    @property
+    def accuracy(self) -> Interval:
+        """The score, by the name it has for a classifier."""
+        return self.score
 
     @cached_property
     def crossed(self) -> Interval:
-        """The same mean; new chips and new images."""
+        """The same mean; new chips and new images. No ends (nan) where single images have no hit
+        or miss, as in mAP and mIoU."""
+        if not self.rows[0].hits:
+            return Interval(mean=self.score.mean, low=math.nan, high=math.nan)
         return stats.crossed_interval(self.hits).within(0, 1)
 
     @property
     def normalised(self) -> Interval:
-        """Accuracy / clean accuracy of the same checkpoint; new chips, this test set."""
-        if not self.clean.correct:
-            return Interval(mean=math.nan, low=math.nan, high=math.nan)
-        return self.accuracy.scaled(1 / self.clean.accuracy)
+        """Score / clean score of the same checkpoint; new chips, this test set."""
+        if not self.clean.score > 0:
+            return NOTHING
+        return self.score.scaled(1 / self.clean.score)
 
     @cached_property
     def chance_corrected(self) -> Interval:
-        """0 at chance, 1 when nothing is lost; new chips and new images, clean accuracy's too."""
+        """0 at chance, 1 when nothing is lost; new chips and new images, clean accuracy's too. nan
+        where single images have no hit or miss."""
+        if not self.rows[0].hits or not self.clean.hits:
+            return NOTHING
         return stats.chance_corrected(
             self.hits, self.clean.unpacked(), chance=1 / self.clean.classes
         )
+
+    def figure(self, name: str) -> Interval:
+        """The mean over chips of a further figure, as `mAP@.5`."""
+        return self._bounded(stats.t_interval([row.figures[name] for row in self.rows]))
+
+    def _bounded(self, interval: Interval) -> Interval:
+        """Scores of named tasks lie between 0 and 1; of the user's own nothing is known."""
+        return interval.within(0, 1) if self.clean.task in METRICS else interval
 
     def as_json(self) -> Json:
         first = self.rows[0]
@@ -87,20 +113,23 @@ class Point:
             "noise": self.noise,
             "targets": first.targets.split(",") if first.targets else [],
             "recalibrate": first.recalibrate,
+            "calibration": first.calibration,
+            "extra_images": first.extra_images,
             "level": self.level,
             "wnr_db": parse(self.noise).wnr_db,
             "chips": self.chips,
             "images": self.images,
             "nonfinite": self.nonfinite,
-            "accuracy": _json(self.accuracy) | {"sd": _number(stats.sd(self.by_chip))},
+            self.metric: stats.as_json(self.score) | {"sd": _number(stats.sd(self.by_chip))},
+            "figures": {name: stats.as_json(self.figure(name)) for name in first.figures},
             "worst": min(self.by_chip),
             "quantile_05": stats.low_quantile(self.by_chip),
             "crossed": {
                 "low": _number(self.crossed.low),
                 "high": _number(self.crossed.high),
             },
-            "normalised": _json(self.normalised),
-            "chance_corrected": _json(self.chance_corrected),
+            "normalised": stats.as_json(self.normalised),
+            "chance_corrected": stats.as_json(self.chance_corrected),
         }
 
 
@@ -135,16 +164,16 @@ class Curve:
 
     @cached_property
     def average_normalised(self) -> Interval:
-        """Mean over the levels of accuracy / clean accuracy: one value per chip that was measured
-        at every level, since a chip has the same dice at all of them, then a t interval."""
-        if not self.clean.correct:
-            return Interval(mean=math.nan, low=math.nan, high=math.nan)
+        """Mean over the levels of score / clean score: one value per chip that was measured at
+        every level, since a chip has the same dice at all of them, then a t interval."""
+        if not self.clean.score > 0:
+            return NOTHING
         shared = _shared_chips(self.points)
         values = np.array([[shared_point[chip] for chip in shared[0]] for shared_point in shared])
-        return stats.t_interval(values.mean(0) / self.clean.accuracy)
+        return stats.t_interval(values.mean(0) / self.clean.score)
 
     def difference(self, other: "Curve") -> dict[float | None, Interval]:
-        """Accuracy of this curve minus the other's, by level, paired over the chips of both.
+        """Score of this curve minus the other's, by level, paired over the chips of both.
 
         Raises:
             ValueError: where no level has two chips in common, or the test images differ.
@@ -166,7 +195,7 @@ class Curve:
 
 
 def paired_difference(a: Point, b: Point) -> Interval:
-    """Accuracy of a minus b over the chips, named by (seed, index), that both have; nan where
+    """Score of a minus b over the chips, named by (seed, index), that both have; nan where
     there are none."""
     ours, theirs = _shared_chips((a, b))
     return stats.paired_interval(list(ours.values()), [theirs[chip] for chip in ours])
@@ -178,23 +207,26 @@ def chips_in_common(a: Point, b: Point) -> int:
 
 
 def _shared_chips(points: Sequence[Point]) -> list[dict[tuple[int, int], float]]:
-    by_chip = [{(row.seed, row.chip): row.accuracy for row in p.rows} for p in points]
+    by_chip = [{(row.seed, row.chip): row.score for row in p.rows} for p in points]
     common = [chip for chip in by_chip[0] if all(chip in one for one in by_chip)]
     return [{chip: one[chip] for chip in common} for one in by_chip]
 
 
 def network_key(row: Row) -> tuple[str, ...]:
     """What the clean network and its noisy chips have in common: weights, skeleton, test images."""
-    return (row.checkpoint, row.model, row.norm, row.data, row.data_sha256, row.scale)
+    return (row.checkpoint, row.model, row.norm, row.task, row.data, row.data_sha256, row.scale)
 
 
 def curves_of(rows: Iterable[Row]) -> list[Curve]:
     """The curves in `rows`: one per network, kind of noise, targets and recalibration, in that
-    order. Rows of networks without a clean row are left out, since nothing relates them."""
+    order. Left out: rows of networks without a clean row, since nothing relates them, and rows of
+    streams, which `traces` reads."""
     clean: dict[tuple[str, ...], Row] = {}
     groups: dict[tuple[Any, ...], dict[float | None, list[Row]]] = {}
     for row in rows:
-        if row.noise == "none" and row.recalibrate == 0:
+        if row.stream:
+            continue
+        if row.noise == "none" and row.recalibrate == "off":
             clean.setdefault(network_key(row), row)
         else:
             place = (
@@ -220,28 +252,23 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
 def as_json(curves: Sequence[Curve]) -> Json:
     """The document that `measure --json` prints: one entry of `curves` per point."""
     clean = curves[0].clean
+    named = ("checkpoint", "model", "norm", "task", "data", "data_sha256", "scale", "versions")
     return {
-        "clean": {"accuracy": clean.accuracy, "images": clean.images},
-        "chance": 1 / clean.classes,
+        "clean": {metric_of(clean.task): clean.score, "images": clean.images} | clean.figures,
+        "chance": 1 / clean.classes if clean.hits else None,
         "curves": [entry for curve in curves for entry in curve.as_json()],
         "average_normalised": [
-            _json(curve.average_normalised)
-            | {"noise": curve.family, "levels": list(curve.levels), "chips": curve.shared_chips}
+            stats.as_json(curve.average_normalised)
+            | {
+                "noise": curve.family,
+                "recalibrate": curve.first.recalibrate,
+                "levels": list(curve.levels),
+                "chips": curve.shared_chips,
+            }
             for curve in curves
         ],
-        "provenance": {
-            name: getattr(clean, name)
-            for name in ("checkpoint", "model", "norm", "data", "data_sha256", "scale", "versions")
-        }
+        "provenance": {name: getattr(clean, name) for name in named}
         | {"device": clean.device, "interval": stats.CONFIDENCE, "unit of replication": "chip"},
-    }
-
-
-def _json(interval: Interval) -> Json:
-    return {
-        "mean": _number(interval.mean),
-        "low": _number(interval.low),
-        "high": _number(interval.high),
     }
 
 

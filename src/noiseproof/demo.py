@@ -9,6 +9,7 @@ from noiseproof.bench import open_bench
 from noiseproof.console import chip_text
 from noiseproof.curves import Curve
 from noiseproof.data import open_dataset
+from noiseproof.estimators import Pooled
 from noiseproof.measuring import measure
 from noiseproof.records import Row, Store
 from noiseproof.report import write_report
@@ -18,7 +19,7 @@ TITLE = "ResNet-8 on scikit-learn's handwritten digits, 500 test images"
 NORMS = ("none", "batch", "batch_l1", "batch_topk")
 NOISE = parse("gaussian(0.1, reference=std)")
 LEVELS = (0.1, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5)
-CALIBRATION_IMAGES = 500
+RECALIBRATE = Pooled(images=500)
 Report = Callable[[str, int, int, str], None]  # (step, done, total, text)
 
 
@@ -47,7 +48,7 @@ def demo(
     curves = []
     with Store(folder / "results.db") as store:
         for norm in NORMS:
-            for recalibrate in (0, CALIBRATION_IMAGES) if norm != "none" else (0,):
+            for recalibrate in (None, RECALIBRATE) if norm != "none" else (None,):
                 curves.append(
                     _measure(folder / norm, norm, recalibrate, chips, seed, device, store, progress)
                 )
@@ -72,13 +73,13 @@ def _train(out: Path, norm: str, epochs: int, seed: int, device: str, progress: 
         seed=seed,
     )
     card = training.train(plan, open_dataset("digits"), out, device=device, on_progress=show)
-    progress(step, 1, 1, f"clean accuracy {100 * card.clean_accuracy:.1f} %")
+    progress(step, 1, 1, f"clean accuracy {100 * card.clean_scores['accuracy']:.1f} %")
 
 
 def _measure(
     weights: Path,
     norm: str,
-    recalibrate: int,
+    recalibrate: Pooled | None,
     chips: int,
     seed: int,
     device: str,
@@ -90,7 +91,7 @@ def _measure(
     def show(row: Row, done: int, total: int) -> None:
         progress(step, done, total + 1, chip_text(row))
 
-    bench = open_bench(weights, recalibrate=recalibrate, seed=seed)
+    bench = open_bench(weights, calibration=recalibrate.images if recalibrate else 0, seed=seed)
     curve = measure(
         bench.model,
         bench.test,

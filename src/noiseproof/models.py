@@ -1,4 +1,5 @@
-"""Networks by name: CIFAR ResNets and VGGs, torchvision's and timm's classifiers, the user's own.
+"""Networks by name: CIFAR ResNets and VGGs, small detectors and segmenters, torchvision's, timm's
+classifiers, the user's own.
 
 `build("resnet20", norm="none")` gives a network that is ready to train; the same call gives the
 skeleton that its weights load into.
@@ -9,13 +10,16 @@ import importlib
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchvision import models
 
-from noiseproof.catalog import check_model
+from noiseproof import detectors, segmenters
+from noiseproof.backbones import Residual
+from noiseproof.catalog import DETECTORS, SEGMENTERS, check_model
 from noiseproof.norms import chosen, norm_layers, replace_norms
 from noiseproof.outside import call_named
 from noiseproof.rng import seeded
@@ -113,6 +117,10 @@ BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {  # (classes, channels) 
     **{f"resnet{6 * n + 2}": partial(resnet, n) for n in (1, 2, 3, 5, 7, 9, 18)},
     **{name: partial(vgg, name) for name in VGG_STAGES},
 }
+SCENE_BUILDERS: dict[str, Callable[[int], nn.Module]] = {  # (classes) -> model
+    **{name: getattr(detectors, name) for name in DETECTORS},
+    **{name: getattr(segmenters, name) for name in SEGMENTERS},
+}
 
 # --- any model by name --------------------------------------------------------------------------
 
@@ -125,8 +133,12 @@ def build(
     classes: int = 10,
     channels: int = 3,
     seed: int = 0,
+    auxiliary: bool = False,
 ) -> nn.Module:
     """The model `name`, freshly initialised from `seed`, with the normalisation `norm`.
+
+    `classes` are the network's outputs, a detector's background included; `auxiliary` gives
+    torchvision's segmenters the second head that they are trained with.
 
     `norm` None keeps the model's own; `where` (see `norms.chosen`) limits the change to a part of
     the layers. Where a normalisation behind a convolution is removed, the convolution gets the
@@ -136,7 +148,7 @@ def build(
         ValueError: for an unknown name, or a model of one's own that cannot be imported.
     """
     with seeded(seed, "init"):
-        model = _make(check_model(name), classes, channels)
+        model = _make(check_model(name), classes, channels, auxiliary)
         if name in BUILDERS:
             _initialise_(model)
         if norm is not None:
@@ -146,12 +158,14 @@ def build(
     return model
 
 
-def _make(name: str, classes: int, channels: int) -> nn.Module:
+def _make(name: str, classes: int, channels: int, auxiliary: bool) -> nn.Module:
     if name in BUILDERS:
         return BUILDERS[name](classes, channels)
+    if name in SCENE_BUILDERS:
+        return SCENE_BUILDERS[name](classes)
     source, _, rest = name.partition(":")
     if source == "torchvision":
-        return _torchvision(rest, classes)
+        return _torchvision(rest, classes, auxiliary)
     if source == "timm":
         return _timm(rest, classes, channels)
     model = call_named(name)
@@ -160,15 +174,20 @@ def _make(name: str, classes: int, channels: int) -> nn.Module:
     return model
 
 
-def _torchvision(name: str, classes: int) -> nn.Module:
-    known = torchvision.models.list_models(module=torchvision.models)
+def _torchvision(name: str, classes: int, auxiliary: bool) -> nn.Module:
+    rooms = (models, models.detection, models.segmentation)
+    known = [name for room in rooms for name in models.list_models(module=room)]
     if name not in known:
         near = ", ".join(difflib.get_close_matches(name, known)) or "torchvision's own names"
-        raise ValueError(f"unknown torchvision classifier {name!r}: expected one like {near}")
-    options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    model: nn.Module = torchvision.models.get_model(
-        name, weights=None, num_classes=classes, **options
-    )
+        raise ValueError(f"unknown torchvision model {name!r}: expected one like {near}")
+    options: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = True
+    if name not in models.list_models(module=models):
+        options["weights_backbone"] = None
+    if auxiliary and name in models.list_models(module=models.segmentation):
+        options["aux_loss"] = True
+    model: nn.Module = models.get_model(name, weights=None, num_classes=classes, **options)
     return model
 
 
@@ -206,7 +225,7 @@ def _live_without_norm_(model: nn.Module, removed: list[str]) -> None:
         convolution = _convolution_before(model, name)
         if convolution is not None and convolution.bias is None:
             convolution.bias = nn.Parameter(torch.zeros(convolution.out_channels))
-    blocks = [module for module in model.modules() if isinstance(module, BasicBlock)]
+    blocks = [module for module in model.modules() if isinstance(module, BasicBlock | Residual)]
     bare = [block for block in blocks if isinstance(block.bn2, nn.Identity)]
     with torch.no_grad():
         for block in bare:

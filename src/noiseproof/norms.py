@@ -29,7 +29,12 @@ M = TypeVar("M", bound=nn.Module)
 
 
 def _gaussian_max(n: int) -> float:
-    """C(n) = (1 + sqrt(pi ln 4)) / (2 sqrt(2 ln n)), as in Hoffer et al. 2018 and their code."""
+    """C(n) = (1 + sqrt(pi ln 4)) / (2 sqrt(2 ln n)), as in Hoffer et al. 2018 and their code.
+
+    0 for n = 1, where the formula has no value: a single value does not deviate from its mean.
+    """
+    if n == 1:
+        return 0.0
     return (1 + math.sqrt(math.pi * math.log(4))) / (2 * math.sqrt(2 * math.log(n)))
 
 
@@ -44,24 +49,24 @@ def scale_l1(d: Tensor) -> Tensor:
 
 
 def scale_topk(d: Tensor, *, k: int = TOPK) -> Tensor:
-    """Mean of the k largest |d| times C(n); d (C, n), n >= 2 -> (C,). Hoffer et al. 2018."""
+    """Mean of the k largest |d| times C(n); d (C, n) -> (C,). Hoffer et al. 2018."""
     n = d.shape[1]
     return d.abs().topk(min(k, n), dim=1).values.mean(1) * _gaussian_max(n)
 
 
 def scale_linf(d: Tensor) -> Tensor:
-    """max|d| times C(n); d (C, n), n >= 2 -> (C,). Hoffer et al. 2018."""
+    """max|d| times C(n); d (C, n) -> (C,). Hoffer et al. 2018."""
     return scale_topk(d, k=1)
 
 
 def scale_range(d: Tensor) -> Tensor:
     """(mean of chunk maxima - mean of chunk minima) x 0.175 (1 + sqrt(pi ln 4)) / sqrt(2 ln m).
 
-    d (C, n), n >= 2 -> (C,). 16 chunks of length m = n // 16 in memory order; a remainder is
+    d (C, n) -> (C,). 16 chunks of length m = n // 16 in memory order; a remainder is
     left out, and fewer than 32 values make fewer chunks. Banner et al. 2018.
     """
     n = d.shape[1]
-    chunks = min(RANGE_CHUNKS, n // 2)
+    chunks = min(RANGE_CHUNKS, max(1, n // 2))
     m = n // chunks
     parts = d[:, : chunks * m].reshape(len(d), chunks, m)
     spread: Tensor = parts.amax(2).mean(1) - parts.amin(2).mean(1)

@@ -3,14 +3,16 @@
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
-def call_named(name: str) -> object:
-    """What `package.module:function` returns; the working folder is searched for it too.
+def named(name: str) -> Callable[..., Any]:
+    """The function `package.module:function`; the working folder is searched for it too.
 
     Raises:
-        ValueError: where the module or the function is missing, needs arguments, or fails.
+        ValueError: where the module or the function is missing.
     """
     module_name, _, function = name.partition(":")
     if str(Path.cwd()) not in sys.path:
@@ -22,6 +24,16 @@ def call_named(name: str) -> object:
     found = getattr(module, function, None)
     if not callable(found):
         raise ValueError(f"{module_name!r} has no function {function!r}")
+    return found  # type: ignore[no-any-return]  # the line above is the check
+
+
+def call_named(name: str) -> object:
+    """What `package.module:function` returns.
+
+    Raises:
+        ValueError: where it is missing, needs arguments, or fails.
+    """
+    found = named(name)
     try:
         inspect.signature(found).bind()
     except (TypeError, ValueError) as error:

@@ -1,58 +1,163 @@
-"""Re-estimate the running statistics of normalisation layers on the noisy chip.
+"""Recalibrate a noisy chip on unlabelled images: no label, no gradient, no knowledge of the noise.
 
-No label, no gradient, no knowledge of the noise: each batch normalisation layer gets the mean and
-the scale that its input has on this chip (Tsai et al. 2020; Joshi et al. 2020).
+`recalibrate` takes modules, `calibrated` a skeleton and a state; each estimator is a function of
+its own. Pooled, layerwise and blended statistics re-estimate the mean and the scale that each batch
+normalisation layer's input has on this chip (Tsai et al. 2020; Joshi et al. 2020; for blending
+Schneider et al. 2020). Matching is in `matching`, and what follows the test batches in `following`.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from noiseproof.accelerator import device_of
+from noiseproof.analog import analog_layers, with_biases
+from noiseproof.estimators import (
+    Blend,
+    Estimator,
+    Layerwise,
+    Match,
+    Pooled,
+    parse_estimator,
+)
+from noiseproof.matching import Signature, matched, signature_of
 from noiseproof.network import State, outputs, skeleton_of, state_of, with_state
-from noiseproof.norms import SCALES, by_channel, scale_kind
-from noiseproof.rng import stream
+from noiseproof.norms import scale_kind
+from noiseproof.pooling import (
+    Moments,
+    batches_of,
+    held,
+    joined,
+    mixed,
+    moments_of,
+    private,
+    put_,
+    watching,
+)
+from noiseproof.pooling import running_layers as running_layers
 from noiseproof.spec import NoEffectWarning
 
-MAX_PIXELS = 2**22  # of all images in one batch: about 4,100 of 32x32, 83 of 224x224
-GROUP_IMAGES = 128
-PLAIN_MEANS = ("batch", "batch_l1")  # scale estimates that do not depend on how many values
 M = TypeVar("M", bound=nn.Module)
 
 
-def recalibrate(model: M, images: Tensor, *, batch_size: int | None = None) -> M:
-    """A copy of `model` whose batch statistics are those of `images` (N, C, H, W).
+def recalibrate(
+    model: M,
+    images: Tensor,
+    *,
+    estimator: Estimator | str | None = None,
+    clean: nn.Module | None = None,
+    batch_size: int | None = None,
+) -> M:
+    """A copy of `model` that is recalibrated on `images` (N, C, H, W).
 
-    `images` are inputs as the model takes them, unlabelled. Everything but running means and
-    variances is carried over, the mode of every submodule included; `model` is left as it is.
+    `images` are inputs as the model takes them, unlabelled. Without an estimator the batch
+    statistics are pooled over all of them; with one (or its text form, as `layerwise(200)`), it
+    uses as many as it says, from the first on. `match` needs the `clean` model that the chip was
+    made from, and the copy then has a bias, with gradients as its weight, in every convolution and
+    linear layer. All else carries over, the mode of every submodule included; `model` is left as
+    it is.
 
     Raises:
-        ValueError: without images.
+        ValueError: without images, or with fewer than the estimator uses; for `match` without
+            `clean`; for `ema` and `batch`, which follow the test batches (see `following`).
     Warns:
-        NoEffectWarning: when the model has no running statistics.
+        NoEffectWarning: when the model has nothing to recalibrate, or the estimator is `off`.
     """
-    if not running_layers(model):
-        warnings.warn(
-            f"this {type(model).__name__} has no running statistics to recalibrate",
-            NoEffectWarning,
-            stacklevel=2,
-        )
+    chosen = _chosen(estimator, images)
+    layers = analog_layers(model) if isinstance(chosen, Match) else running_layers(model)
+    if chosen is None or not layers:
+        what = "analog layers" if isinstance(chosen, Match) else "running statistics"
+        reason = f"this {type(model).__name__} has no {what} to recalibrate"
+        reason = "recalibration is off" if chosen is None else reason
+        warnings.warn(reason, NoEffectWarning, stacklevel=2)
+        return with_state(model, {})
+    used = images[: chosen.calibration_images]
+    if isinstance(chosen, Match):
+        if clean is None:
+            raise ValueError("match needs the clean model: recalibrate(..., clean=model)")
+        return _matched_module(model, used, clean, batch_size=batch_size)
     state = state_of(model)
+    there = used.to(device_of(state))
+    fixed = calibrated(skeleton_of(model), state, there, chosen, batch_size=batch_size)
+    return with_state(model, fixed)
+
+
+def _chosen(estimator: Estimator | str | None, images: Tensor) -> Estimator | None:
+    """The estimator that is meant, if it fits the images; None for `off`."""
+    if len(images) == 0:
+        raise ValueError("recalibration needs at least 1 image, got 0")
+    if estimator is None:
+        return Pooled(images=len(images))
+    chosen = parse_estimator(estimator) if isinstance(estimator, str) else estimator
+    if chosen is None:
+        return None
+    if chosen.sees_test:
+        raise ValueError(
+            f"{chosen} follows the test batches: wrap their loop in noiseproof.following.following"
+        )
+    if chosen.calibration_images > len(images):
+        raise ValueError(
+            f"{chosen} needs {chosen.calibration_images} calibration images, got {len(images)}"
+        )
+    return chosen
+
+
+def _matched_module(model: M, images: Tensor, clean: nn.Module, *, batch_size: int | None) -> M:
+    """A copy of `model` with biases, matched to `clean`."""
+    shapes, clean_shapes = (
+        {name: tensor.shape for name, tensor in state_of(one).items()} for one in (model, clean)
+    )
+    if shapes != clean_shapes:
+        name = next(n for n in {**shapes, **clean_shapes} if shapes.get(n) != clean_shapes.get(n))
+        raise ValueError(f"the clean model must have the layers of the chip: {name!r} differs")
+    clean_state = state_of(clean)
+    signature = signature_of(
+        skeleton_of(clean), clean_state, images.to(device_of(clean_state)), batch_size=batch_size
+    )
+    biased = with_biases(model)
+    state = state_of(biased)
     there = images.to(device_of(state))
-    return with_state(model, recalibrated(skeleton_of(model), state, there, batch_size=batch_size))
+    fixed = matched(skeleton_of(biased), state, there, signature, batch_size=batch_size)
+    return with_state(biased, fixed)
 
 
-def running_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The layers with running statistics, by name; not FrozenBatchNorm2d, which stays frozen."""
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, _BatchNorm) and module.running_mean is not None
-    }
+def calibrated(
+    skeleton: nn.Module,
+    state: Mapping[str, Tensor],
+    images: Tensor,
+    estimator: Estimator,
+    *,
+    signature: Signature | None = None,
+    batch_size: int | None = None,
+) -> State:
+    """`state` recalibrated by `estimator` on `images` (N, ...), which are the N it asks for.
+
+    For `match`, `signature` is that of the clean network on the same images (`signature_of`), and
+    `skeleton` and `state` have a bias in every analog layer (`with_biases`, `with_bias_zeros`).
+    `batch_size`: how many images run at once; None is as many as fit. `skeleton` is a private copy
+    (`skeleton_of`); it carries hooks for the length of the call.
+
+    Raises:
+        ValueError: for `match` without a signature; for `ema` and `batch`, which follow the test
+            batches (see `following`).
+    """
+    match estimator:
+        case Pooled(batch=batch):
+            return recalibrated(skeleton, state, images, batch_size=batch_size or batch)
+        case Layerwise():
+            return layerwise(skeleton, state, images, batch_size=batch_size)
+        case Blend(prior=prior):
+            return blended(skeleton, state, images, prior=prior, batch_size=batch_size)
+        case Match():
+            if signature is None:
+                raise ValueError(f"{estimator} needs the clean network's signature, got None")
+            return matched(skeleton, state, images, signature, batch_size=batch_size)
+        case _:
+            raise ValueError(f"{estimator} follows the test batches: there is nothing to calibrate")
 
 
 def recalibrated(
@@ -67,108 +172,114 @@ def recalibrated(
     One forward pass in evaluation mode (dropout off). Each layer's statistics are set just before
     the layer runs, so every layer sees inputs that are already corrected upstream: with all images
     in one batch this is the exact pooled mean and scale of each layer's input. Where they do not
-    fit (see MAX_PIXELS), they run in equal batches in a fixed random order, each normalised with
+    fit (see `batches_of`), they run in equal batches in a fixed random order, each normalised with
     its own statistics, and the batches' statistics are pooled, weighted by their sizes.
+    A layer that does not run (an auxiliary head) keeps what it has.
     `skeleton` is a private copy (`skeleton_of`); it carries hooks for the length of the call.
     """
-    if len(images) == 0:
-        raise ValueError("recalibration needs at least 1 image, got 0")
+    batches = batches_of(images, batch_size)
+    return _one_pass(skeleton, state, batches, lambda name, kind, new: new)
+
+
+def blended(
+    skeleton: nn.Module,
+    state: Mapping[str, Tensor],
+    images: Tensor,
+    *,
+    prior: int,
+    batch_size: int | None = None,
+) -> State:
+    """As `recalibrated`, with the statistics in `state` counted as `prior` images beside the N.
+
+    With w = N / (prior + N): mean = (1-w) old + w new, and the variance is that of all values
+    together, (1-w) old + w new + w (1-w) (new mean - old mean)^2; Schneider et al. 2020,
+    "Improving robustness against common corruptions by covariate shift adaptation", leave the last
+    term out. Other scale estimates have no such term. Each layer runs with its blended statistics.
+    """
+    share = len(images) / (prior + len(images))
+
+    def settled(name: str, kind: str, new: Moments) -> Moments:
+        return mixed(held(state, name), new, share=share, kind=kind)
+
+    return _one_pass(skeleton, state, batches_of(images, batch_size), settled)
+
+
+def _one_pass(
+    skeleton: nn.Module,
+    state: Mapping[str, Tensor],
+    batches: list[Tensor],
+    settled: Callable[[str, str, Moments], Moments],
+) -> State:
+    """Every layer gets `settled(name, kind, moments of its input)`: each call's own during the
+    pass, those of all calls together at its end."""
     layers = running_layers(skeleton)
-    fresh = {**state, **{name: state[name].clone() for name in _statistics_of(layers)}}
-    pools = {module: _Pool(kind=scale_kind(module)) for module in layers.values()}
-    hooks = [module.register_forward_pre_hook(pool.see_) for module, pool in pools.items()]
-    try:
-        for batch in _batches(images, batch_size):
+    kinds = {name: scale_kind(module) for name, module in layers.items()}
+    fresh = private(state, layers)
+    pools: dict[str, Moments] = {}
+
+    def see(name: str, x: Tensor) -> None:
+        kind = kinds[name]
+        new = moments_of(x, kind=kind)
+        pools[name] = joined([pools[name], new], kind=kind) if name in pools else new
+        put_(fresh, name, settled(name, kind, new))
+
+    with watching(layers, see):
+        for batch in batches:
             outputs(skeleton, fresh, batch)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    for name, module in layers.items():
-        prefix, pool = f"{name}." if name else "", pools[module]
-        if pool.values:  # a layer that did not run (an auxiliary head) keeps what it has
-            fresh[f"{prefix}running_mean"].copy_(pool.mean)
-            fresh[f"{prefix}running_var"].copy_(pool.var)
+    for name, pool in pools.items():
+        put_(fresh, name, settled(name, kinds[name], pool))
     return fresh
 
 
-def _statistics_of(layers: Mapping[str, nn.Module]) -> list[str]:
-    names = [f"{name}.{which}" for name in layers for which in ("running_mean", "running_var")]
-    return [name.removeprefix(".") for name in names]
+class _Enough(Exception):  # noqa: N818  # not an error: what was looked for has been seen
+    """Ends a forward pass early. `outputs` rewrites only the errors of a network."""
 
 
-def _double(x: Tensor) -> Tensor:
-    """x in float64; on the CPU where x's device has none."""
-    return (x.cpu() if x.device.type == "mps" else x).double()
+def layerwise(
+    skeleton: nn.Module,
+    state: Mapping[str, Tensor],
+    images: Tensor,
+    *,
+    batch_size: int | None = None,
+) -> State:
+    """`state` with each layer's statistics from inputs that are exactly corrected upstream.
 
-
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and population variance of each channel of x (N, C, *positions) -> (C,), (C,) float64.
-
-    Each image's sums in x's precision, over deviations from the channel's mean so that nothing
-    cancels; their sums over images in float64.
+    Layer after layer in order of execution: all batches run up to the layer, with the final
+    statistics of the layers before it, and its statistics are pooled over all batches and all its
+    calls. So the batches make no difference for plain batch normalisation; the other scale
+    estimates are taken per batch and pooled, as in `recalibrated`. Where all images are one batch
+    and no layer runs twice, `recalibrated` does the same in one pass, and is used. A layer that
+    does not run keeps what it has.
     """
-    values = x.flatten(2) if x.dim() > 2 else x[:, :, None]  # (N, C, positions)
-    mean = _double(values.mean(2)).mean(0)
-    d = values - mean.to(x)[:, None]
-    squares = _double(torch.linalg.vector_norm(d, dim=2)).square()  # (N, C)
-    return mean, squares.mean(0) / values.shape[2]
+    batches = batches_of(images, batch_size)
+    layers = running_layers(skeleton)
+    calls: Counter[str] = Counter()  # in order of execution
+    with watching(layers, lambda name, x: calls.update([name])):
+        once = recalibrated(skeleton, state, batches[0], batch_size=len(batches[0]))
+    if len(batches) == 1 and set(calls.values()) <= {1}:
+        return once
+    fresh = private(state, layers)
+    for name, times in calls.items():
+        seen = [
+            moments
+            for batch in batches
+            for moments in _inputs_seen(skeleton, fresh, batch, name, layers[name], times)
+        ]
+        put_(fresh, name, joined(seen, kind=scale_kind(layers[name])))
+    return fresh
 
 
-class _Pool:
-    """One layer's statistics so far, in float64, and the hook that feeds and applies them."""
+def _inputs_seen(
+    skeleton: nn.Module, state: State, batch: Tensor, name: str, layer: nn.Module, times: int
+) -> list[Moments]:
+    """The moments of a layer's inputs, up to its call number `times`, where the pass ends."""
+    seen: list[Moments] = []
 
-    def __init__(self, *, kind: str) -> None:
-        self.kind = kind
-        self.values = 0
-        self.mean: Tensor = torch.zeros(())
-        self.var: Tensor = torch.zeros(())
+    def see(name: str, x: Tensor) -> None:
+        seen.append(moments_of(x, kind=scale_kind(layer)))
+        if len(seen) == times:
+            raise _Enough
 
-    def see_(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        """Take in a batch (N, C, ...) and let the layer normalise it with its own statistics."""
-        x = inputs[0]
-        if self.kind == "batch":
-            mean, var = _moments(x)
-        else:
-            values = _double(by_channel(x))  # (C, n)
-            mean = values.mean(1)
-            var = self._scale(values - mean[:, None], images=len(x)).square()
-        self._merge_(x.numel() // x.shape[1], mean, var)
-        assert isinstance(module, _BatchNorm)
-        assert module.running_mean is not None
-        assert module.running_var is not None
-        module.running_mean.copy_(mean)
-        module.running_var.copy_(var)
-
-    def _scale(self, d: Tensor, *, images: int) -> Tensor:
-        """The scale estimate of the deviations d (C, n) of a number of images -> (C,).
-
-        Estimates from extremes grow with n in another way than C(n) expects where values are not
-        Gaussian, so they are taken over groups as large as a training batch, then averaged.
-        """
-        scale = SCALES[self.kind]
-        if self.kind in PLAIN_MEANS or images <= GROUP_IMAGES:
-            return scale(d)
-        groups = d.tensor_split(-(-images // GROUP_IMAGES), dim=1)
-        weights = [group.shape[1] / d.shape[1] for group in groups]
-        parts = [w * scale(group) for w, group in zip(weights, groups, strict=True)]
-        return torch.stack(parts).sum(0)
-
-    def _merge_(self, n: int, mean: Tensor, var: Tensor) -> None:
-        """Weighted by n. For the L2 scale the means' own variance counts too, so that the result
-        is the variance of all values together."""
-        total = self.values + n
-        share, step = n / total, mean - self.mean
-        between = share * (1 - share) * step.square() if self.kind == "batch" else 0.0
-        self.var = (1 - share) * self.var + share * var + between
-        self.mean = self.mean + share * step
-        self.values = total
-
-
-def _batches(images: Tensor, batch_size: int | None) -> list[Tensor]:
-    """The images whole where they fit, else in equal parts of a fixed random order."""
-    pixels = max(1, images[0, 0].numel()) if images.dim() > 2 else 1
-    fits = batch_size or max(2, MAX_PIXELS // pixels)
-    if len(images) <= fits:
-        return [images]
-    order = torch.randperm(len(images), generator=stream(0, "recalibration order"))
-    return list(images[order.to(images.device)].tensor_split(-(-len(images) // fits)))
+    with watching({name: layer}, see), suppress(_Enough):
+        outputs(skeleton, state, batch)
+    return seen

@@ -5,11 +5,13 @@ Measuring writes rows, reports read them; they share nothing else. No torch here
 
 import csv
 import importlib
+import json
 import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,31 +20,38 @@ import numpy as np
 from numpy.typing import NDArray
 
 APPLICATION_ID = 0x6E706631  # "npf1": tells our files from other SQLite files
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One chip, measured. The fields up to `chip` name it; two rows never agree in all of them."""
+    """One chip, measured. The fields up to `seen` name it; two rows never agree in all of them."""
 
     checkpoint: str  # sha256 of the weights
     model: str
     norm: str  # "own" where the model's layers were left as they are
+    task: str  # a key of catalog.TASKS, or the name of a score of one's own
     data: str
-    data_sha256: str  # of the test images and labels, in order
+    data_sha256: str  # of the test images and labels, in order; "" where they cannot be hashed
     scale: str  # pixel means and standard deviations; "as is" for float inputs
     noise: str  # the spec's text form, level included; "none" for the clean network
     targets: str  # comma-separated roles; "" for the clean network
-    recalibrate: int  # calibration images; 0 is off
-    calibration_sha256: str  # of the calibration images; "" is off
+    recalibrate: str  # the estimator's text form; "off" without
+    calibration_sha256: str  # of the calibration images; "" where there are none
     seed: int
     chip: int
+    stream: str = ""  # how the noise changes with time; "" where it stays as it is
+    seen: int = 0  # in a stream: images before these
+    calibration: str = ""  # where its images come from: "train", "train augmented", "test"
     level: float | None  # dimensionless; None where the noise has no level
     images: int
     classes: int
-    correct: int
-    nonfinite: int  # images whose outputs were not all finite; they count as misses
-    hits: bytes  # one bit per image, in order, padded to whole bytes
+    score: float
+    correct: int | None  # images that were right; None where single images have no hit or miss
+    nonfinite: int  # images whose outputs were not all finite
+    hits: bytes  # one bit per image, in order, padded to whole bytes; b"" without
+    details: str = "{}"  # JSON: further figures by name
+    extra_images: int = 0  # images forwarded for this chip beside the test images
     seconds: float
     device: str
     versions: str
@@ -52,18 +61,21 @@ class Row:
         bits = np.frombuffer(self.hits, dtype=np.uint8)
         return np.unpackbits(bits, count=self.images).astype(np.bool_)
 
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.images
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        """The further figures by name, as `mAP@.5`."""
+        found = json.loads(self.details)
+        return {str(name): float(value) for name, value in found.items()}
 
 
-KEY = tuple(field.name for field in fields(Row))[:12]
+KEY = tuple(field.name for field in fields(Row))[:15]
 _COLUMNS = tuple(field.name for field in fields(Row))
 _TYPES = {
-    **dict.fromkeys(("recalibrate", "seed", "chip", "images", "classes"), "INTEGER NOT NULL"),
-    **dict.fromkeys(("correct", "nonfinite"), "INTEGER NOT NULL"),
+    **dict.fromkeys(("seed", "chip", "seen", "images", "classes"), "INTEGER NOT NULL"),
+    **dict.fromkeys(("nonfinite", "extra_images"), "INTEGER NOT NULL"),
+    "correct": "INTEGER",
     "level": "REAL",
-    "seconds": "REAL NOT NULL",
+    **dict.fromkeys(("score", "seconds"), "REAL NOT NULL"),
     "hits": "BLOB NOT NULL",
 }
 
@@ -151,9 +163,8 @@ class Store:
 
     def _row(self, values: tuple[Any, ...]) -> Row:
         row = Row(**dict(zip(_COLUMNS, values, strict=True)))
-        bits = row.hits if isinstance(row.hits, bytes) else b""
-        if len(bits) != -(-row.images // 8) or int(row.unpacked().sum()) != row.correct:
-            raise ValueError(f"store {self.path} is damaged: hits of chip {row.chip} do not add up")
+        if not _adds_up(row):
+            raise ValueError(f"store {self.path} is damaged: chip {row.chip} does not add up")
         return row
 
     def __enter__(self) -> Self:
@@ -166,6 +177,20 @@ class Store:
         trace: TracebackType | None,
     ) -> None:
         self._db.close()
+
+
+def _adds_up(row: Row) -> bool:
+    """Do the hits make the count, the count the score, and are the figures readable?"""
+    try:
+        readable = all(isinstance(value, float) for value in row.figures.values())
+    except (ValueError, TypeError, AttributeError):
+        return False
+    if row.correct is None:
+        return readable and row.hits == b""
+    bits = row.hits if isinstance(row.hits, bytes) else b""
+    if len(bits) != -(-row.images // 8) or int(row.unpacked().sum()) != row.correct:
+        return False
+    return readable and row.score == row.correct / row.images
 
 
 def export(rows: list[Row], path: str | Path) -> None:

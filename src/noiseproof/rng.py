@@ -12,7 +12,8 @@ from operator import index  # numpy's integers name the same streams as Python's
 import torch
 
 
-def _digest(seed: int, path: tuple[str | int, ...]) -> int:
+def derived(seed: int, *path: str | int) -> int:
+    """A seed of its own for the stream `path` of `seed`."""
     names = [part if isinstance(part, str) else index(part) for part in (seed, *path)]
     digest = hashlib.sha256(repr(tuple(names)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
@@ -20,7 +21,7 @@ def _digest(seed: int, path: tuple[str | int, ...]) -> int:
 
 def stream(seed: int, *path: str | int) -> torch.Generator:
     """A CPU generator for the stream `path` of `seed`: named, so order of work is irrelevant."""
-    return torch.Generator().manual_seed(_digest(seed, path))
+    return torch.Generator().manual_seed(derived(seed, *path))
 
 
 @contextmanager
@@ -31,5 +32,5 @@ def seeded(seed: int, *path: str | int) -> Iterator[None]:
     generators is put back at the end, so nothing outside the block notices.
     """
     with torch.random.fork_rng(device_type="cuda"):
-        torch.manual_seed(_digest(seed, path))
+        torch.manual_seed(derived(seed, *path))
         yield

@@ -168,3 +168,15 @@ def _two_way(y: Bools | Floats) -> _TwoWay:
         ss / df if df else math.nan for ss, df in zip((ssa, ssb, sse), free, strict=True)
     )
     return _TwoWay(k=k, n=n, mean=mean, by_image=by_image, msa=msa, msb=msb, mse=mse)
+
+
+def as_json(interval: Interval) -> dict[str, float | None]:
+    """Mean and ends; JSON has no nan, so an estimate that does not exist is null."""
+    return {
+        name: value if math.isfinite(value) else None
+        for name, value in (
+            ("mean", interval.mean),
+            ("low", interval.low),
+            ("high", interval.high),
+        )
+    }

@@ -13,21 +13,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 import noiseproof
 from noiseproof import models
 from noiseproof.accelerator import device_name, pick_device
-from noiseproof.augmentation import augmented
 from noiseproof.catalog import PixelScale
 from noiseproof.checkpoint import Card, file_sha256, read_card, save_weights, write_card
 from noiseproof.data import Source, Split, scaled
-from noiseproof.measuring import check_fits, count_hits
-from noiseproof.network import skeleton_of, state_of
+from noiseproof.evaluation import BATCH_SIZES, check_fits, evaluate
+from noiseproof.lessons import LESSONS
 from noiseproof.records import replacing
 from noiseproof.rng import seeded, stream
-
-AUXILIARY_WEIGHT = 0.3
+from noiseproof.tasks import TASKS, Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +39,11 @@ class Recipe:
     weight_decay: float = 5e-4
     augment: bool = True
 
+    @classmethod
+    def usual(cls, task: str, **given: int | float | None) -> "Recipe":
+        """The recipe of a task, but for what is `given` and not None."""
+        return cls(**{**USUAL[task], **{k: v for k, v in given.items() if v is not None}})  # type: ignore[arg-type]
+
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
             if not getattr(self, name) >= 1:
@@ -50,6 +52,13 @@ class Recipe:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be finite and >= 0, got {value}")
+
+
+USUAL: dict[str, dict[str, int | float]] = {
+    "classify": {},
+    "detect": {"epochs": 120, "batch_size": 8, "lr": 0.02, "weight_decay": 1e-4},
+    "segment": {"epochs": 120, "batch_size": 8, "lr": 0.05},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +74,8 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """Where the training stands. `loss` and `accuracy` are of the running epoch so far."""
+    """Where the training stands. `loss` and `accuracy` (of pixels, where there are masks; nan where
+    there are boxes) are of the running epoch so far."""
 
     epoch: int
     epochs: int
@@ -108,6 +118,10 @@ def train(
     split, test = source.read("train"), source.read("test")
     for part in (split, test):
         check_fits(model, part, source.scale)
+        if part.task == "detect" and part.top_class >= source.classes:  # outputs do not show it
+            raise ValueError(
+                f"the labels go up to {part.top_class}, the network knows {source.classes} classes"
+            )
     fitting = _Fitting(model, plan, len(split))
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -226,31 +240,28 @@ def _one_epoch_(
 ) -> None:
     """The loop: forward, backward, step, over all images once in the order of this epoch."""
     plan, recipe, model = fitting.plan, fitting.plan.recipe, fitting.model
-    started, seen, loss_sum, correct = time.perf_counter(), 0, 0.0, 0
+    lesson = LESSONS[split.task]
+    started, seen, loss_sum, right = time.perf_counter(), 0, 0.0, 0.0
     order = torch.randperm(len(split), generator=stream(plan.seed, "order", epoch))
     dice = stream(plan.seed, "augment", epoch)
     model.train()
     with seeded(plan.seed, "dropout", epoch):
-        for step, batch in enumerate(_batches(order, recipe.batch_size)):
-            pixels = split.images[batch]
+        for step, places in enumerate(_batches(order, recipe.batch_size)):
+            batch = split.take(places)
             if recipe.augment:
-                pixels = augmented(pixels, shift=source.shift, flip=source.flip, generator=dice)
-            x, labels = scaled(pixels.to(device), source.scale), split.labels[batch].to(device)
+                batch = lesson.change(batch, source, dice)
+            x = scaled(batch.images.to(device), source.scale)
             if device.type == "cuda":
                 x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                heads = _heads(model, x)
-                output = heads[0]
-                loss = F.cross_entropy(output, labels)
-                for auxiliary in heads[1:]:  # GoogLeNet's and Inception's; weight as in torchvision
-                    loss = loss + AUXILIARY_WEIGHT * F.cross_entropy(auxiliary, labels)
+                loss, share = lesson.loss(model, x, batch.labels)
             fitting.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             fitting.optimizer.step()
             fitting.schedule.step()
-            seen += len(batch)
-            loss_sum += float(loss.detach()) * len(batch)
-            correct += int((output.detach().argmax(1) == labels).sum())
+            seen += len(places)
+            loss_sum += float(loss.detach()) * len(places)
+            right += share * len(places)
             if not loss_sum < float("inf"):
                 raise ValueError(
                     f"the loss is no longer finite in epoch {epoch + 1}: try a smaller --lr than "
@@ -266,28 +277,13 @@ def _one_epoch_(
                         step=step + 1,
                         steps=fitting.steps,
                         loss=loss_sum / seen,
-                        accuracy=correct / seen,
+                        accuracy=right / seen,
                         images_per_second=seen / spent,
                         seconds_left=left * spent / (step + 1),
                     )
                 )
     fitting.epoch = epoch + 1
     fitting.seconds += time.perf_counter() - started
-
-
-def _heads(model: nn.Module, x: Tensor) -> list[Tensor]:
-    """The logits of x, and those of auxiliary heads, where the model has some in training."""
-    try:
-        output = model(x)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        shape = tuple(x.shape)
-        raise ValueError(
-            f"the network cannot train on inputs of shape {shape}: {reason}"
-        ) from error
-    if isinstance(output, Tensor):
-        return [output]
-    return [head for head in output if isinstance(head, Tensor)]
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:
@@ -297,13 +293,9 @@ def _batches(order: Tensor, size: int) -> list[Tensor]:
     return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
 
 
-def clean_accuracy(model: nn.Module, split: Split, scale: PixelScale) -> float:
-    """Share of `split` that the model gets right, without noise, in evaluation mode."""
-    skeleton = skeleton_of(model)
-    hits, _, _ = count_hits(
-        skeleton, state_of(skeleton), lambda images: scaled(images, scale), split
-    )
-    return float(hits.mean())
+def clean_result(model: nn.Module, split: Split, scale: PixelScale) -> Result:
+    """What the model scores on `split` without noise, in evaluation mode."""
+    return evaluate(model, split, scale=scale, batch_size=BATCH_SIZES[split.task])
 
 
 def _finish(
@@ -314,7 +306,8 @@ def _finish(
     weights: Path,
     device: torch.device,
 ) -> Card:
-    accuracy = clean_accuracy(fitting.model, test, source.scale)
+    clean = clean_result(fitting.model, test, source.scale)
+    metric = TASKS[test.task].metric
     card = Card(
         model=plan.model,
         norm=plan.norm,
@@ -326,7 +319,9 @@ def _finish(
         recipe=asdict(plan.recipe),
         seed=plan.seed,
         epochs_done=fitting.epoch,
-        clean_accuracy=accuracy,
+        task=test.task,
+        clean_accuracy=clean.score if test.task == "classify" else None,
+        clean_scores={metric: clean.score, **clean.details},
         clean_images=len(test),
         seconds=round(fitting.seconds, 1),
         device=device_name(device),

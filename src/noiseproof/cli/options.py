@@ -29,6 +29,12 @@ DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder of data sets. Default: $NOISEPROOF_DATA, else ~/.cache/noiseproof."),
 ]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="classify, detect or segment; what the data set's labels ask for is the default."
+    ),
+]
 Download = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Seed = Annotated[int, typer.Option(help="Names all random streams.")]
@@ -37,10 +43,10 @@ AsJson = Annotated[
 ]
 
 
-def at_least(**counts: int) -> None:
-    """Raise ValueError for the first count below 1."""
+def at_least(**counts: int | None) -> None:
+    """Raise ValueError for the first count below 1; None is one that was not given."""
     for name, value in counts.items():
-        if not value >= 1:
+        if value is not None and not value >= 1:
             raise ValueError(f"{name.replace('_', ' ')} must be >= 1, got {value}")
 
 

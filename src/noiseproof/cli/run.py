@@ -16,11 +16,13 @@ from noiseproof.cli.options import (
     Norm,
     NormWhere,
     Seed,
+    Task,
     at_least,
     check_norm,
     check_seed,
     print_json,
 )
+from noiseproof.estimators import parse_estimator
 
 
 def demo(
@@ -72,11 +74,25 @@ def train(
     data: Annotated[str, typer.Option(help="Data set (`noiseproof info datasets`).")] = "cifar10",
     norm: Norm = None,
     norm_where: NormWhere = "all",
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 30,
-    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 128,
-    lr: Annotated[float, typer.Option(help="Peak learning rate of the one-cycle schedule.")] = 0.1,
+    task: Task = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training images. Default: 30; scenes 120.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images per step. Default: 128; scenes 8.")
+    ] = None,
+    lr: Annotated[
+        float | None,
+        typer.Option(
+            help="Peak learning rate of the one-cycle schedule. Default: 0.1; boxes 0.02, masks "
+            "0.05."
+        ),
+    ] = None,
     momentum: Annotated[float, typer.Option(help="Nesterov momentum.")] = 0.9,
-    weight_decay: Annotated[float, typer.Option(help="L2 penalty on all parameters.")] = 5e-4,
+    weight_decay: Annotated[
+        float | None,
+        typer.Option(help="L2 penalty on all parameters. Default: 5e-4; boxes 1e-4."),
+    ] = None,
     augment: Annotated[bool, typer.Option(help="Random shifts, and flips where they fit.")] = True,
     seed: Seed = 0,
     data_dir: DataDir = None,
@@ -96,12 +112,17 @@ def train(
     from noiseproof.console import TrainingBar
     from noiseproof.data import open_dataset
 
+    if task is not None:
+        spec.one_of("task", task, catalog.TASKS)
+    source = open_dataset(data, data_dir=data_dir, download=download)
+    source.check_task(task)
     plan = training.Plan(
         model=model,
         norm=norm,
         norm_where=norm_where,
         seed=seed,
-        recipe=training.Recipe(
+        recipe=training.Recipe.usual(
+            source.task,
             epochs=epochs,
             batch_size=batch_size,
             lr=lr,
@@ -110,12 +131,12 @@ def train(
             augment=augment,
         ),
     )
-    source = open_dataset(data, data_dir=data_dir, download=download)
     with TrainingBar(f"{model} {norm or ''}".strip()) as bar:
         card = training.train(plan, source, out, device=device, on_progress=bar.update)
+    scores = ", ".join(f"{name} {100 * value:.2f} %" for name, value in card.clean_scores.items())
     print(
-        f"{out / 'weights.safetensors'}: clean accuracy {100 * card.clean_accuracy:.2f} % on "
-        f"{card.clean_images} test images, sha256 {card.sha256[:12]}"
+        f"{out / 'weights.safetensors'}: clean {scores} on {card.clean_images} test images, "
+        f"sha256 {card.sha256[:12]}"
     )
     if as_json:
         print_json(card.model_dump())
@@ -142,12 +163,23 @@ def measure(
         int | None, typer.Option(help="First N test images. Default: all of them.")
     ] = None,
     recalibrate: Annotated[
-        int,
+        list[str],
         typer.Option(
-            help="Recalibrate the normalisation of each chip on N unlabelled training images; "
-            "0 is off."
+            help="Recalibrate each chip on unlabelled training images: off, auto, N or "
+            "pooled(N), layerwise(N), blend(N, prior=P), match(N); or while the test images pass: "
+            "ema(M, batch=B), batch(B). Repeat it to compare."
         ),
-    ] = 0,
+    ] = ["off"],  # noqa: B006  # typer copies it
+    augment_calibration: Annotated[
+        bool, typer.Option(help="Change the calibration images at random, as in training.")
+    ] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="classify, detect or segment (the data set says which), or a score of your own, "
+            "package.module:function, called with (model, test images and labels)."
+        ),
+    ] = None,
     model: Model = None,
     norm: Norm = None,
     norm_where: NormWhere = "all",
@@ -168,7 +200,9 @@ def measure(
             "weights on a folder named by class indices). Default: the card's, else the data's."
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 250,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Images per forward pass. Default: 250; masks 16, boxes 8.")
+    ] = None,
     seed: Seed = 0,
     store: Annotated[
         Path, typer.Option(help="SQLite file of rows; rows that it holds are not measured again.")
@@ -176,17 +210,17 @@ def measure(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Measure a network's accuracy on simulated noisy chips, with intervals."""
+    """Measure what a network scores on simulated noisy chips, with intervals."""
     request = spec.parse(noise)
     specs = [request] if levels is None else request.at(list(spec.parse_levels(levels)))
     roles = spec.parse_targets(targets)
     catalog.check_device(device)
     check_norm(norm, norm_where)
     check_seed(seed)
-    at_least(chips=chips, batch_size=batch_size, images=1 if images is None else images)
-    at_least(classes=1 if classes is None else classes)
-    if not recalibrate >= 0:
-        raise ValueError(f"recalibrate must be >= 0, got {recalibrate}")
+    at_least(chips=chips, batch_size=batch_size, images=images, classes=classes)
+    estimators = list(dict.fromkeys(parse_estimator(text) for text in recalibrate))
+    if task is not None and ":" not in task:
+        spec.one_of("task", task, catalog.TASKS)
     for check, name in (
         (catalog.check_model, model),
         (catalog.check_dataset, data),
@@ -212,32 +246,40 @@ def measure(
         download=download,
         normalize=normalize,
         classes=classes,
+        task=task,
         images=images,
-        recalibrate=recalibrate,
+        calibration=max(0 if one is None else one.calibration_images for one in estimators),
+        augment=augment_calibration,
         seed=seed,
     )
-    measuring.check_counts(specs, chips=chips, batch_size=batch_size)
+    measuring.check_counts(specs, chips=chips)
     pick_device(device)
+    found = []
     with Store(store) as rows, MeasuringBar() as bar:
-        curve = measuring.measure(
-            bench.model,
-            bench.test,
-            specs,
-            chips=chips,
-            seed=seed,
-            targets=roles,
-            calibration=bench.calibration,
-            scale=bench.scale,
-            batch_size=batch_size,
-            device=device,
-            store=rows,
-            subject=bench.subject,
-            on_row=bar.update,
-        )
-    print_curves([curve])
+        for estimator in estimators:
+            found.append(
+                measuring.measure(
+                    bench.model,
+                    bench.test,
+                    specs,
+                    chips=chips,
+                    seed=seed,
+                    targets=roles,
+                    recalibrate=estimator or "off",
+                    calibration=bench.calibration,
+                    score=bench.score,
+                    scale=bench.scale,
+                    batch_size=batch_size,
+                    device=device,
+                    store=rows,
+                    subject=bench.subject,
+                    on_row=bar.update,
+                )
+            )
+    print_curves(found)
     strongest = max(specs, key=lambda one: one.level or 0)
     state, where = state_of(bench.model), places(bench.model)
     print_coverage(strongest, roles, *coverage(state, where, strongest, roles))
     print(f"Rows: {store}")
     if as_json:
-        print_json(curves.as_json([curve]))
+        print_json(curves.as_json(found))

@@ -64,7 +64,7 @@ def accuracy_figure(curves: Sequence[Curve]) -> go.Figure:
         clean = curve.clean
         figure.add_scatter(
             x=[0],
-            y=[100 * clean.accuracy],
+            y=[100 * clean.score],
             mode="markers",
             marker={"symbol": "diamond-open", "size": 9, "color": hues[network_of(curve)]},
             name=html.escape(names[network_of(curve)], quote=False),
@@ -106,7 +106,7 @@ def spread_figure(curves: Sequence[Curve]) -> go.Figure:
         values = [(p.level, row) for p in curve.points for row in p.rows]
         figure.add_box(
             x=["clean" if level is None else f"{level:g}" for level, _ in values],
-            y=[100 * row.accuracy for _, row in values],
+            y=[100 * row.score for _, row in values],
             text=[f"chip {row.chip} of seed {row.seed}" for _, row in values],
             name=label,
             boxpoints="all",

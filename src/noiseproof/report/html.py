@@ -78,7 +78,7 @@ def _networks(curves: Sequence[Curve], names: dict[Network, str]) -> list[dict[s
     """What was measured: one entry per network."""
     clean: dict[Network, Row] = {network_of(curve): curve.clean for curve in curves}
     return [
-        {"name": names[network], "row": row, "clean": f"{100 * row.accuracy:.2f}"}
+        {"name": names[network], "row": row, "clean": f"{100 * row.score:.2f}"}
         for network, row in clean.items()
     ]
 

@@ -62,7 +62,7 @@ def write_figure(curves: Sequence[Curve], path: str | Path) -> None:
                 axis.fill_between(x, low, high, color=hue, alpha=0.2, lw=0)
             for curve in clean_points(group):
                 hue = hues[network_of(curve)]
-                axis.plot([0], [100 * curve.clean.accuracy], "D", color=hue, ms=3.5, mfc="none")
+                axis.plot([0], [100 * curve.clean.score], "D", color=hue, ms=3.5, mfc="none")
             axis.axhline(100 / group[0].clean.classes, color="0.5", lw=0.6, ls=":")
             axis.set(xlabel=level_axis(family), ylabel="accuracy (%)")
             axis.set_ylim(bottom=0)

@@ -1,0 +1,38 @@
+"""A network on a test split -> a score, by the split's task."""
+
+from torch import nn
+
+from noiseproof.accelerator import device_of
+from noiseproof.catalog import PixelScale
+from noiseproof.network import outputs, skeleton_of, state_of
+from noiseproof.splits import Split, scaled
+from noiseproof.tasks import TASKS, Result
+
+BATCH_SIZES = {"classify": 250, "detect": 8, "segment": 16}  # images in one forward pass
+
+
+def evaluate(model: nn.Module, test: Split, *, scale: PixelScale, batch_size: int) -> Result:
+    """The score of `model` on `test`, in evaluation mode; `model` is left as it is."""
+    skeleton = skeleton_of(model)
+    state = state_of(skeleton)
+    device = device_of(state)
+    return TASKS[test.task].evaluate(
+        lambda images: outputs(skeleton, state, scaled(images.to(device), scale)),
+        test,
+        batch_size,
+    )
+
+
+def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
+    """Run two of the images through a copy of `model`.
+
+    Raises:
+        ValueError: where there are none, or the network cannot take them, returns something else
+            than the labels ask for, or has fewer classes than they.
+    """
+    if not len(test):
+        raise ValueError("images must be >= 1, got 0")
+    skeleton = skeleton_of(model)
+    state = state_of(skeleton)
+    output = outputs(skeleton, state, scaled(test.images[:2].to(device_of(state)), scale))
+    TASKS[test.task].check(output, test)

@@ -1,0 +1,177 @@
+"""Noise that changes with time: `track(model, test, spec, Stream(every=1000), ...)` -> traces.
+
+A stream of test images meets a chip whose noise changes. Weights are perturbed anew at each change;
+running statistics are what the recalibration at hand makes of them, and stay across a change.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from noiseproof.catalog import PixelScale
+from noiseproof.data import Split
+from noiseproof.estimators import Estimator, Match
+from noiseproof.job import Job, Subject, open_job
+from noiseproof.measuring import OnRow, chosen_estimator
+from noiseproof.network import State
+from noiseproof.noise import DEFAULT_TARGETS, perturb
+from noiseproof.pooling import running_layers
+from noiseproof.records import Row, Store, key_of
+from noiseproof.rng import derived, stream
+from noiseproof.spec import Spec, ordered_targets
+from noiseproof.streams import WANDERS_WITHIN, Stream, check_lengths
+from noiseproof.traces import Trace, traces_of
+
+
+def track(
+    model: nn.Module,
+    test: Split | tuple[Tensor, Tensor],
+    spec: Spec,
+    changes: Stream,
+    *,
+    recalibrate: Sequence[Estimator | str | None] = ("off",),
+    calibration: Tensor | None = None,
+    images: int | None = None,
+    window: int | None = None,
+    period: int | None = None,
+    chips: int = 10,
+    seed: int = 0,
+    targets: Sequence[str] = DEFAULT_TARGETS,
+    scale: PixelScale | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    store: Store | None = None,
+    subject: Subject | None = None,
+    on_row: OnRow | None = None,
+) -> list[Trace]:
+    """The score along a stream of `images` test images on `chips` chips whose noise `changes`.
+
+    The test images come in a random order (the same for all chips), again and again where the
+    stream is longer than the test set. Every `window` of them gives one score (default: a change's
+    length). `recalibrate` are the ways to compare: `off` keeps the clean statistics, `ema` follows
+    the test images from change to change, `batch` takes each batch's own, and `pooled`,
+    `layerwise` and `blend` are computed at the start and after every `period` images (default: at
+    every change) on the `calibration` images, and stay in between.
+
+    Raises:
+        ValueError: for values out of range; for `match`, whose corrections are folded into weights
+            that change.
+    """
+    length = images or 10 * changes.every
+    steps = window or changes.every
+    pace = period or changes.every
+    check_lengths(changes, images=length, window=steps, period=pace)
+    if not chips >= 1:
+        raise ValueError(f"chips must be >= 1, got {chips}")
+    if not spec.is_random:
+        raise ValueError(f"noise that changes needs a level above 0, got {spec}")
+    if changes.wander is not None and spec.level is None:
+        raise ValueError(f"{spec} has no level that could wander")
+    rows: list[Row] = []
+    total = len(recalibrate) * chips * (length // steps)
+    for choice in recalibrate:
+        estimator = chosen_estimator(choice or "off", calibration)
+        if isinstance(estimator, Match):
+            raise ValueError(
+                f"{estimator} cannot be tracked: its corrections are folded into weights that "
+                "change; use pooled, layerwise, blend, ema or batch"
+            )
+        job = open_job(
+            model,
+            test,
+            estimator=estimator,
+            calibration=calibration,
+            score=None,
+            scale=scale,
+            batch_size=batch_size,
+            device=device,
+            subject=subject,
+        )
+        known = _known(store, job)
+        blank = replace(
+            job.chip_row,
+            noise=str(spec),
+            level=spec.level,
+            targets=",".join(ordered_targets(targets)),
+            seed=seed,
+            stream=str(changes),
+            recalibrate=_words(job, pace),
+            images=steps,
+            data_sha256=job.clean_row.data_sha256,
+        )
+        for chip in range(chips):
+            named = [replace(blank, chip=chip, seen=s) for s in range(0, length, steps)]
+            if all(key_of(row) in known for row in named):
+                rows += [known[key_of(row)] for row in named]
+                continue
+            for row in _followed(job, named, spec, changes, pace):
+                rows.append(row)
+                if store is not None:
+                    store.add(row)
+                if on_row is not None:
+                    on_row(row, len(rows), total)
+    return traces_of(rows)
+
+
+def _words(job: Job, period: int) -> str:
+    """The estimator, and how often it runs where it is not at every batch."""
+    if job.estimator is None or job.estimator.sees_test:
+        return job.chip_row.recalibrate
+    return f"{job.estimator} every {period}"
+
+
+def _known(store: Store | None, job: Job) -> dict[tuple[object, ...], Row]:
+    found = [] if store is None else store.rows(checkpoint=job.clean_row.checkpoint)
+    return {key_of(row): row for row in found if row.stream}
+
+
+def _followed(
+    job: Job, named: Sequence[Row], spec: Spec, changes: Stream, period: int
+) -> Iterator[Row]:
+    """The rows of one chip with their results, window after window."""
+    test: Split = job.test
+    order = torch.randperm(len(test), generator=stream(named[0].seed, "track order"))
+    layers = running_layers(job.skeleton)
+    ends = ("running_mean", "running_var")
+    names = [f"{layer}.{end}".removeprefix(".") for layer in layers for end in ends]
+    statistics = {name: job.state[name] for name in names}
+    state: State = {}
+    for row in named:
+        started = time.perf_counter()
+        if row.seen % changes.every == 0:
+            state = _changed(job, row, spec, changes)
+        if row.seen % period == 0 and job.calibration is not None:
+            recalibrated = job.recalibrated(state)
+            statistics = {name: recalibrated[name] for name in names}
+        places = torch.arange(row.seen, row.seen + row.images) % len(test)
+        part = job.of_part(test.take(order[places]))
+        result, last = part.scored(state | statistics)
+        statistics = {name: last[name] for name in names}
+        yield job.filled(row, result, started)
+
+
+def _changed(job: Job, row: Row, spec: Spec, changes: Stream) -> State:
+    """The chip as it is from image `row.seen` on."""
+    change = row.seen // changes.every
+    seed, level = row.seed, spec
+    if changes.wander is None:
+        seed = derived(row.seed, "redraw", change) if change else row.seed
+    elif change:
+        level = spec.at(wandered(spec.level or 0.0, changes.wander, row.seed, row.chip, change))
+    return perturb(
+        job.state, job.places, level, targets=row.targets.split(","), seed=seed, chip=row.chip
+    )
+
+
+def wandered(start: float, wander: float, seed: int, chip: int, change: int) -> float:
+    """The level after `change` steps of a random walk of its logarithm, reflected at the ends."""
+    edge = float(torch.tensor(WANDERS_WITHIN).log())
+    steps = torch.randn(change, generator=stream(seed, "wander", chip), dtype=torch.float64)
+    place = 0.0
+    for step in steps.tolist():
+        place = (place + wander * step + edge) % (4 * edge)  # unfolded: up and down again
+        place = (place if place <= 2 * edge else 4 * edge - place) - edge
+    return start * float(torch.tensor(place, dtype=torch.float64).exp())
