@@ -20,10 +20,10 @@ import noiseproof as npf
 from noiseproof.accelerator import device_name, pick_device
 from noiseproof.catalog import parse_pixel_scale
 from noiseproof.data import Split, scaled
-from noiseproof.measuring import count_hits
-from noiseproof.network import places, skeleton_of, state_of
+from noiseproof.network import State, outputs, places, skeleton_of, state_of
 from noiseproof.noise import perturb
 from noiseproof.recalibration import recalibrated
+from noiseproof.tasks import TASKS
 
 
 def main() -> None:
@@ -44,26 +44,19 @@ def main() -> None:
             for part in x.split(options.batch_size):
                 model(part).argmax(1)
 
-    def chip(index: int) -> None:
-        noisy = perturb(state, where, spec, seed=0, chip=index)
-        count_hits(
-            skeleton,
-            noisy,
-            lambda images: scaled(images, scale),
+    def count_hits(chip: State) -> None:
+        TASKS["classify"].evaluate(
+            lambda images: outputs(skeleton, chip, scaled(images.to(device), scale)),
             test,
-            batch_size=options.batch_size,
+            options.batch_size,
         )
+
+    def chip(index: int) -> None:
+        count_hits(perturb(state, where, spec, seed=0, chip=index))
 
     def recalibrated_chip(index: int) -> None:
         noisy = perturb(state, where, spec, seed=0, chip=index)
-        fixed = recalibrated(skeleton, noisy, x)
-        count_hits(
-            skeleton,
-            fixed,
-            lambda images: scaled(images, scale),
-            test,
-            batch_size=options.batch_size,
-        )
+        count_hits(recalibrated(skeleton, noisy, x))
 
     def program(index: int) -> None:
         perturb(state, where, spec, seed=0, chip=index)

@@ -14,10 +14,10 @@ def main(path: str) -> None:
     print("| network | clean |", " | ".join(f"level {level:g}" for level in levels), "|")
     print("|---" * (len(levels) + 2) + "|")
     for curve in curves:
-        row, count = curve.first, curve.first.recalibrate
-        name = f"{row.model}, recalibrated ({count:,})" if count else row.model
-        clean = "" if count else f"{100 * curve.clean.accuracy:.2f}"
-        cells = (stats.percent(point.accuracy) for point in curve.points)
+        row, off = curve.first, curve.first.recalibrate == "off"
+        name = row.model if off else f"{row.model}, {row.recalibrate}"
+        clean = f"{100 * curve.clean.score:.2f}" if off else ""
+        cells = (stats.percent(point.score) for point in curve.points)
         print(f"| {name} | {clean} |", " | ".join(cells), "|")
 
 

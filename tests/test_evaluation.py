@@ -50,9 +50,8 @@ def test_pixels_are_scaled_as_asked() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return torch.stack([x.mean((1, 2, 3)), torch.zeros(len(x))], 1)
 
-    test = Split(
-        images=torch.full((3, 1, 4, 4), 102, dtype=torch.uint8), labels=torch.zeros(3).long()
-    )
+    gray = torch.full((3, 1, 4, 4), 102, dtype=torch.uint8)
+    test = Split(images=gray, labels=torch.zeros(3, dtype=torch.int64))
     for mean, hits in ((0.3, 1.0), (0.5, 0.0)):
         scale = PixelScale(mean=(mean,), std=(1.0,))
         assert evaluate(Bright(), test, scale=scale, batch_size=2).score == hits
@@ -75,9 +74,7 @@ def test_a_network_of_the_task_fits_and_one_of_another_does_not(task: str) -> No
 def test_what_a_network_cannot_take_is_one_sentence() -> None:
     model = models.build("lraspp", classes=3)
     gray = Split(images=IMAGES[:, :1], labels=SPLITS["segment"].labels)
-    with pytest.raises(
-        ValueError, match=r"the network fails on inputs of shape \(2, 1, 32, 48\): "
-    ):
+    with pytest.raises(ValueError, match=r"network fails on inputs of shape \(2, 1, 32, 48\): "):
         check_fits(model, gray, UNSCALED)
     with pytest.raises(ValueError, match="images must be >= 1, got 0"):
         check_fits(model, SPLITS["segment"].part(0, 0), UNSCALED)

@@ -12,17 +12,22 @@ import noiseproof
 
 ROOT = Path(noiseproof.__file__).parent
 ROWS: tuple[frozenset[str], ...] = (  # lowest first; the package `report` is one entry
-    frozenset({"augmentation", "outside", "records", "rng", "spec", "stats"}),
+    frozenset({"backbones", "outside", "records", "rng", "spec", "stats"}),
     frozenset({"estimators"}),
-    frozenset({"catalog", "curves"}),
-    frozenset({"accelerator", "data", "norms", "report"}),
+    frozenset({"catalog", "streams"}),
+    frozenset({"accelerator", "curves", "detectors", "norms", "segmenters", "splits"}),
+    frozenset({"augmentation", "pictures", "readers", "tasks", "traces"}),
+    frozenset({"annotations", "folders", "lessons", "report"}),
+    frozenset({"scenes"}),
+    frozenset({"data"}),
     frozenset({"models", "network"}),
-    frozenset({"checkpoint", "noise", "pooling"}),
+    frozenset({"checkpoint", "evaluation", "noise", "pooling"}),
     frozenset({"analog", "following"}),
     frozenset({"matching"}),
     frozenset({"recalibration"}),
-    frozenset({"chips", "inventory", "measuring"}),
-    frozenset({"bench", "training"}),
+    frozenset({"chips", "inventory", "job"}),
+    frozenset({"bench", "measuring", "training"}),
+    frozenset({"tracking"}),
     frozenset({"console"}),
     frozenset({"demo"}),
     frozenset({"cli"}),
@@ -97,6 +102,8 @@ LIGHT = (
     "report",
     "spec",
     "stats",
+    "streams",
+    "traces",
 )
 
 
@@ -117,5 +124,13 @@ for name in {names!r}:
 def test_public_names_load_on_first_use() -> None:
     for name in dir(noiseproof):
         assert getattr(noiseproof, name) is not None
+    assert callable(noiseproof.track)
     with pytest.raises(AttributeError, match="module 'noiseproof' has no attribute 'nothing'"):
         _ = noiseproof.nothing
+
+
+def test_no_module_shares_its_name_with_a_public_function() -> None:
+    """Importing the module would hide the function."""
+    functions = {name for name in dir(noiseproof) if callable(getattr(noiseproof, name))}
+    assert "track" in functions
+    assert functions.isdisjoint(ROW_OF)

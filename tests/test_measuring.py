@@ -2,7 +2,8 @@
 
 import contextlib
 import copy
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,10 @@ from torch import Tensor, nn
 
 import noiseproof as npf
 from noiseproof.accelerator import pick_device
-from noiseproof.data import Split
-from noiseproof.measuring import state_sha256
+from noiseproof.catalog import UNSCALED
+from noiseproof.data import Boxes, Split
+from noiseproof.evaluation import evaluate
+from noiseproof.job import Subject, open_job
 from noiseproof.network import state_of
 from noiseproof.records import Row, Store
 from noiseproof.rng import stream
@@ -52,7 +55,7 @@ def literal_hits(net: nn.Module, test: Split, level: float, chip: int) -> np.nda
 def test_rows_hold_the_hits_of_a_literal_script() -> None:
     test = own_answers()
     curve = npf.measure(network(), test, GAUSSIAN.at([0.2, 1.0]), chips=4, seed=0)
-    assert curve.clean.accuracy == 1
+    assert curve.clean.score == 1
     for point in curve.points:
         for row in point.rows:
             expected = literal_hits(network(), test, float(row.level or 0), row.chip)
@@ -134,7 +137,427 @@ def test_recalibrated_chips_equal_manufactured_and_recalibrated_modules() -> Non
         fixed = npf.recalibrate(chip, calibration)
         expected = (fixed(test.images).argmax(1) == test.labels).numpy()
         assert np.array_equal(row.unpacked(), expected)
-        assert row.recalibrate == 40
+        assert (row.recalibrate, row.extra_images) == ("pooled(40)", 40)
+
+
+# --- recalibration --------------------------------------------------------------------------------
+
+CALIBRATION = torch.randn(40, 2, 5, 5, generator=stream(1, "calibration"))
+
+
+def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and population variance per channel, in float64."""
+    rows = x.double().movedim(1, 0).flatten(1)
+    return rows.mean(1), rows.var(1, correction=0)
+
+
+def set_statistics(chip: nn.Module, mean: Tensor, var: Tensor) -> None:
+    chip[1].running_mean.copy_(mean)
+    chip[1].running_var.copy_(var)
+
+
+def pooled_by_hand(chip: nn.Module, clean: nn.Module, n: int) -> None:
+    set_statistics(chip, *moments(chip[0](CALIBRATION[:n])))
+
+
+def blended_by_hand(chip: nn.Module, clean: nn.Module, n: int, prior: int) -> None:
+    (mean, var), share = moments(chip[0](CALIBRATION[:n])), n / (n + prior)
+    old_mean, old_var = clean[1].running_mean.double(), clean[1].running_var.double()
+    between = share * (1 - share) * (mean - old_mean).square()
+    blended = (1 - share) * old_var + share * var + between
+    set_statistics(chip, (1 - share) * old_mean + share * mean, blended)
+
+
+def matched_by_hand(chip: nn.Module, clean: nn.Module, n: int) -> None:
+    """Layer after layer, each on what the corrected layers before it make."""
+    for place in (0, 4):
+        (mean, var), (clean_mean, clean_var) = (
+            moments(net[: place + 1](CALIBRATION[:n])) for net in (chip, clean)
+        )
+        gain = (clean_var / var).sqrt().float()
+        layer = chip[place]
+        layer.weight.mul_(gain.view(-1, *[1] * (layer.weight.dim() - 1)))
+        layer.bias.mul_(gain).add_(clean_mean.float() - gain * mean.float())
+
+
+BY_HAND: dict[str, Callable[[nn.Module, nn.Module], None]] = {
+    "pooled(40)": lambda chip, clean: pooled_by_hand(chip, clean, 40),
+    "pooled(17)": lambda chip, clean: pooled_by_hand(chip, clean, 17),
+    "layerwise(30)": lambda chip, clean: pooled_by_hand(chip, clean, 30),  # one layer: the same
+    "blend(20, prior=35)": lambda chip, clean: blended_by_hand(chip, clean, 20, 35),
+    "match(25)": lambda chip, clean: matched_by_hand(chip, clean, 25),
+}
+
+
+@pytest.mark.parametrize("text", BY_HAND)
+def test_each_estimator_gives_the_hits_of_a_chip_that_is_fixed_by_hand(text: str) -> None:
+    test, clean = own_answers(), network()
+    curve = npf.measure(
+        clean, test, GAUSSIAN.at([0.5, 1.0]), chips=3, recalibrate=text, calibration=CALIBRATION
+    )
+    different = 0
+    for point in curve.points:
+        for row in point.rows:
+            chip = npf.manufacture(clean, parse(row.noise), seed=0, chip=row.chip)
+            with torch.no_grad():
+                plain = chip(test.images).argmax(1) == test.labels
+                BY_HAND[text](chip, clean)
+            expected = evaluate(chip, test, scale=UNSCALED, batch_size=60).hits
+            assert np.array_equal(row.unpacked(), expected)
+            n = npf.estimators.parse_estimator(text).calibration_images
+            assert (row.recalibrate, row.extra_images) == (text, n)
+            different += not np.array_equal(expected, plain.numpy())
+    assert different >= 3, "it makes a difference"
+
+
+@pytest.mark.parametrize(("text", "momentum"), [("ema(0.3, batch=16)", 0.3), ("batch(25)", 1.0)])
+def test_statistics_that_follow_the_test_batches_are_those_of_a_literal_loop(
+    text: str, momentum: float
+) -> None:
+    test, size = own_answers(), int(text.replace("batch=", "")[:-1].split("(")[1].split(",")[-1])
+    curve = npf.measure(network(), test, GAUSSIAN, chips=3, recalibrate=text, batch_size=7)
+    for row in curve.points[0].rows:
+        chip = npf.manufacture(network(), GAUSSIAN, seed=0, chip=row.chip)
+        hits = []
+        with torch.no_grad():
+            for part, labels in zip(test.images.split(size), test.labels.split(size), strict=True):
+                mean, var = moments(chip[0](part))
+                old = (chip[1].running_mean.double(), chip[1].running_var.double())
+                set_statistics(
+                    chip,
+                    (1 - momentum) * old[0] + momentum * mean,
+                    (1 - momentum) * old[1] + momentum * var,
+                )
+                hits += (chip(part).argmax(1) == labels).tolist()
+        assert row.unpacked().tolist() == hits
+        assert (row.calibration, row.calibration_sha256, row.extra_images) == ("test", "", 0)
+
+
+def test_match_works_on_a_network_without_any_normalisation() -> None:
+    with npf.rng.seeded(0, "bare"):
+        net = nn.Sequential(
+            nn.Conv2d(2, 6, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(54, 4, bias=False)
+        ).eval()
+    images = own_answers().images
+    with torch.no_grad():
+        test = Split(images=images, labels=net(images).argmax(1))
+    off = npf.measure(net, test, GAUSSIAN, chips=12)
+    fixed = npf.measure(
+        net, test, GAUSSIAN, chips=12, recalibrate="match(40)", calibration=CALIBRATION
+    )
+    assert fixed.points[0].by_chip != off.points[0].by_chip
+    for row in fixed.points[0].rows:
+        chip = npf.manufacture(net, GAUSSIAN, seed=0, chip=row.chip)
+        by_module = npf.recalibrate(chip, CALIBRATION, estimator="match(40)", clean=net)
+        assert row.score == evaluate(by_module, test, scale=UNSCALED, batch_size=60).score
+
+
+@pytest.mark.parametrize("text", BY_HAND)
+def test_level_zero_is_the_clean_network_recalibrated(text: str) -> None:
+    test, chip = own_answers(), network()
+    options = {"recalibrate": text, "calibration": CALIBRATION}
+    curve = npf.measure(network(), test, GAUSSIAN.at([0.0]), chips=3, **options)
+    with torch.no_grad():
+        BY_HAND[text](chip, network())
+    expected = evaluate(chip, test, scale=UNSCALED, batch_size=60)
+    assert [row.score for row in curve.points[0].rows] == [expected.score] * 3
+    assert curve.clean.score == 1, "the clean row is never recalibrated"
+    if text.startswith("match"):
+        assert expected.score == 1
+
+
+def test_more_images_than_there_are_or_no_images_are_refused() -> None:
+    for text, found in (("pooled(41)", 40), ("match(100)", 40), ("41", 40)):
+        with pytest.raises(ValueError, match=rf"needs \d+ calibration images, got {found}$"):
+            npf.measure(
+                network(), own_answers(), GAUSSIAN, recalibrate=text, calibration=CALIBRATION
+            )
+    with pytest.raises(ValueError, match=r"layerwise\(3\) needs 3 calibration images, got 0$"):
+        npf.measure(network(), own_answers(), GAUSSIAN, recalibrate="layerwise(3)")
+
+
+def test_calibration_images_that_do_not_fit_are_refused_before_any_chip(store: Store) -> None:
+    for wrong, sentence in (
+        (CALIBRATION[:, :1], r"fails on inputs of shape \(2, 1, 5, 5\)"),
+        ((CALIBRATION, CALIBRATION), "calibration must be a tensor of images, got tuple"),
+        (own_answers(), "calibration must be a tensor of images, got Split"),
+        (CALIBRATION[:0], "images must be >= 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            npf.measure(network(), own_answers(), GAUSSIAN, calibration=wrong, store=store)  # type: ignore[arg-type]
+    assert not store.rows()
+
+
+EVERY_WAY = ("off", *BY_HAND, "ema(0.1, batch=16)", "batch(20)")
+
+
+def calibrated_by(text: str) -> dict[str, object]:
+    needs = text not in ("off", "ema(0.1, batch=16)", "batch(20)")
+    return {"recalibrate": text, "calibration": CALIBRATION if needs else None}
+
+
+def test_several_estimators_share_one_store_and_each_resumes(tmp_path: Path) -> None:
+    def run(path: Path, chips: int) -> None:
+        with Store(path) as opened:
+            for text in EVERY_WAY:
+                npf.measure(
+                    network(),
+                    own_answers(),
+                    GAUSSIAN,
+                    chips=chips,
+                    store=opened,
+                    **calibrated_by(text),  # type: ignore[arg-type]
+                )
+
+    run(tmp_path / "whole.db", 3)
+    run(tmp_path / "grown.db", 1)
+    run(tmp_path / "grown.db", 3)
+    with Store(tmp_path / "whole.db") as whole, Store(tmp_path / "grown.db") as grown:
+        assert results(whole.rows()) == results(grown.rows())
+        assert len(whole.rows()) == 1 + 3 * len(EVERY_WAY)
+        curves = npf.curves.curves_of(whole.rows())
+    assert [curve.first.recalibrate for curve in curves] == list(EVERY_WAY)
+
+
+@pytest.mark.parametrize("text", EVERY_WAY)
+def test_nothing_of_the_users_model_changes(text: str) -> None:
+    with npf.rng.seeded(0, "net"):
+        net = nn.Sequential(
+            nn.Conv2d(2, 6, 3),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Flatten(),
+            nn.Linear(54, 4, bias=False),
+        )
+    net.train()
+    net[1].eval()
+    modes = [module.training for module in net.modules()]
+    before = copy.deepcopy(net.state_dict())
+    curve = npf.measure(net, own_answers(), GAUSSIAN, chips=2, **calibrated_by(text))  # type: ignore[arg-type]
+    assert [module.training for module in net.modules()] == modes
+    assert list(net.state_dict()) == list(before), "no bias has come"
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert all(p.requires_grad and p.grad is None for p in net.parameters())
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+    still = npf.measure(net.eval(), own_answers(), GAUSSIAN, chips=2, **calibrated_by(text))  # type: ignore[arg-type]
+    assert [r.hits for r in curve.points[0].rows] == [r.hits for r in still.points[0].rows], (
+        "dropout is off while measuring"
+    )
+
+
+@pytest.mark.parametrize("text", [text for text in EVERY_WAY if text[:3] not in ("off", "mat")])
+def test_recalibration_without_anything_to_recalibrate_is_said(text: str) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(50, 4))
+    plain = npf.measure(net, own_answers(), GAUSSIAN, chips=2)
+    sentence = rf"has nothing that {re.escape(text)} could recalibrate"
+    with pytest.warns(NoEffectWarning, match=sentence) as caught:
+        curve = npf.measure(net, own_answers(), GAUSSIAN, chips=2, **calibrated_by(text))  # type: ignore[arg-type]
+    assert caught[0].filename == __file__, "the warning points at the caller"
+    assert curve.points[0].by_chip == plain.points[0].by_chip
+
+
+def test_labels_never_reach_a_recalibration() -> None:
+    """With the labels shuffled the fixed states are the same; only what counts as right changes."""
+    test = own_answers()
+    shuffled = Split(images=test.images, labels=test.labels.flip(0))
+    for text in EVERY_WAY[1:]:
+        estimator = npf.estimators.parse_estimator(text)
+        fixed = []
+        for split in (test, shuffled):
+            job = open_job(
+                network(),
+                split,
+                estimator=estimator,
+                calibration=CALIBRATION,
+                score=None,
+                scale=None,
+                batch_size=None,
+                device=None,
+                subject=None,
+            )
+            state = npf.noise.perturb(job.state, job.places, GAUSSIAN, seed=0, chip=0)
+            if job.calibration is None:
+                fixed.append(job.scored(state)[1])
+            else:
+                fixed.append(job.recalibrated(state))
+        assert fixed[0].keys() == fixed[1].keys()
+        assert all(torch.equal(fixed[0][name], fixed[1][name]) for name in fixed[0])
+        assert any(not torch.equal(fixed[0][name], state[name]) for name in state)
+
+
+# --- other tasks, and a score of one's own --------------------------------------------------------
+
+
+class Segmenter(nn.Module):
+    """Two classes: is a smoothed image bright? Noise moves the threshold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with npf.rng.seeded(0, "segmenter"):
+            self.conv = nn.Conv2d(1, 2, 3, padding=1)
+            self.norm = nn.BatchNorm2d(2)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"out": self.norm(self.conv(x))}
+
+
+def masks() -> Split:
+    images = torch.randn(12, 1, 8, 8, generator=stream(0, "scenes"))
+    with torch.no_grad():
+        masks = Segmenter().eval()(images)["out"].argmax(1)
+    return Split(images=images, labels=masks.to(torch.uint8))
+
+
+class Detector(nn.Module):
+    """One box an image, moved by the sum of its weights, which is zero without noise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 2, 2, bias=False)
+        self.conv.weight.data.copy_(torch.tensor([1.0, -1, 1, -1]).view(1, 1, 2, 2))
+
+    def forward(self, x: Tensor) -> list[dict[str, Tensor]]:
+        shift = self.conv(torch.ones(1, 1, 2, 2)).flatten()  # (2,)
+        box = torch.tensor([4.0, 4, 12, 12]) + shift.repeat(2)
+        return [
+            {"boxes": box[None], "labels": torch.tensor([1]), "scores": image.mean()[None]}
+            for image in x
+        ]
+
+
+def boxes() -> Split:
+    images = torch.rand(6, 1, 16, 16, generator=stream(0, "scenes"))
+    box = Boxes(corners=torch.tensor([[4, 4, 12, 12]]), classes=torch.tensor([1]))
+    return Split(images=images, labels=(box,) * 6)
+
+
+SCENES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Split], str]] = {
+    "detect": (Detector, boxes, "mAP@.5"),
+    "segment": (Segmenter, masks, "pixel accuracy"),
+}
+
+
+@pytest.mark.parametrize("task", SCENES)
+def test_scenes_are_measured_by_the_score_of_their_labels(task: str, store: Store) -> None:
+    make, scenes, figure = SCENES[task]
+    model, test = make(), scenes()
+    curve = npf.measure(model, test, GAUSSIAN.at([0, 0.2, 0.4]), chips=4, store=store, batch_size=5)
+    assert curve.clean.score == pytest.approx(1)
+    assert curve.points[0].by_chip == (curve.clean.score,) * 4
+    assert curve.points[2].score.mean < curve.points[1].score.mean < 1
+    for row in (row for point in curve.points for row in point.rows):
+        chip = npf.manufacture(model, parse(row.noise), chip=row.chip)
+        literal = evaluate(chip, test, scale=UNSCALED, batch_size=2)
+        assert row.score == pytest.approx(literal.score)
+        assert row.figures == pytest.approx(dict(literal.details))
+        assert (row.task, row.hits, row.correct, list(row.figures)) == (task, b"", None, [figure])
+    assert len(store.rows()) == 13
+    again = npf.measure(model, test, GAUSSIAN.at([0, 0.2, 0.4]), chips=4, store=store)
+    assert again.points[2].by_chip == curve.points[2].by_chip
+
+
+def test_a_segmenter_is_recalibrated_like_a_classifier() -> None:
+    test = masks()
+    off = npf.measure(Segmenter(), test, GAUSSIAN, chips=8)
+    for text in ("pooled(12)", "match(12)", "batch(6)"):
+        images = None if text == "batch(6)" else test.images
+        fixed = npf.measure(
+            Segmenter(), test, GAUSSIAN, chips=8, recalibrate=text, calibration=images
+        )
+        assert fixed.points[0].by_chip != off.points[0].by_chip
+    assert fixed.points[0].score.low >= 0
+
+
+def total_weight(model: nn.Module, data: dict[str, Tensor]) -> float:
+    """A score far outside 0 to 1, of a model that returns no logits."""
+    assert not model.training
+    with torch.no_grad():
+        return 1000 * float(model(data["x"]).sum())
+
+
+def test_a_score_of_ones_own_takes_any_data_and_has_no_bounds() -> None:
+    net, data = nn.Conv2d(2, 3, 3), {"x": own_answers().images, "y": "anything"}
+    curve = npf.measure(net, data, GAUSSIAN, chips=5, score=total_weight)
+    for row in curve.points[0].rows:
+        assert row.score == total_weight(npf.manufacture(net, GAUSSIAN, chip=row.chip).eval(), data)
+        assert (row.hits, row.correct, row.images, row.task, row.data) == (
+            b"",
+            None,
+            0,
+            "own",
+            "own",
+        )
+    assert curve.clean.score == total_weight(net.eval(), data)
+    mean = np.mean(curve.points[0].by_chip)
+    assert curve.points[0].score.mean == pytest.approx(mean)
+    assert abs(mean) > 10
+    assert curve.points[0].score.high - curve.points[0].score.low > 1
+
+
+def test_a_data_loader_is_data_as_any_other_and_its_images_are_counted() -> None:
+    test = own_answers()
+    dataset = torch.utils.data.TensorDataset(test.images, test.labels)
+    loader = torch.utils.data.DataLoader(dataset, batch_size=13)
+
+    def top_1(model: nn.Module, batches: torch.utils.data.DataLoader) -> Tensor:
+        hits = [(model(x).argmax(1) == y).double() for x, y in batches]
+        return torch.cat(hits).mean()
+
+    options = {"chips": 3, "calibration": CALIBRATION}
+    for text in ("off", "pooled(30)", "match(30)"):
+        own = npf.measure(network(), loader, GAUSSIAN, score=top_1, recalibrate=text, **options)
+        plain = npf.measure(network(), test, GAUSSIAN, recalibrate=text, **options)
+        assert own.points[0].by_chip == pytest.approx(plain.points[0].by_chip)
+    assert own.clean.images == 60
+
+
+@pytest.mark.parametrize("text", ["ema(0.1)", "batch(10)"])
+def test_an_estimator_that_needs_the_test_batches_is_refused_with_a_score_of_ones_own(
+    text: str,
+) -> None:
+    with pytest.raises(ValueError, match="needs the test batches, which a score of your own makes"):
+        npf.measure(network(), {}, GAUSSIAN, recalibrate=text, score=lambda model, data: 1.0)
+
+
+def test_a_score_of_ones_own_that_fails_or_is_no_number_is_one_sentence() -> None:
+    def broken(model: nn.Module, data: object) -> float:
+        raise KeyError("x")
+
+    with pytest.raises(ValueError, match="the score broken failed: KeyError: 'x'"):
+        npf.measure(network(), {}, GAUSSIAN, score=broken)
+    for value in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"must be finite, got {value}: return a number"):
+            npf.measure(network(), {}, GAUSSIAN, score=lambda model, data, v=value: v)
+    with pytest.raises(ValueError, match="failed: TypeError: .*NoneType"):
+        npf.measure(network(), {}, GAUSSIAN, score=lambda model, data: None)  # type: ignore[arg-type,return-value]
+
+
+def test_rows_of_a_score_of_ones_own_need_names_in_a_store(store: Store) -> None:
+    options = {"chips": 1, "store": store, "score": lambda model, data: 1.0}
+    for test, subject in (
+        ({}, None),
+        (own_answers(), None),
+        ({}, Subject(task="one")),
+        (own_answers(), Subject(data="answers")),
+    ):
+        with pytest.raises(ValueError, match="a store needs names for a score and data of your"):
+            npf.measure(network(), test, GAUSSIAN, subject=subject, **options)  # type: ignore[arg-type]
+    assert not store.rows()
+    for test, subject in (
+        ({}, Subject(task="one", data="nothing")),
+        ({}, Subject(task="other", data="nothing")),
+        ({}, Subject(task="one", data="more")),
+        (own_answers(), Subject(task="one")),
+    ):
+        npf.measure(network(), test, GAUSSIAN, subject=subject, **options)  # type: ignore[arg-type]
+    assert len(store.rows()) == 4 * 2
+    assert {row.model for row in store.rows()} == {"Sequential"}
+
+
+def test_data_that_is_no_split_needs_a_score() -> None:
+    with pytest.raises(ValueError, match="got dict; other data needs a score of your own"):
+        npf.measure(network(), {"x": 1}, GAUSSIAN)
 
 
 # --- the store ------------------------------------------------------------------------------------
@@ -293,8 +716,6 @@ def test_noise_that_reaches_nothing_is_said() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(50, 4, bias=False))
     with pytest.warns(NoEffectWarning, match="on bias changes no tensor of this model"):
         npf.measure(net, own_answers(), GAUSSIAN, chips=1, targets=("bias",))
-    with pytest.warns(NoEffectWarning, match="no running statistics to recalibrate"):
-        npf.measure(net, own_answers(), GAUSSIAN, chips=1, calibration=own_answers().images)
 
 
 def test_a_device_that_is_not_there_is_one_sentence() -> None:
@@ -304,15 +725,6 @@ def test_a_device_that_is_not_there_is_one_sentence() -> None:
         with pytest.raises(ValueError, match="device 'cuda' is not available here"):
             pick_device("cuda")
     assert pick_device("cpu").type == "cpu"
-
-
-def test_the_fingerprint_of_a_state_sees_names_shapes_and_values() -> None:
-    state = state_of(network())
-    base = state_sha256(state)
-    assert base == state_sha256({k: v.clone() for k, v in reversed(state.items())})
-    changed = {**state, "4.bias": state["4.bias"] + 1e-6}
-    renamed = {("x" if k == "4.bias" else k): v for k, v in state.items()}
-    assert len({base, state_sha256(changed), state_sha256(renamed)}) == 3
 
 
 def test_the_python_face_of_the_readme_stays_callable_in_any_order() -> None:

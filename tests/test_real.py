@@ -14,13 +14,15 @@ from noiseproof.catalog import parse_pixel_scale
 from noiseproof.checkpoint import fill, load_state
 
 CHECKPOINTS = os.environ.get("NOISEPROOF_CHECKPOINTS")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHECKPOINTS and os.environ.get("NOISEPROOF_DATA")),
-        reason="NOISEPROOF_DATA and NOISEPROOF_CHECKPOINTS name no folders",
-    ),
-]
+SCENES = os.environ.get("NOISEPROOF_SCENES")
+pytestmark = pytest.mark.slow
+needs_checkpoints = pytest.mark.skipif(
+    not (CHECKPOINTS and os.environ.get("NOISEPROOF_DATA")),
+    reason="NOISEPROOF_DATA and NOISEPROOF_CHECKPOINTS name no folders",
+)
+needs_scenes = pytest.mark.skipif(
+    not SCENES, reason="NOISEPROOF_SCENES names no folder that holds camvid and bccd"
+)
 RESNET20 = "resnet20-12fca82f.th"
 
 
@@ -41,6 +43,7 @@ def measure(
     return json.loads(captured.out.splitlines()[-1])
 
 
+@needs_checkpoints
 def test_the_clean_accuracy_is_the_published_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,6 +55,7 @@ def test_the_clean_accuracy_is_the_published_one(
     assert found["curves"][0]["accuracy"]["mean"] == 0.9173
 
 
+@needs_checkpoints
 def test_noisy_accuracy_agrees_with_an_independent_literal_script(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +80,7 @@ def test_noisy_accuracy_agrees_with_an_independent_literal_script(
         assert abs(point["accuracy"]["mean"] - mean) < 2 * (error**2 + ours**2) ** 0.5
 
 
+@needs_checkpoints
 def test_a_chip_of_a_public_network_is_the_literal_one() -> None:
     """The plainest script, with the named dice: hit for hit the same on 300 images."""
     scale = parse_pixel_scale("imagenet")
@@ -93,6 +98,7 @@ def test_a_chip_of_a_public_network_is_the_literal_one() -> None:
     assert curve.points[0].rows[0].unpacked().tolist() == hits.tolist()
 
 
+@needs_checkpoints
 def test_recalibration_wins_back_most_of_what_a_strong_noise_costs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,3 +107,36 @@ def test_recalibration_wins_back_most_of_what_a_strong_noise_costs(
     after = measure(tmp_path, monkeypatch, capsys, *options, "--recalibrate", "500")
     assert after["curves"][0]["recalibrate"] == 500
     assert after["curves"][0]["accuracy"]["low"] > before["mean"]
+
+
+@needs_scenes
+def test_camvid_is_the_published_data_set() -> None:
+    """367 + 233 images of 360x480; the training masks hold all 11 classes, and void."""
+    source = npf.data.open_dataset("camvid", data_dir=SCENES)
+    for split, n in (("train", 367), ("test", 233)):
+        read = source.read(split)
+        assert (read.task, tuple(read.images.shape)) == ("segment", (n, 3, 360, 480))
+        assert isinstance(read.labels, torch.Tensor)
+        assert read.labels.dtype == torch.uint8
+        assert read.labels.unique().tolist() == [*range(11), 255]
+    half = npf.data.open_dataset("camvid@180x240", data_dir=SCENES).read("test")
+    assert half.images.shape == (233, 3, 180, 240)
+    assert half.labels.unique().tolist() == [*range(11), 255]
+
+
+@needs_scenes
+def test_bccd_is_the_published_data_set() -> None:
+    """205 + 72 images of 480x640 (87 more to validate); 2 of 4,888 boxes have no area."""
+    source = npf.data.open_dataset("bccd", data_dir=SCENES)
+    counts = [0, 0, 0]
+    for split, n in (("train", 205), ("val", 87), ("test", 72)):
+        read = source.read(split)
+        assert (read.task, tuple(read.images.shape)) == ("detect", (n, 3, 480, 640))
+        for boxes in read.labels:
+            for label in boxes.classes.tolist():
+                counts[label - 1] += 1
+    assert sum(counts) == 4155 + 372 + 361 - 2
+    assert counts[1] == 372
+    small = npf.data.open_dataset("bccd@240x320", data_dir=SCENES).read("test")
+    for one, half in zip(source.read("test").labels, small.labels, strict=True):
+        assert torch.equal(one.corners / 2, half.corners)

@@ -56,7 +56,15 @@ def test_every_named_data_set_has_one_reader() -> None:
 # --- segmentation ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("layout", ["{0} {0}annot", *(f"images/{{0}} {m}/{{0}}" for m in ("masks", "labels", "annotations"))])  # fmt: skip
+@pytest.mark.parametrize(
+    "layout",
+    [
+        "{0} {0}annot",
+        "images/{0} masks/{0}",
+        "images/{0} labels/{0}",
+        "images/{0} annotations/{0}",
+    ],
+)
 def test_masks_stand_beside_their_images_in_either_layout(tmp_path: Path, layout: str) -> None:
     for split, n in (("train", 4), ("test", 5)):
         images, masks = layout.format(split).split()

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from noiseproof.data import Boxes, Dataset, Split
+from noiseproof.catalog import UNSCALED
+from noiseproof.data import Boxes, Dataset, Source, Split
 from noiseproof.rng import stream
 
 PIXELS = torch.zeros(2, 3, 10, 20, dtype=torch.uint8)
@@ -140,7 +141,7 @@ def test_a_box_lies_inside_its_image(corners: tuple[float, ...], inside: bool) -
         (torch.full((2, 10, 20), -1), "labels must be >= 0, got -1"),
         (
             torch.zeros(2, 10, 20),
-            r"whole numbers \(N,\), or masks of them \(N, H, W\), got torch.fl",
+            r"whole numbers \(N,\), or masks of them \(N, H, W\), got torch",
         ),
         (torch.zeros(2, dtype=torch.bool), "labels must be whole numbers"),
         (torch.zeros(3, 10, 20, dtype=torch.uint8), "equally many, got 2 and 3"),
@@ -172,3 +173,21 @@ def test_a_data_set_of_ones_own_is_checked_when_it_is_made() -> None:
         Dataset(test=splits["detect"], train=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="must be for one task, got segment and detect"):
         Dataset(test=splits["detect"], train=splits["segment"])
+
+
+def test_a_task_that_the_labels_do_not_fit_is_refused() -> None:
+    source = Source(
+        name="bccd",
+        classes=4,
+        channels=3,
+        scale=UNSCALED,
+        shift=0,
+        flip=True,
+        read=lambda split: three()["detect"],
+        task="detect",
+    )
+    source.check_task("detect")
+    source.check_task(None)
+    for task in ("classify", "boxes"):
+        with pytest.raises(ValueError, match=f"task {task} does not fit bccd: its labels say det"):
+            source.check_task(task)

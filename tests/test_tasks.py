@@ -60,8 +60,7 @@ def test_a_hit_is_the_largest_logit_and_finite(batch_size: int) -> None:
 
 
 def segmented(logits: Tensor, masks: Tensor, batch_size: int = 3) -> Result:
-    n, _, height, width = logits.shape
-    test = Split(images=numbered(n, *masks.shape[1:]), labels=masks)
+    test = Split(images=numbered(len(masks), *masks.shape[1:]), labels=masks)
     return TASKS["segment"].evaluate(replay(logits), test, batch_size)
 
 
@@ -255,10 +254,9 @@ def literal_coco(said: list[Mapping[str, Tensor]], truth: list[Boxes]) -> tuple[
         known.createIndex()
         results = []
         for i, one in enumerate(said):
-            for e, score in zip(
-                entries(i, one["boxes"], one["labels"]), one["scores"], strict=True
-            ):
-                results.append({**e, "score": float(score)})
+            found = entries(i, one["boxes"], one["labels"])
+            for e, score in zip(found, one["scores"].tolist(), strict=True):
+                results.append({**e, "score": score})
         run = COCOeval(known, known.loadRes(results), "bbox")
         run.evaluate()
         run.accumulate()

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from noiseproof import training
 from noiseproof.catalog import UNSCALED
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card
-from noiseproof.cli.options import check_task
 from noiseproof.data import Boxes, Source, Split, open_dataset
 from noiseproof.tasks import TASKS
 from noiseproof.training import Plan, Progress, Recipe, train
@@ -241,15 +240,6 @@ def test_scene_labels_that_the_network_does_not_know_are_refused(
     with pytest.raises(ValueError, match="the labels go up to 2, the network knows 2 classes"):
         train(scene_plan(model), scenes(task, top=2), tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
-
-
-def test_a_task_that_the_labels_do_not_fit_is_refused() -> None:
-    check_task("detect", "detect", "bccd")
-    check_task(None, "detect", "bccd")
-    with pytest.raises(ValueError, match="--task detect does not fit digits, whose labels are for"):
-        check_task("detect", "classify", "digits")
-    with pytest.raises(ValueError, match="unknown task 'boxes': expected one of classify, detect"):
-        check_task("boxes", "detect", "bccd")
 
 
 def test_the_usual_recipe_of_a_task_gives_way_to_what_is_asked() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from noiseproof.norms import replace_norms as replace_norms
     from noiseproof.recalibration import recalibrate as recalibrate
     from noiseproof.report import write_report as write_report
+    from noiseproof.tracking import track as track
     from noiseproof.training import train as train
 
 __version__ = "0.1.0"
@@ -23,6 +24,7 @@ _HOME = {
     "measure": "noiseproof.measuring",
     "recalibrate": "noiseproof.recalibration",
     "replace_norms": "noiseproof.norms",
+    "track": "noiseproof.tracking",
     "train": "noiseproof.training",
     "write_report": "noiseproof.report",
 }
@@ -32,6 +34,10 @@ _ROOMS = (
     "chips",
     "curves",
     "data",
+    "estimators",
+    "following",
+    "job",
+    "matching",
     "measuring",
     "models",
     "network",
@@ -42,7 +48,12 @@ _ROOMS = (
     "report",
     "rng",
     "spec",
+    "splits",
     "stats",
+    "streams",
+    "tasks",
+    "traces",
+    "tracking",
     "training",
 )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from noiseproof import models
@@ -68,8 +69,8 @@ def open_bench(
     assert model is not None
     assert data is not None
     source = open_dataset(data, data_dir=data_dir, download=download)
-    own = task is not None and ":" in task
-    if not own:
+    score = named(task) if task is not None and ":" in task else None
+    if score is None:
         source.check_task(task)
     if classes is None:
         classes = card.classes if card is not None else source.classes
@@ -87,14 +88,15 @@ def open_bench(
     test = test if images is None else test.first(images)
     drawn = _calibration(source, calibration, augment=augment, seed=seed) if calibration else None
     scale = source.scale if normalize is None else parse_pixel_scale(normalize)
-    check_fits(network, test, scale)
-    if own:
+    if score is None:
+        check_fits(network, test, scale)
+    else:  # what the network returns is the score's own affair
         test = Split(images=scaled(test.images, scale), labels=test.labels)
     return Bench(
         model=network,
         test=test,
         calibration=drawn,
-        score=named(task) if own and task is not None else None,
+        score=score,
         scale=scale,
         subject=Subject(
             checkpoint=file_sha256(file),
@@ -108,13 +110,18 @@ def open_bench(
 
 
 def _calibration(source: Source, n: int, *, augment: bool, seed: int) -> Tensor:
-    """n training images without their labels."""
+    """n training images without their labels; the first of them are those of a smaller n."""
     split = source.read("train")
     if not augment:
         return split.sample(n, seed=seed)
-    chosen = split.take(split.drawn(n, seed=seed))
-    with seeded(seed, "calibration change"):
-        return LESSONS[split.task].change(chosen, source, stream(seed, "augmentation")).images
+    change = LESSONS[split.task].change
+    changed = []
+    for place in split.drawn(n, seed=seed).tolist():
+        path = ("calibration change", place)
+        with seeded(seed, *path):
+            image = split.part(place, place + 1)
+            changed.append(change(image, source, stream(seed, *path)).images)
+    return torch.cat(changed)
 
 
 def norm_text(norm: str | None, where: str) -> str:

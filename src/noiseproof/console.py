@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from math import isnan
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -26,6 +26,7 @@ from rich.table import Table
 from noiseproof import catalog, spec, stats
 from noiseproof.catalog import metric_of
 from noiseproof.curves import Curve, Point
+from noiseproof.estimators import AUTO, ESTIMATORS, Estimator
 from noiseproof.records import Row
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "models": lambda: {**catalog.MODELS, **catalog.OUTSIDE_MODELS},
     "norms": lambda: dict(catalog.NORMS),
     "noises": lambda: dict(NOISES),
+    "recalibrations": lambda: dict(
+        [(_form(cls), cls.about) for cls in ESTIMATORS.values()],
+        auto=f"{AUTO}; a number N is pooled(N)",
+        off="as the chip comes",
+    ),
     "datasets": lambda: dict(
         [(name, facts.about) for name, facts in catalog.DATASETS.items()],
         **catalog.OUTSIDE_DATASETS,
@@ -55,6 +61,15 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
 }
 WIDTH_WITHOUT_TERMINAL = 160
 SECONDS_BETWEEN_LINES = 10.0
+
+
+def _form(cls: type[Estimator]) -> str:
+    """`blend(images, prior)`: how an estimator is written; what has a default stands with it."""
+    names = [
+        field.name if field.default is MISSING else f"{field.name}={field.default or '...'}"
+        for field in fields(cls)
+    ]
+    return f"{cls.kind}({', '.join(names)})"
 
 
 def _console(*, stderr: bool = False) -> Console:

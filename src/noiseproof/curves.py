@@ -217,6 +217,15 @@ def network_key(row: Row) -> tuple[str, ...]:
     return (row.checkpoint, row.model, row.norm, row.task, row.data, row.data_sha256, row.scale)
 
 
+SEES = {"test": " [test images]", "train augmented": " [augmented]"}
+
+
+def way_of(row: Row) -> str:
+    """How the chip was recalibrated, in the words of every table and legend: the estimator, and
+    what it sees beside plain training images."""
+    return row.recalibrate + SEES.get(row.calibration, "")
+
+
 def curves_of(rows: Iterable[Row]) -> list[Curve]:
     """The curves in `rows`: one per network, kind of noise, targets and recalibration, in that
     order. Left out: rows of networks without a clean row, since nothing relates them, and rows of

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -16,7 +17,7 @@ from noiseproof.accelerator import device_name, device_of, pick_device
 from noiseproof.analog import analog_layers, with_bias_zeros, with_biases
 from noiseproof.catalog import UNSCALED, PixelScale
 from noiseproof.data import Split, scaled
-from noiseproof.estimators import Batch, Ema, Estimator, Match, images_forwarded
+from noiseproof.estimators import Batch, Ema, Estimator, Match
 from noiseproof.evaluation import BATCH_SIZES, check_fits
 from noiseproof.following import following
 from noiseproof.matching import Signature, signature_of
@@ -30,11 +31,12 @@ Score = Callable[[nn.Module, Any], float]
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is measured, in the words that every row carries. `checkpoint` is a sha256; `task` and
-    `data` name a score and data of one's own; `calibration` says where its images come from."""
+    """What is measured, in the words that every row carries. `checkpoint` is a sha256, of the
+    model's tensors where it is left out, and `model` then its class; `task` and `data` name a score
+    and data of one's own; `calibration` says where its images come from."""
 
-    checkpoint: str
-    model: str
+    checkpoint: str = ""
+    model: str = ""
     norm: str = "own"
     task: str = "own"
     data: str = "own"
@@ -72,9 +74,6 @@ class Job:
             recalibrate=str(self.estimator),
             calibration="test" if self.estimator.sees_test else self.calibration_source,
             calibration_sha256="" if images is None else state_sha256({"images": images}),
-            extra_images=images_forwarded(
-                self.estimator, layers=len(running_layers(self.skeleton))
-            ),
         )
 
     @property
@@ -106,7 +105,6 @@ class Job:
     def recalibrated(self, state: State) -> State:
         """The chip `state` after an estimator with calibration images."""
         assert self.estimator is not None
-        assert self.calibration is not None
         if self._signature is None:
             return calibrated(self.skeleton, state, self._calibration_inputs, self.estimator)
         return calibrated(
@@ -117,10 +115,27 @@ class Job:
             signature=self._signature,
         )
 
+    @cached_property
+    def extra_images(self) -> int:
+        """How many images pass the network to recalibrate one chip, counted on the clean one. A
+        pass that stops early counts whole; the one that `match` needs for all chips is left out.
+        """
+        if self.calibration is None:
+            return 0
+        counts: list[int] = []
+        skeleton = self._biased if self._signature is not None else self.skeleton
+        hook = skeleton.register_forward_pre_hook(lambda _, args: counts.append(len(args[0])))
+        try:
+            self.recalibrated(self.state)
+        finally:
+            hook.remove()
+        return sum(counts)
+
     def filled(self, row: Row, result: Result, started: float) -> Row:
         """`row` with its results; `started` is of `time.perf_counter`."""
         return replace(
             row,
+            extra_images=0 if row.recalibrate == "off" else self.extra_images,
             score=result.score,
             hits=b"" if result.hits is None else pack(result.hits),
             correct=None if result.hits is None else int(result.hits.sum()),
@@ -140,7 +155,7 @@ class Job:
 
     def _scored(self, skeleton: nn.Module, state: State, batch_size: int) -> Result:
         if self.own_score is not None:
-            return Result(score=float(self.own_score(with_state(skeleton, state), self.test)))
+            return Result(score=_own(self.own_score, with_state(skeleton, state), self.test))
         return TASKS[self.test.task].evaluate(
             partial(self.forward, skeleton, state), self.test, batch_size
         )
@@ -177,8 +192,8 @@ def open_job(
     """A job, checked: `model` is copied, two of the test images have run through it.
 
     Raises:
-        ValueError: where the network and the test images do not fit, or an estimator that follows
-            the test batches meets a score of one's own, whose batches are not known.
+        ValueError: where the network and the test or calibration images do not fit, or an estimator
+            that follows the test batches meets a score of one's own, whose batches are not known.
     """
     skeleton = skeleton_of(model)
     if device is not None:
@@ -191,11 +206,15 @@ def open_job(
         check_fits(skeleton, data, scale)
     elif estimator is not None and estimator.sees_test:
         raise ValueError(f"{estimator} needs the test batches, which a score of your own makes")
-    subject = subject or Subject(checkpoint=state_sha256(state), model=type(model).__name__)
+    subject = subject or Subject()
+    needed = 0 if estimator is None else estimator.calibration_images
+    used = calibration[:needed] if calibration is not None and needed else None
+    if used is not None:  # refused now, not after the first chips
+        outputs(skeleton, state, scaled(used[:2].to(device_of(state)), scale))
     pixels = isinstance(data, Split) and data.images.dtype == torch.uint8
     row = Row(
-        checkpoint=subject.checkpoint,
-        model=subject.model,
+        checkpoint=subject.checkpoint or state_sha256(state),
+        model=subject.model or type(model).__name__,
         norm=subject.norm,
         task=data.task if score is None and isinstance(data, Split) else subject.task,
         data=subject.data,
@@ -208,7 +227,7 @@ def open_job(
         seed=0,
         chip=0,
         level=None,
-        images=len(data) if hasattr(data, "__len__") else 0,
+        images=_count(data),
         classes=0,
         score=0.0,
         correct=None,
@@ -218,7 +237,6 @@ def open_job(
         device=device_name(device_of(state)),
         versions=f"noiseproof {noiseproof.__version__}, torch {torch.__version__}",
     )
-    needed = 0 if estimator is None else estimator.calibration_images
     return Job(
         skeleton=skeleton,
         state=state,
@@ -227,11 +245,31 @@ def open_job(
         test=data,
         own_score=score,
         estimator=estimator,
-        calibration=calibration[:needed] if calibration is not None and needed else None,
+        calibration=used,
         calibration_source=subject.calibration,
         batch_size=batch_size or BATCH_SIZES.get(row.task, BATCH_SIZES["classify"]),
         clean_row=row,
     )
+
+
+def _own(score: Score, model: nn.Module, test: object) -> float:
+    """The user's own score of `model`; whatever goes wrong in it is one sentence."""
+    name = getattr(score, "__name__", type(score).__name__)
+    try:
+        found = float(score(model, test))
+    except Exception as error:
+        raise ValueError(f"the score {name} failed: {type(error).__name__}: {error}") from error
+    if not math.isfinite(found):
+        raise ValueError(
+            f"the score {name} must be finite, got {found}: return a number that stands for failure"
+        )
+    return found
+
+
+def _count(data: object) -> int:
+    """The number of test images; 0 where it is not known, as in data of the user's own form."""
+    images = data if isinstance(data, Split) else getattr(data, "dataset", None)
+    return len(images) if isinstance(images, Sized) else 0
 
 
 def _pair(test: object) -> Split:

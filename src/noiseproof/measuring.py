@@ -52,7 +52,8 @@ def measure(
     to `on_row(row, done, total)`. `device` None is where the model is. `model` is left as it is.
 
     Raises:
-        ValueError: for values out of range, or specs of different kinds of noise.
+        ValueError: for values out of range, or specs of different kinds of noise; for a store of
+            scores of your own that a `subject` does not name.
     Warns:
         NoEffectWarning: when the noise or the recalibration changes nothing.
     """
@@ -70,9 +71,11 @@ def measure(
         device=device,
         subject=subject,
     )
+    if store is not None:
+        _check_named(job)
     known = {} if store is None else _known(store, job.clean_row.checkpoint)
     plan = _plan(job, wanted, ordered_targets(targets), seed, chips)
-    _warn_without_effect(job, wanted, targets)
+    warn_without_effect(job, wanted, targets)
     missing = [(row, spec) for row, spec in plan if key_of(row) not in known]
     total = len({key_of(row) if spec.is_random else str(spec) for row, spec in missing})
     rows, done = [], 0
@@ -112,6 +115,10 @@ def chosen_estimator(
     Raises:
         ValueError: where they are not.
     """
+    if calibration is not None and not isinstance(calibration, Tensor):
+        raise ValueError(
+            f"calibration must be a tensor of images, got {type(calibration).__name__}"
+        )
     if recalibrate is None:
         return None if calibration is None else Pooled(images=len(calibration))
     estimator = parse_estimator(recalibrate) if isinstance(recalibrate, str) else recalibrate
@@ -120,6 +127,16 @@ def chosen_estimator(
     if needed > there:
         raise ValueError(f"{estimator} needs {needed} calibration images, got {there}")
     return estimator
+
+
+def _check_named(job: Job) -> None:
+    """Raise ValueError where rows of another score or other data would have the same names."""
+    row = job.clean_row
+    if row.task == "own" or not (row.data_sha256 or row.data != "own"):
+        raise ValueError(
+            "a store needs names for a score and data of your own: give "
+            "subject=Subject(task=..., data=...)"
+        )
 
 
 def _known(store: Store, checkpoint: str) -> dict[tuple[object, ...], Row]:
@@ -160,7 +177,8 @@ def _same_on_all_chips(
     return {key_of(copy): copy for copy in copies}
 
 
-def _warn_without_effect(job: Job, specs: Sequence[Spec], targets: Sequence[str]) -> None:
+def warn_without_effect(job: Job, specs: Sequence[Spec], targets: Sequence[str]) -> None:
+    """Warn, in the name of the caller's caller, of noise or recalibration that changes nothing."""
     for text in _without_effect(job, specs, targets):
         warnings.warn(text, NoEffectWarning, stacklevel=3)
 

@@ -19,7 +19,7 @@ def named(name: str) -> Callable[..., Any]:
         sys.path.insert(0, str(Path.cwd()))
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # whatever the user's own module does when it is imported
+    except (Exception, SystemExit) as error:  # whatever the user's own module does on import
         raise ValueError(f"cannot import {module_name!r} for {name!r}: {error}") from error
     found = getattr(module, function, None)
     if not callable(found):

@@ -121,12 +121,48 @@ def digits(half_width: float) -> int:
 def percent(interval: Interval) -> str:
     """`48.0 [40.3, 55.6]`, in percent, with the digits that the interval supports."""
     half = 100 * (interval.high - interval.low) / 2
-    places = digits(half)
-    if math.isnan(half):
-        return f"{100 * interval.mean:.1f} [no interval]"
-    ends = (interval.mean, interval.low, interval.high)
-    mean, low, high = (f"{100 * value:.{places}f}" for value in ends)
-    return f"{mean} [{low}, {high}]"
+    return _shown(interval.scaled(100), f".{digits(half)}f")
+
+
+def number(interval: Interval) -> str:
+    """The same without percent, for scores of which nothing is known but that they are numbers:
+    two digits of the half-width."""
+    half = (interval.high - interval.low) / 2
+    if not 1e-9 * abs(interval.mean) < half < math.inf:
+        return _shown(interval, ".6g")
+    return _shown(interval, f".{max(0, 1 - math.floor(math.log10(half / 0.95)))}f")
+
+
+def _shown(interval: Interval, form: str) -> str:
+    if math.isnan(interval.high - interval.low):
+        return f"{interval.mean:{form}} [no interval]"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """How a score is printed: in percent, or as the number that it is."""
+
+    factor: float
+    sign: str  # after a value and in a table's head, with its space
+    points: str  # the same for a difference
+
+    def text(self, interval: Interval) -> str:
+        """Mean and ends."""
+        return percent(interval) if self.factor == 100 else number(interval)
+
+    def value(self, value: float, *, places: int = 1) -> str:
+        """One value without an interval, in percent with so many decimals."""
+        return f"{100 * value:.{places}f}" if self.factor == 100 else f"{value:.4g}"
+
+
+PERCENT = Unit(factor=100, sign=" %", points=" points")
+PLAIN = Unit(factor=1, sign="", points="")
+
+
+def unit_of(metric: str) -> Unit:
+    """Percent, but for `score`: of a score of the user's own nothing is known."""
+    return PLAIN if metric == "score" else PERCENT
 
 
 def _quantile(confidence: float, df: float) -> float:

@@ -3,7 +3,12 @@
 Tsai et al. 2020 call it variational noise. No torch here.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from noiseproof.estimators import Estimator, Match
+from noiseproof.spec import Spec
 
 WANDERS_WITHIN = 2.0  # the level stays between its start divided and multiplied by this
 
@@ -31,6 +36,60 @@ class Stream:
         if self.wander is None:
             return f"redraw(every={self.every})"
         return f"wander({self.wander!r}, every={self.every})"
+
+
+_FORM = re.compile(
+    r"redraw\(every=([0-9]{1,18})\)|wander\(([0-9][0-9.e+-]{0,30}), every=([0-9]{1,18})\)"
+)
+
+
+def parse_stream(text: str) -> Stream:
+    """The stream that `text` writes: `parse_stream(str(stream)) == stream`; nothing is executed.
+
+    Raises:
+        ValueError: for any other text.
+    """
+    found = _FORM.fullmatch(text)
+    sentence = f"cannot read stream {text[:60]!r}: expected redraw(every=N) or wander(X, every=N)"
+    if found is None:
+        raise ValueError(sentence)
+    redrawn, wander, every = found.groups()
+    if redrawn is not None:
+        return Stream(every=int(redrawn))
+    try:
+        size = float(wander)
+    except ValueError:
+        raise ValueError(sentence) from None
+    return Stream(every=int(every), wander=size)
+
+
+def check_followed(
+    spec: Spec, stream: Stream, targets: Sequence[str], estimators: Sequence[Estimator | None]
+) -> None:
+    """Raise ValueError where noise cannot change so, or nothing could follow it."""
+    if not estimators:
+        raise ValueError("recalibrate must name at least one way, got none")
+    for estimator in estimators:
+        if isinstance(estimator, Match):
+            raise ValueError(
+                f"{estimator} cannot be tracked: its corrections are folded into weights that "
+                "change; use pooled, layerwise, blend, ema or batch"
+            )
+    if "norm_stats" in targets:
+        raise ValueError(
+            "norm_stats cannot get noise that changes: recalibration writes the statistics that "
+            "stay across a change; leave norm_stats out of the targets"
+        )
+    if not spec.is_random:
+        raise ValueError(f"noise that changes needs a level above 0, got {spec}")
+    if stream.wander is not None and not spec.level:
+        raise ValueError(f"{spec} has no level that could wander")
+    if stream.wander is not None:
+        highest = WANDERS_WITHIN * (spec.level or 0.0)
+        try:
+            spec.at(highest)
+        except ValueError as error:
+            raise ValueError(f"{spec} may wander up to {highest:g}: {error}") from None
 
 
 def check_lengths(stream: Stream, *, images: int, window: int, period: int) -> None:

@@ -4,6 +4,7 @@ A stream of test images meets a chip whose noise changes. Weights are perturbed 
 running statistics are what the recalibration at hand makes of them, and stay across a change.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,16 +14,16 @@ from torch import Tensor, nn
 
 from noiseproof.catalog import PixelScale
 from noiseproof.data import Split
-from noiseproof.estimators import Estimator, Match
+from noiseproof.estimators import Estimator
 from noiseproof.job import Job, Subject, open_job
-from noiseproof.measuring import OnRow, chosen_estimator
+from noiseproof.measuring import OnRow, check_counts, chosen_estimator, warn_without_effect
 from noiseproof.network import State
 from noiseproof.noise import DEFAULT_TARGETS, perturb
 from noiseproof.pooling import running_layers
 from noiseproof.records import Row, Store, key_of
 from noiseproof.rng import derived, stream
 from noiseproof.spec import Spec, ordered_targets
-from noiseproof.streams import WANDERS_WITHIN, Stream, check_lengths
+from noiseproof.streams import WANDERS_WITHIN, Stream, check_followed, check_lengths
 from noiseproof.traces import Trace, traces_of
 
 
@@ -32,7 +33,7 @@ def track(
     spec: Spec,
     changes: Stream,
     *,
-    recalibrate: Sequence[Estimator | str | None] = ("off",),
+    recalibrate: Estimator | str | Sequence[Estimator | str | None] = "off",
     calibration: Tensor | None = None,
     images: int | None = None,
     window: int | None = None,
@@ -51,34 +52,32 @@ def track(
 
     The test images come in a random order (the same for all chips), again and again where the
     stream is longer than the test set. Every `window` of them gives one score (default: a change's
-    length). `recalibrate` are the ways to compare: `off` keeps the clean statistics, `ema` follows
-    the test images from change to change, `batch` takes each batch's own, and `pooled`,
-    `layerwise` and `blend` are computed at the start and after every `period` images (default: at
-    every change) on the `calibration` images, and stay in between.
+    length); no batch reaches over the end of a window. `recalibrate` are the ways to compare:
+    `off` keeps the clean statistics, `ema` follows the test images from change to change, `batch`
+    takes each batch's own, and `pooled`, `layerwise` and `blend` are computed at the start and
+    after every `period` images (default: at every change) on the `calibration` images, and stay in
+    between.
+
+    A chip that `store` holds to the end is not followed again. `on_row(row, done, total)` gets each
+    new row; those of the store count as done.
 
     Raises:
         ValueError: for values out of range; for `match`, whose corrections are folded into weights
-            that change.
+            that change; for a store that holds this stream in other windows.
+    Warns:
+        NoEffectWarning: when the noise or a recalibration changes nothing.
     """
-    length = images or 10 * changes.every
-    steps = window or changes.every
-    pace = period or changes.every
+    length = 10 * changes.every if images is None else images
+    steps = changes.every if window is None else window
+    pace = changes.every if period is None else period
     check_lengths(changes, images=length, window=steps, period=pace)
-    if not chips >= 1:
-        raise ValueError(f"chips must be >= 1, got {chips}")
-    if not spec.is_random:
-        raise ValueError(f"noise that changes needs a level above 0, got {spec}")
-    if changes.wander is not None and spec.level is None:
-        raise ValueError(f"{spec} has no level that could wander")
+    check_counts([spec], chips=chips, batch_size=1 if batch_size is None else batch_size)
+    roles = ordered_targets(targets)
+    estimators = _estimators(recalibrate, calibration)
+    check_followed(spec, changes, roles, estimators)
     rows: list[Row] = []
-    total = len(recalibrate) * chips * (length // steps)
-    for choice in recalibrate:
-        estimator = chosen_estimator(choice or "off", calibration)
-        if isinstance(estimator, Match):
-            raise ValueError(
-                f"{estimator} cannot be tracked: its corrections are folded into weights that "
-                "change; use pooled, layerwise, blend, ema or batch"
-            )
+    total = len(estimators) * chips * (length // steps)
+    for estimator in estimators:
         job = open_job(
             model,
             test,
@@ -90,18 +89,18 @@ def track(
             device=device,
             subject=subject,
         )
-        known = _known(store, job)
+        warn_without_effect(job, [spec], roles)
         blank = replace(
             job.chip_row,
             noise=str(spec),
             level=spec.level,
-            targets=",".join(ordered_targets(targets)),
+            targets=",".join(roles),
             seed=seed,
             stream=str(changes),
             recalibrate=_words(job, pace),
             images=steps,
-            data_sha256=job.clean_row.data_sha256,
         )
+        known = _known(store, blank)
         for chip in range(chips):
             named = [replace(blank, chip=chip, seen=s) for s in range(0, length, steps)]
             if all(key_of(row) in known for row in named):
@@ -123,9 +122,26 @@ def _words(job: Job, period: int) -> str:
     return f"{job.estimator} every {period}"
 
 
-def _known(store: Store | None, job: Job) -> dict[tuple[object, ...], Row]:
-    found = [] if store is None else store.rows(checkpoint=job.clean_row.checkpoint)
-    return {key_of(row): row for row in found if row.stream}
+def _estimators(
+    recalibrate: Estimator | str | Sequence[Estimator | str | None], calibration: Tensor | None
+) -> list[Estimator | None]:
+    """Each way once, in the order given; None is `off`."""
+    if isinstance(recalibrate, str) or not isinstance(recalibrate, Sequence):
+        recalibrate = [recalibrate]
+    return list(dict.fromkeys(chosen_estimator(way or "off", calibration) for way in recalibrate))
+
+
+def _known(store: Store | None, blank: Row) -> dict[tuple[object, ...], Row]:
+    """The rows of the streams like `blank` that `store` holds."""
+    found = [] if store is None else store.rows(checkpoint=blank.checkpoint)
+    alike = [r for r in found if key_of(replace(r, chip=0, seen=0)) == key_of(blank)]
+    for row in alike:
+        if row.images != blank.images:
+            raise ValueError(
+                f"the store holds this stream in windows of {row.images} images, got window "
+                f"{blank.images}: use window {row.images}, or another store"
+            )
+    return {key_of(row): row for row in alike}
 
 
 def _followed(
@@ -143,14 +159,16 @@ def _followed(
         started = time.perf_counter()
         if row.seen % changes.every == 0:
             state = _changed(job, row, spec, changes)
-        if row.seen % period == 0 and job.calibration is not None:
+        now = row.seen % period == 0 and job.calibration is not None
+        if now:
             recalibrated = job.recalibrated(state)
             statistics = {name: recalibrated[name] for name in names}
         places = torch.arange(row.seen, row.seen + row.images) % len(test)
         part = job.of_part(test.take(order[places]))
         result, last = part.scored(state | statistics)
         statistics = {name: last[name] for name in names}
-        yield job.filled(row, result, started)
+        filled = job.filled(row, result, started)
+        yield filled if now else replace(filled, extra_images=0)
 
 
 def _changed(job: Job, row: Row, spec: Spec, changes: Stream) -> State:
@@ -168,10 +186,12 @@ def _changed(job: Job, row: Row, spec: Spec, changes: Stream) -> State:
 
 def wandered(start: float, wander: float, seed: int, chip: int, change: int) -> float:
     """The level after `change` steps of a random walk of its logarithm, reflected at the ends."""
-    edge = float(torch.tensor(WANDERS_WITHIN).log())
-    steps = torch.randn(change, generator=stream(seed, "wander", chip), dtype=torch.float64)
+    edge = math.log(WANDERS_WITHIN)
+    dice = stream(seed, "wander", chip)
     place = 0.0
-    for step in steps.tolist():
+    for _ in range(change):
+        # One by one: torch draws n numbers at once in another way for each n.
+        step = torch.randn((), generator=dice, dtype=torch.float64).item()
         place = (place + wander * step + edge) % (4 * edge)  # unfolded: up and down again
         place = (place if place <= 2 * edge else 4 * edge - place) - edge
-    return start * float(torch.tensor(place, dtype=torch.float64).exp())
+    return start * math.exp(place)

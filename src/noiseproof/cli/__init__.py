@@ -11,7 +11,7 @@ import typer
 
 import noiseproof
 from noiseproof import spec
-from noiseproof.cli import run, show
+from noiseproof.cli import chips, run, show, stream
 
 app = typer.Typer(
     name="noiseproof",
@@ -21,7 +21,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run.demo, run.train, run.measure, show.report, show.export, show.info):
+for command in (
+    run.demo,
+    run.train,
+    chips.measure,
+    stream.track,
+    show.report,
+    show.export,
+    show.info,
+):
     app.command()(command)
 
 

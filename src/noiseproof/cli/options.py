@@ -2,13 +2,42 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from noiseproof import catalog
+from noiseproof import catalog, spec
+from noiseproof.estimators import Estimator, parse_estimator
 
+Weights = Annotated[Path, typer.Argument(help="Checkpoint file, or a training run's folder.")]
+Targets = Annotated[
+    str, typer.Option(help="Roles that get noise: kernel, bias, norm_affine, norm_stats, other.")
+]
+AugmentCalibration = Annotated[
+    bool, typer.Option(help="Change the calibration images at random, as in training.")
+]
+Normalize = Annotated[
+    str | None,
+    typer.Option(
+        help="Pixel scale of the weights: imagenet, cifar10, half, none, or six numbers "
+        "(means, standard deviations of pixel/255). Default: the card's, else the data set's."
+    ),
+]
+Classes = Annotated[
+    int | None,
+    typer.Option(
+        help="Outputs of the network, where the data set has fewer classes (1000 for ImageNet "
+        "weights on a folder named by class indices). Default: the card's, else the data's."
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(help="Images per forward pass. Default: 250; masks 16, boxes 8.")
+]
+StoreFile = Annotated[
+    Path, typer.Option(help="SQLite file of rows; rows that it holds are not measured again.")
+]
 Model = Annotated[
     str | None,
     typer.Option(help="Model name (`noiseproof info models`). Default: the weights' card's."),
@@ -55,6 +84,35 @@ def check_seed(seed: int) -> int:
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be between 0 and 2^63 - 1, got {seed}")
     return seed
+
+
+def check_names(*, model: str | None, data: str | None, normalize: str | None) -> None:
+    """Raise ValueError for the first name that there is not; None is one that was not given."""
+    for check, name in (
+        (catalog.check_model, model),
+        (catalog.check_dataset, data),
+        (catalog.parse_pixel_scale, normalize),
+    ):
+        if name is not None:
+            check(name)
+
+
+def parse_ways(texts: list[str]) -> list[Estimator | None]:
+    """The ways to recalibrate, each once; None is `off`."""
+    return list(dict.fromkeys(parse_estimator(text) for text in texts))
+
+
+def calibration_images(ways: list[Estimator | None], *, augment: bool) -> int:
+    """The most images that any of `ways` asks for, and a warning where changing them has no
+    effect."""
+    most = max(0 if way is None else way.calibration_images for way in ways)
+    if augment and not most:
+        warnings.warn(
+            "--augment-calibration changes nothing: no calibration images are used",
+            spec.NoEffectWarning,
+            stacklevel=2,
+        )
+    return most
 
 
 def check_norm(norm: str | None, where: str) -> None:

@@ -15,9 +15,11 @@ from noiseproof.cli.options import (
     print_json,
 )
 
+Rows = Annotated[Path, typer.Argument(help="SQLite file that `measure` or `track` wrote.")]
+
 
 def report(
-    store: Annotated[Path, typer.Argument(help="SQLite file that `measure` wrote.")],
+    store: Rows,
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     figure: Annotated[
         Path | None, typer.Option(help="Also a figure for a paper: .pdf, .svg or .png.")
@@ -29,27 +31,37 @@ def report(
     from noiseproof.curves import curves_of, network_key
     from noiseproof.records import Store
     from noiseproof.report import write_figure, write_report
+    from noiseproof.traces import traces_of
 
     for made in (out, *([figure] if figure is not None else [])):
         check_not_itself(made, store)
     with Store(store, read_only=True) as rows:
-        curves = curves_of(rows.rows())
-    if not curves:
+        found = rows.rows()
+    curves, traces = curves_of(found), traces_of(found)
+    if not curves and not traces:
         raise ValueError(f"store {store} holds no measured chips")
     if figure is not None:
+        if not curves:
+            raise ValueError(f"store {store} holds streams only: --figure shows levels")
         write_figure(curves, figure)
         print(f"Figure: {figure}")
-    write_report(curves, out, source=store.name)
+    write_report(curves, out, source=store.name, traces=traces)
     print(f"Report: {out}")
     if as_json:
         networks: dict[tuple[str, ...], list[Any]] = {}
         for curve in curves:
             networks.setdefault(network_key(curve.clean), []).append(curve)
-        print_json({"report": str(out), "networks": [document(v) for v in networks.values()]})
+        print_json(
+            {
+                "report": str(out),
+                "networks": [document(v) for v in networks.values()],
+                "traces": [trace.as_json() for trace in traces],
+            }
+        )
 
 
 def export(
-    store: Annotated[Path, typer.Argument(help="SQLite file that `measure` wrote.")],
+    store: Rows,
     out: Annotated[Path, typer.Option(help="The file to write: .csv or .parquet.")],
     as_json: AsJson = False,
 ) -> None:
@@ -66,11 +78,14 @@ def export(
         print_json({"export": str(out), "rows": len(found)})
 
 
-INFO = ("models", "norms", "noises", "datasets", "model")
+INFO = ("models", "norms", "noises", "recalibrations", "datasets", "model")
 
 
 def info(
-    what: Annotated[str, typer.Argument(help="models, norms, noises, datasets, or model NAME.")],
+    what: Annotated[
+        str,
+        typer.Argument(help="models, norms, noises, recalibrations, datasets, or model NAME."),
+    ],
     name: Annotated[str | None, typer.Argument(help="The model, for `info model NAME`.")] = None,
     noise: Annotated[
         str | None, typer.Option(help="With `model`: show which tensors this spec touches.")

@@ -13,18 +13,20 @@ from plotly.offline import get_plotlyjs
 
 import noiseproof
 from noiseproof import stats
-from noiseproof.curves import Curve, chips_in_common, paired_difference
-from noiseproof.records import Row, replacing
-from noiseproof.report import figures
-from noiseproof.report.words import (
-    Network,
-    curve_label,
+from noiseproof.curves import Curve, network_key
+from noiseproof.records import replacing
+from noiseproof.report import figures, tables
+from noiseproof.report.panels import (
+    Names,
+    Panel,
+    StreamPanel,
+    clean_rows,
     network_of,
-    pairs,
-    panels,
-    rivals,
-    short_names,
+    panels_of,
+    stream_panels_of,
 )
+from noiseproof.report.words import short_names, title_of
+from noiseproof.traces import Trace
 
 CONFIG = {  # the page's figures stay on the page
     "displaylogo": False,
@@ -34,7 +36,9 @@ CONFIG = {  # the page's figures stay on the page
 }
 
 
-def write_report(curves: Sequence[Curve], path: str | Path, *, source: str) -> None:
+def write_report(
+    curves: Sequence[Curve], path: str | Path, *, source: str, traces: Sequence[Trace] = ()
+) -> None:
     """Write the page, whole or not at all. `source` is the store's name, as printed on the page.
 
     Every text from a row is escaped, and the page forbids itself every outside address.
@@ -42,28 +46,34 @@ def write_report(curves: Sequence[Curve], path: str | Path, *, source: str) -> N
     Raises:
         ValueError: where the file cannot be written, or there is nothing to show.
     """
-    if not curves:
+    if not curves and not any(trace.chips for trace in traces):
         raise ValueError("there is nothing to report: no measured chips")
-    text = render(curves, source=source)
+    text = render(curves, source=source, traces=traces)
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def render(curves: Sequence[Curve], *, source: str) -> str:
+def render(curves: Sequence[Curve], *, source: str, traces: Sequence[Trace] = ()) -> str:
     """The page as text."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = resources.files("noiseproof.report").joinpath("page.html.j2").read_text()
-    environment.filters["percent"] = stats.percent
-    names = short_names(curves)
+    followed = [trace for trace in traces if trace.chips]
+    clean = clean_rows(curves, followed)
+    names = short_names(clean.values())
+    metrics = [c.points[0].metric for c in curves] + [t.metric for t in followed]
     return environment.from_string(template).render(
         source=source,
         version=noiseproof.__version__,
         plotly=Markup(_plotly_without_addresses()),
-        networks=_networks(curves, names),
-        panels=[_panel(part, names) for part in panels(curves).values()],
+        title=title_of(metrics),
+        has_hits=any(curve.first.hits for curve in curves),
+        networks=tables.networks(clean, names),
+        panels=[_panel(panel, names) for panel in panels_of(curves, names)],
+        streams=[_stream(panel) for panel in stream_panels_of(followed, names)],
         chips=sum(point.chips for curve in curves for point in curve.points),
+        followed=sum(len(trace.chips) for trace in followed),
         confidence=round(100 * stats.CONFIDENCE),
     )
 
@@ -74,74 +84,45 @@ def _plotly_without_addresses() -> str:
     return re.sub(r"https?://(?!www\.w3\.org/)", "about:blank#", get_plotlyjs())
 
 
-def _networks(curves: Sequence[Curve], names: dict[Network, str]) -> list[dict[str, Any]]:
-    """What was measured: one entry per network."""
-    clean: dict[Network, Row] = {network_of(curve): curve.clean for curve in curves}
-    return [
-        {"name": names[network], "row": row, "clean": f"{100 * row.score:.2f}"}
-        for network, row in clean.items()
-    ]
-
-
-def _panel(curves: Sequence[Curve], names: dict[Network, str]) -> dict[str, Any]:
-    """One kind of noise on one set of targets: its figures, table and comparisons."""
-    first = curves[0].first
+def _panel(panel: Panel, names: Names) -> dict[str, Any]:
+    """One kind of noise on one set of targets: its figures, tables and comparisons."""
     shown = {
-        "accuracy": figures.accuracy_figure(curves),
-        "spread": figures.spread_figure(curves),
-        "recalibration": figures.recalibration_figure(curves),
+        "score": figures.score_figure(panel),
+        "spread": figures.spread_figure(panel),
+        "gain": figures.gain_figure(panel),
     }
     return {
-        "family": curves[0].family,
-        "targets": first.targets,
-        "seeds": sorted({row.seed for c in curves for p in c.points for row in p.rows}),
-        "figures": {name: _embed(figure) for name, figure in shown.items() if figure is not None},
-        "averages": [
-            {
-                "label": curve_label(curve, names),
-                "value": stats.percent(curve.average_normalised),
-                "levels": ", ".join("-" if v is None else f"{v:g}" for v in curve.levels),
-                "chips": curve.shared_chips,
-            }
-            for curve in curves
+        "about": panel,
+        "title": title_of([panel.metric]),
+        "clean": [
+            f"{names[network_key(row)]} {panel.unit.value(row.score, places=2)}{panel.unit.sign}"
+            for row in {network_of(c): c.clean for c in panel.curves}.values()
         ],
-        "lines": [line for curve in curves for line in _lines(curve, names)],
-        "gains": [gain for pair in pairs(curves) for gain in _gains(*pair, names)],
-        "rivals": [gain for pair in rivals(curves) for gain in _gains(*pair, names)],
-        "rival": curve_label(rivals(curves)[0][0], names) if rivals(curves) else "",
+        "seeds": sorted({row.seed for c in panel.curves for p in c.points for row in p.rows}),
+        "figures": {name: _embed(figure) for name, figure in shown.items() if figure is not None},
+        "overview": tables.overview(panel),
+        "averages": tables.averages(panel),
+        "estimates": tables.estimates(panel),
+        "gains": tables.gains(panel),
+        "rivals": tables.against(panel, names),
+        "rival": names[network_of(panel.rivals[0][0])] if panel.rivals else "",
+    }
+
+
+def _stream(panel: StreamPanel) -> dict[str, Any]:
+    """One stream of noise: its figure and table."""
+    return {
+        "about": panel,
+        "row": panel.first,
+        "title": title_of([panel.traces[0].metric]),
+        "metric": panel.traces[0].metric,
+        "seeds": sorted({seed for trace in panel.traces for seed, _ in trace.chips}),
+        "dotted": any(look.dash == "dot" for look in panel.looks),
+        "figure": _embed(figures.stream_figure(panel)),
+        "lines": tables.stream_lines(panel),
     }
 
 
 def _embed(figure: go.Figure) -> Markup:
     text = figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
     return Markup(text)
-
-
-def _lines(curve: Curve, names: dict[Network, str]) -> list[dict[str, Any]]:
-    return [
-        {
-            "label": curve_label(curve, names),
-            "point": point,
-            "level": "-" if point.level is None else f"{point.level:g}",
-            "sd": f"{100 * stats.sd(point.by_chip):.1f}",
-            "worst": f"{100 * min(point.by_chip):.1f}",
-            "low_quantile": f"{100 * stats.low_quantile(point.by_chip):.1f}",
-        }
-        for point in curve.points
-    ]
-
-
-def _gains(before: Curve, after: Curve, names: dict[Network, str]) -> list[dict[str, Any]]:
-    plain = {point.level: point for point in before.points}
-    return [
-        {
-            "label": curve_label(after, names),
-            "level": "-" if point.level is None else f"{point.level:g}",
-            "chips": chips_in_common(point, plain[point.level]),
-            "before": stats.percent(plain[point.level].accuracy),
-            "after": stats.percent(point.accuracy),
-            "gain": stats.percent(paired_difference(point, plain[point.level])),
-        }
-        for point in after.points
-        if point.level in plain and chips_in_common(point, plain[point.level])
-    ]

@@ -1,23 +1,30 @@
 """The figure for a paper, by matplotlib: .pdf, .svg or .png."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from noiseproof import stats
 from noiseproof.curves import Curve
 from noiseproof.records import replacing
-from noiseproof.report.words import (
-    clean_points,
-    colours,
-    curve_label,
-    level_axis,
-    network_of,
-    panels,
-    short_names,
+from noiseproof.report.panels import (
+    Panel,
+    StreamPanel,
+    clean_rows,
+    panels_of,
+    stream_panels_of,
 )
+from noiseproof.report.series import CROWD, Series, score_series, stream_series
+from noiseproof.report.words import count_text, level_axis, short_names
 from noiseproof.spec import one_of
+from noiseproof.traces import Trace
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+COLUMNS = 3  # of small panels
 ENDINGS = (".pdf", ".png", ".svg")
 STYLE: Any = {  # a dict, in a type of matplotlib's own that names every key
     "font.size": 8,
@@ -28,61 +35,154 @@ STYLE: Any = {  # a dict, in a type of matplotlib's own that names every key
     "svg.fonttype": "none",
     "text.parse_math": False,  # names are printed as they are
 }
+DASHES: dict[str, Any] = {
+    "solid": "-",
+    "dash": "--",
+    "dot": (0, (1, 1.2)),
+    "dashdot": "-.",
+    "longdash": (0, (8, 3)),
+}
+INTERVAL = f"{100 * stats.CONFIDENCE:.0f} % interval over chips"
 
 
-def write_figure(curves: Sequence[Curve], path: str | Path) -> None:
-    """Accuracy against level, a panel for each kind of noise and targets, in the width of a text
-    column (3.4 inches a panel).
+@dataclass(frozen=True, kw_only=True)
+class Facet:
+    """What one pair of axes shows."""
+
+    series: tuple[Series, ...]
+    x_label: str
+    y_label: str
+    caption: str
+    from_zero: bool
+    chance: float | None = None
+    clean: tuple[tuple[float, str], ...] = ()  # value, colour
+    changes: tuple[int, ...] = ()
+    kind: str = ""  # of the only ways to recalibrate that it shows; "" where it shows all
+
+
+def write_figure(
+    curves: Sequence[Curve], path: str | Path, *, traces: Sequence[Trace] = ()
+) -> None:
+    """Score against level, a panel for each kind of noise and targets, 3.4 inches each, the width
+    of a text column; where there are no curves, score against images seen, a panel for each stream.
+    A panel with many ways to recalibrate becomes small ones, one for each kind of way, with off in
+    all of them.
 
     Raises:
-        ValueError: for another ending, or where the file cannot be written.
+        ValueError: for another ending, where the file cannot be written, or nothing is to be drawn.
     """
     target = Path(path)
     one_of("ending of a figure", target.suffix, ENDINGS)
+    groups = facets_of(curves, traces)
+    if not groups:
+        raise ValueError("there is nothing to draw: no measured chips")
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    groups = panels(curves)
-    names, hues = short_names(curves), colours(curves)
+    small = any(len(group) > 1 for group in groups)
+    lines = [-(-len(group) // COLUMNS) for group in groups] if small else [1]
+    size = (7.0, 2.0 * sum(lines)) if small else (3.4 * len(groups), 2.6)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(3.4 * len(groups), 2.6), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
-        axes = figure.subplots(1, len(groups), squeeze=False)[0]
-        for axis, ((family, targets), group) in zip(axes, groups.items(), strict=True):
-            for curve in group:
-                points = [point for point in curve.points if point.level is not None]
-                x = [point.level for point in points]
-                hue = hues[network_of(curve)]
-                style = "--" if curve.first.recalibrate else "-"
-                mean = [100 * point.accuracy.mean for point in points]
-                axis.plot(x, mean, style, color=hue, lw=1.2)
-                low = [100 * point.accuracy.low for point in points]
-                high = [100 * point.accuracy.high for point in points]
-                axis.fill_between(x, low, high, color=hue, alpha=0.2, lw=0)
-            for curve in clean_points(group):
-                hue = hues[network_of(curve)]
-                axis.plot([0], [100 * curve.clean.score], "D", color=hue, ms=3.5, mfc="none")
-            axis.axhline(100 / group[0].clean.classes, color="0.5", lw=0.6, ls=":")
-            axis.set(xlabel=level_axis(family), ylabel="accuracy (%)")
-            axis.set_ylim(bottom=0)
-            axis.set_title(_caption(group, targets), fontsize=6.5, color="0.35")
-            labels = [curve_label(curve, names) for curve in group]
-            axis.legend(axis.lines[: len(group)], labels, fontsize=6.5, handlelength=2.2)
+        if small:
+            parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=lines)[:, 0]
+            for part, group in zip(parts, groups, strict=True):
+                _draw_group(part, group)
+        else:
+            axes = figure.subplots(1, len(groups), squeeze=False)[0]
+            for axis, (facet,) in zip(axes, groups, strict=True):
+                _draw(axis, facet)
+                axis.set_title(facet.caption, fontsize=6.5, color="0.35")
         with replacing(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=300)
 
 
-def _caption(curves: Sequence[Curve], targets: str) -> str:
-    points = [point for curve in curves for point in curve.points]
-    chips, images = _range(p.chips for p in points), _range(p.images for p in points)
-    noise = curves[0].family.split("(")[0]
-    return (
-        f"{noise} on {targets}; {chips} chips, {images} images\n"
-        f"{100 * stats.CONFIDENCE:.0f} % interval over chips"
+def facets_of(curves: Sequence[Curve], traces: Sequence[Trace]) -> list[list[Facet]]:
+    """The facets of each panel of curves, or of streams where there are no curves."""
+    followed = [trace for trace in traces if trace.chips]
+    names = short_names(clean_rows(curves, followed).values())
+    if curves:
+        return [_split(_of_panel(panel)) for panel in panels_of(curves, names)]
+    return [_split(_of_stream(panel)) for panel in stream_panels_of(followed, names)]
+
+
+def _of_panel(panel: Panel) -> Facet:
+    points = [point for curve in panel.curves for point in curve.points]
+    chips, images = count_text(p.chips for p in points), count_text(p.images for p in points)
+    noise = panel.family.split("(")[0]
+    name = f"{panel.network}, " if panel.network else ""
+    factor, sign = panel.unit.factor, panel.unit.sign
+    return Facet(
+        series=tuple(score_series(panel)),
+        x_label=level_axis(panel.family),
+        y_label=panel.metric + (f" ({sign.strip()})" if sign else ""),
+        caption=f"{name}{noise} on {panel.targets}; {chips} chips, {images} images\n{INTERVAL}",
+        from_zero=panel.unit is not stats.PLAIN,
+        chance=100 / panel.curves[0].clean.classes if panel.has_hits else None,
+        clean=tuple((factor * row.score, look.colour) for row, look in panel.clean_points),
     )
 
 
-def _range(counts: Iterable[int]) -> str:
-    found = sorted(set(counts))
-    return f"{found[0]}" if len(found) == 1 else f"{found[0]} to {found[-1]}"
+def _of_stream(panel: StreamPanel) -> Facet:
+    chips = count_text(len(trace.chips) for trace in panel.traces)
+    windows = f"windows of {panel.first.images:,} images"
+    sign = panel.unit.sign
+    return Facet(
+        series=tuple(stream_series(panel)),
+        x_label="images seen",
+        y_label=panel.traces[0].metric + (f" ({sign.strip()})" if sign else ""),
+        caption=f"{panel.network}: {panel.first.stream}\n{chips} chips, {windows}; {INTERVAL}",
+        from_zero=panel.unit is not stats.PLAIN,
+        changes=tuple(panel.changes),
+    )
+
+
+def _split(facet: Facet) -> list[Facet]:
+    """The facet itself, or one for each kind of recalibration where there are too many lines."""
+    kinds = dict.fromkeys(series.look.kind for series in facet.series if series.look.kind)
+    if len(facet.series) <= CROWD or len(kinds) < 2:
+        return [facet]
+    return [
+        replace(
+            facet, kind=kind, series=tuple(s for s in facet.series if s.look.kind in ("", kind))
+        )
+        for kind in kinds
+    ]
+
+
+def _draw_group(part: "SubFigure", facets: Sequence[Facet]) -> None:
+    """One panel as small ones that share their axes."""
+    rows = -(-len(facets) // COLUMNS)
+    part.suptitle(facets[0].caption, fontsize=6.5, color="0.35")
+    grid = part.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
+    for place, axis in enumerate(grid.flat):
+        if place >= len(facets):
+            axis.set_axis_off()
+            continue
+        _draw(axis, facets[place])
+        axis.set_title(facets[place].kind, fontsize=7)
+        below = place + COLUMNS < len(facets)
+        axis.tick_params(labelbottom=not below, labelleft=place % COLUMNS == 0)
+        axis.set_xlabel("" if below else facets[place].x_label)
+        axis.set_ylabel("" if place % COLUMNS else facets[place].y_label)
+
+
+def _draw(axis: "Axes", facet: Facet) -> None:
+    for x in facet.changes:
+        axis.axvline(x, color="0.7", lw=0.4, zorder=0)
+    lines = []
+    for series in facet.series:
+        colour, dash = series.look.colour, DASHES[series.look.dash]
+        lines += axis.plot(series.x, series.y, linestyle=dash, color=colour, lw=1.2)
+        axis.fill_between(series.x, series.low, series.high, color=colour, alpha=0.2, lw=0)
+    for value, colour in facet.clean:
+        axis.plot([0], [value], "D", color=colour, ms=3.5, mfc="none")
+    if facet.chance is not None:
+        axis.axhline(facet.chance, color="0.5", lw=0.6, ls=":")
+    axis.set(xlabel=facet.x_label, ylabel=facet.y_label)
+    if facet.from_zero:
+        axis.set_ylim(bottom=0)
+    labels = [series.look.label for series in facet.series]
+    axis.legend(lines, labels, fontsize=6, handlelength=2.2)

@@ -1,0 +1,18 @@
+"""A vision transformer for 32x32 images that trains on a CPU: LayerNorm, no running statistics."""
+
+from torch import nn
+from torchvision.models import VisionTransformer
+
+
+def tiny() -> nn.Module:
+    """Patches of 4x4, 4 layers, 4 heads, 96 channels: 0.3 million parameters, 10 classes."""
+    model: nn.Module = VisionTransformer(
+        image_size=32,
+        patch_size=4,
+        num_layers=4,
+        num_heads=4,
+        hidden_dim=96,
+        mlp_dim=192,
+        num_classes=10,
+    )
+    return model

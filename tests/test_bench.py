@@ -1,0 +1,167 @@
+"""From names to things: what is opened, and what the calibration images are made of."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from noiseproof import checkpoint, models
+from noiseproof.bench import norm_text, open_bench
+from noiseproof.data import open_dataset
+from noiseproof.rng import seeded
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "w.safetensors"
+    with seeded(0, "net"):
+        checkpoint.save_weights(models.build("resnet8", classes=10, channels=1), path)
+    return path
+
+
+BARE = {"model": "resnet8", "data": "digits"}
+
+
+def fingerprints(images: Tensor) -> list[bytes]:
+    return [image.numpy().tobytes() for image in images]
+
+
+def test_calibration_images_are_training_images_and_never_test_images(weights: Path) -> None:
+    bench = open_bench(weights, **BARE, calibration=200, seed=3)  # type: ignore[arg-type]
+    source = open_dataset("digits")
+    drawn = fingerprints(bench.calibration)
+    train, test = (fingerprints(source.read(split).images) for split in ("train", "test"))
+    assert set(drawn) <= set(train)
+    assert not set(drawn) & (set(test) - set(train))
+    places = source.read("train").drawn(200, seed=3)
+    assert len(places.unique()) == 200, "drawn without replacement"
+    assert torch.equal(bench.calibration, source.read("train").images[places])
+    assert bench.subject.calibration == "train"
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_fewer_calibration_images_are_the_first_of_more(weights: Path, augment: bool) -> None:
+    few, many = (
+        open_bench(weights, **BARE, calibration=n, augment=augment, seed=3).calibration  # type: ignore[arg-type]
+        for n in (20, 50)
+    )
+    assert torch.equal(few, many[:20])
+    other = open_bench(weights, **BARE, calibration=20, augment=augment, seed=4).calibration  # type: ignore[arg-type]
+    assert not torch.equal(few, other)
+
+
+def test_augmented_images_are_training_images_moved_by_a_pixel(weights: Path) -> None:
+    """The digits move by at most one pixel and are never mirrored."""
+    bench = open_bench(weights, **BARE, calibration=30, augment=True)  # type: ignore[arg-type]
+    plain = open_bench(weights, **BARE, calibration=30).calibration  # type: ignore[arg-type]
+    assert bench.subject.calibration == "train augmented"
+    assert bench.calibration.dtype == torch.uint8
+    padded = nn.functional.pad(plain, (1, 1, 1, 1))
+    shifts = []
+    for image, source in zip(bench.calibration, padded, strict=True):
+        height, width = image.shape[1:]
+        found = [
+            (top, left)
+            for top in range(3)
+            for left in range(3)
+            if torch.equal(image, source[:, top : top + height, left : left + width])
+        ]
+        assert found
+        shifts.append(found[0])
+    assert len(set(shifts)) >= 5
+    again = open_bench(weights, **BARE, calibration=30, augment=True).calibration  # type: ignore[arg-type]
+    assert torch.equal(again, bench.calibration)
+
+
+# --- data and scores of one's own -----------------------------------------------------------------
+
+LOADERS = """
+import torch
+from noiseproof.data import Boxes, Dataset, Split
+
+pixels = torch.arange(6 * 3 * 8 * 8).remainder(251).view(6, 3, 8, 8).to(torch.uint8)
+masks = Split(images=pixels, labels=torch.ones(6, 8, 8, dtype=torch.uint8))
+boxes = Boxes(corners=torch.tensor([[1, 1, 6, 6]]), classes=torch.tensor([1]))
+
+def segment():
+    return Dataset(test=masks, train=masks, classes=2, flip=True)
+
+def detect():
+    split = Split(images=pixels, labels=(boxes,) * 6)
+    return Dataset(test=split, train=split, classes=2)
+
+def classify():
+    return Dataset(test=Split(images=pixels, labels=torch.zeros(6, dtype=torch.int64)), classes=2)
+
+def score(model, test):
+    return float(model(test.images)["out"].mean())
+
+def net(classes, channels):
+    return torch.nn.Conv2d(channels, classes, 3, padding=1)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    name = f"bench_{abs(hash(str(tmp_path)))}"
+    (tmp_path / f"{name}.py").write_text(LOADERS)
+    return name
+
+
+def saved(tmp_path: Path, make: Callable[[], nn.Module]) -> Path:
+    path = tmp_path / "net.safetensors"
+    with seeded(0, "net"):
+        checkpoint.save_weights(make(), path)
+    return path
+
+
+def test_scenes_are_opened_with_calibration_images_of_the_same_size(
+    own: str, tmp_path: Path
+) -> None:
+    file = saved(tmp_path, lambda: nn.Conv2d(3, 2, 3, padding=1))
+    options = {"model": f"{own}:net", "data": f"{own}:segment"}
+    bench = open_bench(file, **options, calibration=4, augment=True)  # type: ignore[arg-type]
+    assert bench.test.task == bench.subject.task == "segment"
+    assert bench.calibration.shape == (4, 3, 8, 8)
+    assert bench.score is None
+    with pytest.raises(ValueError, match="task detect does not fit .*: its labels say segment"):
+        open_bench(file, **options, task="detect")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="calibration images must be between 1 and 6, got 7"):
+        open_bench(file, **options, calibration=7)  # type: ignore[arg-type]
+
+
+def test_data_without_a_training_split_is_opened_unless_calibration_images_are_asked(
+    own: str, tmp_path: Path
+) -> None:
+    file = saved(tmp_path, lambda: models.build("resnet8", classes=2))
+    options = {"model": "resnet8", "data": f"{own}:classify"}
+    assert open_bench(file, **options).calibration is None  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="has no train split"):
+        open_bench(file, **options, calibration=3)  # type: ignore[arg-type]
+
+
+def test_a_score_of_ones_own_gets_images_as_the_network_takes_them_and_no_check_of_labels(
+    own: str, tmp_path: Path
+) -> None:
+    """The network returns pixels for data with classes, which only the score can judge."""
+    file = saved(tmp_path, lambda: nn.Conv2d(3, 2, 3, padding=1))
+    options = {"model": f"{own}:net", "data": f"{own}:classify", "normalize": "half"}
+    with pytest.raises(ValueError, match="a classifier must return logits"):
+        open_bench(file, **options)  # type: ignore[arg-type]
+    bench = open_bench(file, **options, task=f"{own}:score")  # type: ignore[arg-type]
+    assert bench.score is not None
+    assert bench.subject.task == f"{own}:score"
+    assert bench.test.images.dtype == torch.float32
+    assert float(bench.test.images.min()) == -1
+    with pytest.raises(ValueError, match="has no function 'missing'"):
+        open_bench(tmp_path / "net.safetensors", **options, task=f"{own}:missing")  # type: ignore[arg-type]
+
+
+def test_a_normalisation_is_called_by_its_name_and_part() -> None:
+    assert norm_text(None, "all") == "own"
+    assert norm_text("batch", "all") == "batch"
+    assert norm_text("none", "last:3") == "none (last:3)"

@@ -1,0 +1,140 @@
+"""A job: one network, its test set and its way to recalibrate; and the words that its rows carry."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import noiseproof as npf
+from noiseproof.data import Split
+from noiseproof.estimators import Ema, Estimator, Match, Pooled
+from noiseproof.job import Job, Subject, open_job, state_sha256
+from noiseproof.network import state_of
+from noiseproof.rng import stream
+
+IMAGES = torch.randn(20, 2, 5, 5, generator=stream(0, "test"))
+TEST = Split(images=IMAGES, labels=torch.arange(20) % 4)
+
+
+def network() -> nn.Module:
+    with npf.rng.seeded(0, "net"):
+        return nn.Sequential(
+            nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(54, 4)
+        ).eval()
+
+
+def job(estimator: Estimator | None = None, **options: object) -> Job:
+    given = {
+        "calibration": IMAGES.flip(0),
+        "score": None,
+        "scale": None,
+        "batch_size": None,
+        "device": None,
+        "subject": None,
+    }
+    return open_job(network(), TEST, estimator=estimator, **(given | options))  # type: ignore[arg-type]
+
+
+def test_the_fingerprint_of_a_state_sees_names_shapes_and_values() -> None:
+    state = state_of(network())
+    base = state_sha256(state)
+    assert base == state_sha256({k: v.clone() for k, v in reversed(state.items())})
+    changed = {**state, "4.bias": state["4.bias"] + 1e-6}
+    renamed = {("x" if k == "4.bias" else k): v for k, v in state.items()}
+    reshaped = {**state, "4.weight": state["4.weight"].reshape(54, 4)}
+    assert len({state_sha256(one) for one in (state, changed, renamed, reshaped)}) == 4
+
+
+def test_a_subject_names_what_is_measured_and_the_rest_is_found_out() -> None:
+    plain = job().clean_row
+    assert (plain.checkpoint, plain.model) == (state_sha256(state_of(network())), "Sequential")
+    assert (plain.task, plain.data, plain.norm, plain.scale) == ("classify", "own", "own", "as is")
+    named = job(subject=Subject(checkpoint="c", model="m", norm="n", data="d")).clean_row
+    assert (named.checkpoint, named.model, named.norm, named.data) == ("c", "m", "n", "d")
+    assert named.task == "classify", "the labels say it"
+    assert named.data_sha256 == plain.data_sha256 == TEST.sha256()
+
+
+def test_a_chips_row_says_what_the_estimator_saw() -> None:
+    subject = Subject(calibration="train augmented")
+    pooled = job(Pooled(images=7), subject=subject)
+    assert pooled.chip_row.recalibrate == "pooled(7)"
+    assert pooled.chip_row.calibration == "train augmented"
+    assert pooled.chip_row.calibration_sha256 == state_sha256({"images": IMAGES.flip(0)[:7]})
+    ema = job(Ema(momentum=0.1), subject=subject).chip_row
+    assert (ema.recalibrate, ema.calibration) == ("ema(0.1, batch=128)", "test")
+    assert ema.calibration_sha256 == ""
+    off = job(subject=subject).chip_row
+    assert (off.recalibrate, off.calibration, off.calibration_sha256) == ("off", "", "")
+
+
+@pytest.mark.parametrize("estimator", [Pooled(images=7), Match(images=7)])
+def test_only_the_first_images_are_used_and_only_they_are_named(estimator: Estimator) -> None:
+    first = IMAGES.flip(0)[:7]
+    whole, cut = job(estimator), job(estimator, calibration=first)
+    assert whole.chip_row == cut.chip_row
+    for name, tensor in whole.recalibrated(whole.state).items():
+        assert torch.equal(tensor, cut.recalibrated(cut.state)[name])
+
+
+def test_extra_images_are_those_that_pass_the_network_for_one_chip() -> None:
+    assert job().extra_images == 0
+    assert job(Ema(momentum=0.1)).extra_images == 0
+    assert job(Pooled(images=7)).extra_images == 7
+    assert job(Pooled(images=7, batch=2)).extra_images == 7
+    assert job(Match(images=7)).extra_images == 7, "the clean pass serves all chips"
+
+
+def test_the_clean_signature_is_taken_once_for_all_chips() -> None:
+    passes: list[int] = []
+
+    matching = job(Match(images=7))
+    count = matching.skeleton.register_forward_hook(lambda *_: passes.append(1))
+    for level in (1.0, 2.0, 3.0):
+        state = {**matching.state, "0.weight": matching.state["0.weight"] * level}
+        matching.recalibrated(state)
+    count.remove()
+    assert len(passes) == 1, "the chips run on a copy with biases"
+
+
+def test_a_part_of_the_test_images_is_scored_with_the_same_job() -> None:
+    whole = job()
+    parts = [whole.of_part(TEST.part(start, start + 5)) for start in (0, 5, 10, 15)]
+    scores = [part.clean_score().score for part in parts]
+    assert sum(scores) / 4 == pytest.approx(whole.clean_score().score)
+    assert whole.test is TEST
+
+
+def test_a_filled_row_adds_up_and_is_recalibrated_in_words_too() -> None:
+    pooled = job(Pooled(images=7))
+    state = {**pooled.state, "0.weight": pooled.state["0.weight"] * 2}
+    row = pooled.filled(replace(pooled.chip_row, chip=3), pooled.score(state), 0.0)
+    assert row.correct == row.unpacked().sum() == row.score * 20
+    assert (row.chip, row.extra_images, row.classes) == (3, 7, 4)
+    clean = pooled.filled(pooled.clean_row, pooled.clean_score(), 0.0)
+    assert clean.extra_images == 0
+
+
+def test_pixels_reach_the_network_and_its_recalibration_in_the_same_scale() -> None:
+    """Bytes and the floats that they stand for give the same chip."""
+    pixels = torch.randint(0, 256, (20, 2, 5, 5), generator=stream(0, "pixels")).to(torch.uint8)
+    scale = npf.catalog.PixelScale(mean=(0.4, 0.5), std=(0.2, 0.3))
+    floats = npf.data.scaled(pixels, scale)
+    fixed: list[dict[str, Tensor]] = []
+    for images in (pixels, floats):
+        split = Split(images=images, labels=TEST.labels)
+        one = open_job(
+            network(),
+            split,
+            estimator=Pooled(images=20),
+            calibration=images,
+            score=None,
+            scale=scale,
+            batch_size=None,
+            device=None,
+            subject=None,
+        )
+        fixed.append(one.recalibrated(one.state))
+        assert one.clean_row.scale == (str(scale) if images is pixels else "as is")
+    assert all(torch.equal(fixed[0][name], fixed[1][name]) for name in fixed[0])
