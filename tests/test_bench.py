@@ -98,8 +98,8 @@ def classify():
 def score(model, test):
     return float(model(test.images)["out"].mean())
 
-def net(classes, channels):
-    return torch.nn.Conv2d(channels, classes, 3, padding=1)
+def net():
+    return torch.nn.Conv2d(3, 2, 3, padding=1)
 """
 
 

@@ -23,9 +23,12 @@ from torch import nn
 
 import noiseproof
 from noiseproof import catalog, checkpoint, cli, models, spec
+from noiseproof.data import open_dataset
+from noiseproof.estimators import ESTIMATORS
+from noiseproof.job import state_sha256
 from noiseproof.records import Row, Store
 
-COMMANDS = ("demo", "train", "measure", "report", "export", "info")
+COMMANDS = ("demo", "train", "measure", "track", "report", "export", "info")
 PROGRAM = (sys.executable, "-m", "noiseproof.cli")
 
 Run = Callable[..., tuple[int, str, str]]
@@ -89,7 +92,10 @@ def rows_in(path: Path) -> list[Row]:
 
 
 def timeless(rows: list[Row]) -> list[Row]:
-    return sorted((replace(row, seconds=0.0) for row in rows), key=lambda r: (r.noise, r.chip))
+    return sorted(
+        (replace(row, seconds=0.0) for row in rows),
+        key=lambda r: (r.noise, r.recalibrate, r.chip, r.seen),
+    )
 
 
 # --- help, and what is not imported for it ------------------------------------------------------
@@ -120,12 +126,22 @@ def test_help_listings_reports_exports_and_mistakes_do_not_import_torch(
     measured: Path, tmp_path: Path
 ) -> None:
     good = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
-    good += [["info", topic] for topic in ("models", "norms", "noises", "datasets")]
+    topics = ("models", "norms", "noises", "recalibrations", "datasets")
+    good += [["info", topic] for topic in topics]
     good += [["report", str(measured), "--out", str(tmp_path / "r.html")]]
     good += [["export", str(measured), "--out", str(tmp_path / "r.csv")]]
     bad = [
         ["measure", "w", "--noise", "potato(1)"],
         ["measure", "w", "--chips", "0"],
+        ["measure", "w", "--recalibrate", "pooled(0)"],
+        ["measure", "w", "--task", "nonsense"],
+        ["train", "--model", "resnet8", "--out", "x", "--task", "boxes"],
+        ["track", "w", "--noise", "potato(1)"],
+        ["track", "w", "--every", "0"],
+        ["track", "w", "--window", "300"],
+        ["track", "w", "--wander", "nan"],
+        ["track", "w", "--recalibrate", "match(10)"],
+        ["track", "w", "--recalibrate", "ema(2)"],
         ["info", "x"],
     ]
     bad += [["train", "--model", "resnet9", "--out", "x"], ["report", "missing.db"], ["--potato"]]
@@ -323,7 +339,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
         "unknown target 'weights': expected one of kernel, bias, norm_affine, norm_stats, other$",
     ),
     "device": (("--device", "gpu"), "unknown device 'gpu': expected one of auto, cpu, cuda, mps$"),
-    "data set": (("--data", "cifar"), "unknown data set 'cifar': expected one of cifar10, "),
+    "data set": (("--data", "cifar"), "unknown data set 'cifar': expected one of bccd, camvid, "),
     "pixel scale": (("--normalize", "foo"), "unknown normalisation of pixels 'foo': expected one"),
     "colours": (
         ("--normalize", "imagenet"),
@@ -352,7 +368,52 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "too many images": (("--images", 501), "images must be between 1 and 500, got 501$"),
     "no chips": (("--chips", 0), "chips must be >= 1, got 0$"),
     "no batch": (("--batch-size", 0), "batch size must be >= 1, got 0$"),
-    "negative calibration": (("--recalibrate", -1), "recalibrate must be >= 0, got -1$"),
+    "negative calibration": (("--recalibrate", -1), "images must be >= 1, got -1$"),
+    "half an image": (("--recalibrate", 1.5), "images must be a whole number >= 1, got 1.5$"),
+    "unknown estimator": (
+        ("--recalibrate", "fold(3)"),
+        "unknown recalibration 'fold': expected one of batch, blend, ema, layerwise, match, pooled",
+    ),
+    "no values": (("--recalibrate", "ema"), r"recalibration 'ema' needs its values in brackets"),
+    "empty pool": (("--recalibrate", "pooled(0)"), "images must be >= 1, got 0$"),
+    "momentum": (
+        ("--recalibrate", "off", "--recalibrate", "ema(2)"),
+        "momentum must be greater than 0 and at most 1, got 2$",
+    ),
+    "half a batch": (
+        ("--recalibrate", "batch(1.5)"),
+        r"batch must be a whole number >= 1, got 1\.5$",
+    ),
+    "no prior": (("--recalibrate", "blend(10)"), r"'blend\(10\)': prior is missing$"),
+    "no text": (("--recalibrate", ""), "cannot read recalibration ''"),
+    "a call in an estimator": (
+        ("--recalibrate", "pooled(__import__('os').system('touch executed'))"),
+        "cannot read .* in a recalibration",
+    ),
+    "too many of several": (
+        ("--recalibrate", "off", "--recalibrate", "match(2000)"),
+        "calibration images must be between 1 and 1297, got 2000$",
+    ),
+    "unknown task": (
+        ("--task", "nonsense"),
+        "unknown task 'nonsense': expected one of classify, detect, segment$",
+    ),
+    "task of other labels": (
+        ("--task", "segment"),
+        "task segment does not fit digits: its labels say classify$",
+    ),
+    "missing score": (
+        ("--task", "json:missing"),
+        "'json' has no function 'missing'$",
+    ),
+    "missing score's module": (
+        ("--task", "nowhere.at.all:f"),
+        "cannot import 'nowhere.at.all' for 'nowhere.at.all:f': No module",
+    ),
+    "score and test batches": (
+        ("--task", "json:dumps", "--recalibrate", "off", "--recalibrate", "batch(10)"),
+        r"batch\(10\) needs the test batches, which the score json:dumps makes itself$",
+    ),
     "too much calibration": (
         ("--recalibrate", 1298),
         "calibration images must be between 1 and 1297, got 1298$",
@@ -366,7 +427,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "relative model": (("--model", ".nowhere:f"), "cannot import '.nowhere' for '.nowhere:f'"),
     "outside model": (
         ("--model", "torchvision:potato"),
-        "unknown torchvision classifier 'potato': expected one like torchvision's own names$",
+        "unknown torchvision model 'potato': expected one like torchvision's own names$",
     ),
     "missing data": (
         ("--data", "mnist", "--data-dir", "nowhere"),
@@ -391,6 +452,65 @@ def test_a_wrong_option_is_refused_in_one_line_before_a_store_is_made(
     assert not list(tmp_path.iterdir())
 
 
+# after `track WEIGHTS`
+BAD_STREAMS: dict[str, tuple[tuple[object, ...], str]] = {
+    "no change": (("--every", 0), "every must be >= 1 image, got 0$"),
+    "window": (("--every", 100, "--window", 30), "every must be a multiple of window 30, got 100$"),
+    "no window": (("--window", 0), "window must be >= 1, got 0$"),
+    "length": (
+        ("--every", 100, "--images", 150),
+        "images must be a multiple of window 100, got 150$",
+    ),
+    "no images": (("--images", 0), "images must be >= 1, got 0$"),
+    "period": (
+        ("--every", 100, "--period", 150),
+        "period must be a multiple of window 100, got 150$",
+    ),
+    "match": (
+        ("--recalibrate", "off", "--recalibrate", "match(10)"),
+        r"match\(10\) cannot be tracked: its corrections are folded into weights that change; use",
+    ),
+    "nan": (("--wander", "nan"), "wander must be finite and > 0, got nan$"),
+    "no step": (("--wander", 0), r"wander must be finite and > 0, got 0\.0$"),
+    "no level": (("--noise", "gaussian(0)"), "noise that changes needs a level above 0, got gauss"),
+    "no noise": (("--noise", "none"), "noise that changes needs a level above 0, got none$"),
+    "rounding only": (("--noise", "quantize(bits=4)"), "noise that changes needs a level above 0"),
+    "too many faults": (
+        ("--noise", "stuck(0.6)", "--wander", 0.1),
+        r"stuck\(0\.6, at=zero\) may wander up to 1\.2: p must be between 0 and 1, got 1\.2$",
+    ),
+    "statistics": (("--targets", "norm_stats"), "norm_stats cannot get noise that changes: "),
+    "chips": (("--chips", 0), "chips must be >= 1, got 0$"),
+    "batch": (("--batch-size", 0), "batch size must be >= 1, got 0$"),
+    "own score": (
+        ("--task", "json:dumps"),
+        "unknown task 'json:dumps': expected one of classify, detect, segment$",
+    ),
+    "other labels": (("--task", "detect"), "task detect does not fit digits: its labels say clas"),
+    "estimator": (("--recalibrate", "pooled(none)"), "cannot read 'none' in a recalibration"),
+    "calibration": (
+        ("--recalibrate", "pooled(1298)"),
+        "calibration images must be between 1 and 1297, got 1298$",
+    ),
+    "seed": (("--seed", -1), r"seed must be between 0 and 2\^63 - 1, got -1$"),
+    "device": (("--device", "gpu"), "unknown device 'gpu'"),
+    "store's folder": (
+        ("--store", "nowhere/r.db"),
+        "store nowhere/r.db: the folder nowhere does not exist$",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_STREAMS)
+def test_a_wrong_stream_is_refused_in_one_line_before_a_store_is_made(
+    run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options, sentence = BAD_STREAMS[kind]
+    check_one_line(run("track", trained, *options), f"^noiseproof: {sentence}")
+    assert not list(tmp_path.iterdir())
+
+
 BAD_CALLS: dict[str, tuple[tuple[object, ...], str]] = {
     "train model": (("train", "--model", "foo", "--out", "o"), "unknown model 'foo': expected one"),
     "train norm": (
@@ -412,6 +532,15 @@ BAD_CALLS: dict[str, tuple[tuple[object, ...], str]] = {
     "demo chips": (("demo", "--out", "o", "--chips", 0), "chips must be >= 1, got 0$"),
     "demo device": (("demo", "--out", "o", "--device", "foo"), "unknown device 'foo'"),
     "no weights": (("measure", "nowhere.pt"), r"weights nowhere\.pt do not exist$"),
+    "no weights to track": (("track", "nowhere.pt"), r"weights nowhere\.pt do not exist$"),
+    "train task": (
+        ("train", "--model", "resnet8", "--data", "digits", "--out", "o", "--task", "boxes"),
+        "unknown task 'boxes': expected one of classify, detect, segment$",
+    ),
+    "train other labels": (
+        ("train", "--model", "resnet8", "--data", "digits", "--out", "o", "--task", "detect"),
+        "task detect does not fit digits: its labels say classify$",
+    ),
     "no store": (("report", "missing.db"), "store missing.db does not exist$"),
     "no store to export": (
         ("export", "missing.db", "--out", "r.csv"),
@@ -419,7 +548,7 @@ BAD_CALLS: dict[str, tuple[tuple[object, ...], str]] = {
     ),
     "topic": (
         ("info", "chips"),
-        "unknown topic 'chips': expected one of models, norms, noises, datasets, model$",
+        "unknown topic 'chips': expected one of models, norms, noises, recalibrations, datasets, ",
     ),
     "no name": (("info", "model"), "info model needs a name, as in: noiseproof info model"),
     "info model": (("info", "model", "resnet9"), "unknown model 'resnet9': expected one of"),
@@ -537,11 +666,12 @@ def test_measuring_prints_a_table_and_one_document(trained: Path, run: Run, tmp_
     for point in document["curves"]:
         correct = [row.correct for row in rows if row.level == point["level"]]
         assert point["chips"] == len(correct) == 3
+        assert (point["recalibrate"], point["calibration"], point["extra_images"]) == ("off", "", 0)
         assert point["accuracy"]["mean"] == pytest.approx(sum(correct) / 300)
         keys = {"noise", "targets", "recalibrate", "level", "chips", "images", "nonfinite"}
         keys |= {"accuracy", "crossed", "normalised", "chance_corrected"}
         assert set(point) >= keys
-    assert document["clean"]["accuracy"] == rows[0].accuracy
+    assert document["clean"]["accuracy"] == rows[0].score
     assert document["provenance"]["checkpoint"] == checkpoint.file_sha256(
         trained / "weights.safetensors"
     )
@@ -586,13 +716,190 @@ def test_recalibration_is_measured_on_the_same_chips(
 ) -> None:
     store = tmp_path / "r.db"
     options = ("--levels", "0.5", "--chips", 2, "--images", 100, "--device", "cpu")
-    for recalibrate in (0, 64):
+    for recalibrate in (0, 64):  # whole numbers are understood too
         call = ("measure", trained, *options, "--recalibrate", recalibrate, "--store", store)
         assert run(*call)[0] == 0
     noisy = [row for row in rows_in(store) if row.noise != "none"]
-    assert [(row.recalibrate, row.chip) for row in noisy] == [(0, 0), (0, 1), (64, 0), (64, 1)]
+    found = [(row.recalibrate, row.chip) for row in noisy]
+    assert found == [("off", 0), ("off", 1), ("pooled(64)", 0), ("pooled(64)", 1)]
     assert noisy[0].hits != noisy[2].hits
     assert noisy[2].calibration_sha256 == noisy[3].calibration_sha256 != ""
+    call = ("measure", trained, *options, "--recalibrate", "pooled(64)", "--store", store)
+    assert run(*call)[0] == 0
+    assert len(rows_in(store)) == 5, "the same by its whole name"
+
+
+WAYS = ("off", "pooled(50)", "layerwise(20)", "blend(20, prior=80)", "match(50)", "ema(0.1)")
+
+
+def test_several_estimators_are_compared_in_one_call(
+    trained: Path, tmp_path: Path, run: Run
+) -> None:
+    store = tmp_path / "r.db"
+    options = [text for way in (*WAYS, "0", "50") for text in ("--recalibrate", way)]
+    call = ("measure", trained, "--levels", "0.5", "--chips", 2, "--images", 100, "--device", "cpu")
+    code, out, _ = run(*call, *options, "--store", store, "--json")
+    assert code == 0
+    document = json.loads(out.splitlines()[-1])
+    names = [*WAYS[:-1], "ema(0.1, batch=128)"]
+    assert [point["recalibrate"] for point in document["curves"]] == names
+    noisy = [row for row in rows_in(store) if row.noise != "none"]
+    origins = {row.recalibrate: row.calibration for row in noisy}
+    assert origins == dict.fromkeys(names, "train") | {"off": "", names[-1]: "test"}
+    images = open_dataset("digits").read("train").sample(50, seed=0)
+    shas = {row.recalibrate: row.calibration_sha256 for row in noisy}
+    assert shas["pooled(50)"] == shas["match(50)"] == state_sha256({"images": images})
+    assert shas["layerwise(20)"] == state_sha256({"images": images[:20]})
+    augmented = ("--augment-calibration", "--recalibrate", "pooled(50)", "--store", store)
+    assert run(*call, *augmented)[0] == 0
+    last = rows_in(store)[-1]
+    assert (last.recalibrate, last.calibration) == ("pooled(50)", "train augmented")
+    assert last.calibration_sha256 != shas["pooled(50)"]
+    assert len(rows_in(store)) == 1 + 2 * len(names) + 2
+
+
+def test_augmenting_images_that_nothing_uses_is_one_line_of_warning(
+    trained: Path, tmp_path: Path, run: Run
+) -> None:
+    options = ("--chips", 1, "--images", 20, "--device", "cpu", "--store", tmp_path / "r.db")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        code, _, err = run("measure", trained, "--augment-calibration", *options)
+    assert code == 0
+    warned = [line for line in err.splitlines() if "warning" in line]
+    expected = "--augment-calibration changes nothing: no calibration images are used"
+    assert warned == [f"noiseproof: warning: {expected}"]
+
+
+SCORES = """
+import torch
+def spread(model, test):
+    with torch.no_grad():
+        return 50 * float(model(test.images).std())
+def broken(model, test):
+    return model(test.images).nothing
+"""
+
+
+def test_a_score_of_ones_own_is_measured_by_its_name(
+    trained: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "cli_scores.py").write_text(SCORES)
+    call = ("measure", trained, "--levels", "0.5", "--chips", 2, "--images", 50, "--device", "cpu")
+    code, out, _ = run(*call, "--task", "cli_scores:spread", "--recalibrate", 50, "--json")
+    assert code == 0
+    document = json.loads(out.splitlines()[-1])
+    clean, *noisy = rows_in(tmp_path / "results.db")
+    assert document["clean"]["score"] == clean.score > 1
+    assert document["provenance"]["task"] == clean.task == "cli_scores:spread"
+    assert [row.hits for row in noisy] == [b"", b""]
+    assert run("report", "results.db", "--out", "r.html")[0] == 0
+    code, out, err = run(*call, "--task", "cli_scores:broken", "--store", "other.db")
+    assert (code, out) == (2, "")
+    assert err.startswith("noiseproof: the score broken failed: AttributeError: 'Tensor' object")
+    assert err.count("\n") == 1
+
+
+# --- noise that changes -------------------------------------------------------------------------
+
+TRACK = (
+    *("--noise", "gaussian(0.5)", "--every", 100, "--window", 50, "--images", 300),
+    *("--chips", 2, "--device", "cpu", "--recalibrate", "off"),
+    *("--recalibrate", "ema(0.1, batch=25)", "--recalibrate", "pooled(40)"),
+)
+
+
+@pytest.fixture(scope="module")
+def tracked(trained: Path) -> Path:
+    """A store with two chips along a stream in three ways."""
+    store = trained.parent / "streams.db"
+    assert run_main("track", trained, *TRACK, "--store", store) == 0
+    return store
+
+
+def test_tracking_prints_a_table_and_one_document(
+    trained: Path, tracked: Path, run: Run, tmp_path: Path
+) -> None:
+    code, out, err = run("track", trained, *TRACK, "--store", tmp_path / "r.db", "--json")
+    assert code == 0
+    assert "images 250 on: " in err, "progress"
+    *table, last = out.splitlines()
+    assert "ema(0.1, batch=25)" in "\n".join(table)
+    document = json.loads(last)
+    names = ["off", "ema(0.1, batch=25)", "pooled(40) every 100"]
+    assert [trace["recalibrate"] for trace in document["traces"]] == names
+    rows = rows_in(tmp_path / "r.db")
+    assert len(rows) == 3 * 2 * 6
+    for trace in document["traces"]:
+        assert trace["seen"] == list(range(0, 300, 50))
+        assert (trace["chips"], trace["window"]) == (2, 50)
+        assert trace["stream"] == "redraw(every=100)"
+        mine = [row.score for row in rows if row.recalibrate == trace["recalibrate"]]
+        assert trace["overall"]["mean"] == pytest.approx(sum(mine) / 12)
+    assert document["provenance"]["checkpoint"] == rows[0].checkpoint
+    assert document["provenance"]["seed"] == 0
+    assert timeless(rows_in(tracked)) == timeless(rows), "the same rows in another store"
+
+
+def test_tracking_again_measures_nothing_and_says_the_same(
+    trained: Path, tracked: Path, run: Run
+) -> None:
+    before = rows_in(tracked)
+    code, _, err = run("track", trained, *TRACK, "--store", tracked)
+    assert (code, err.strip()) == (0, "")
+    assert rows_in(tracked) == before
+    result = run("track", trained, *TRACK, "--window", 25, "--store", tracked)
+    check_one_line(result, r"holds this stream in windows of 50 images, got window 25: use window")
+
+
+def test_a_killed_track_goes_on_to_the_same_rows(trained: Path, tmp_path: Path, run: Run) -> None:
+    options = (trained, "--every", 40, "--images", 400, "--chips", 6, "--device", "cpu")
+    options += ("--noise", "gaussian(0.3)", "--wander", 0.2, "--recalibrate", "ema(0.1, batch=20)")
+    whole, killed = tmp_path / "whole.db", tmp_path / "killed.db"
+    with process("track", *options, "--store", killed) as child:
+        assert child.stderr is not None
+        assert child.stderr.readline().startswith("tracking: ema(0.1, batch=20), chip 0, images 0")
+        child.send_signal(signal.SIGKILL)
+        child.stderr.read()
+    early = rows_in(killed)
+    assert 1 <= len(early) < 60, "it was not killed in the middle"
+    for store in (whole, killed):
+        assert run("track", *options, "--store", store)[0] == 0
+    assert timeless(rows_in(killed)) == timeless(rows_in(whole))
+    assert rows_in(killed)[: len(early)] == early, "what was measured is kept"
+    assert {row.stream for row in rows_in(whole)} == {"wander(0.2, every=40)"}
+
+
+def test_a_store_of_streams_has_a_report_but_no_figure_of_levels(
+    tracked: Path, run: Run, tmp_path: Path
+) -> None:
+    page = tmp_path / "r.html"
+    code, out, _ = run("report", tracked, "--out", page, "--json")
+    assert code == 0
+    document = json.loads(out.splitlines()[-1])
+    assert document["networks"] == []
+    assert len(document["traces"]) == 3
+    assert "redraw" in page.read_text(encoding="utf-8")
+    page.unlink()
+    result = run("report", tracked, "--out", page, "--figure", tmp_path / "f.pdf")
+    check_one_line(result, r"store .*streams\.db holds streams only: --figure shows levels$")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_shows_chips_and_streams_of_one_store(
+    trained: Path, measured: Path, tracked: Path, run: Run, tmp_path: Path
+) -> None:
+    store = tmp_path / "r.db"
+    with Store(store) as both:
+        for row in (*rows_in(measured), *rows_in(tracked)):
+            both.add(row)
+    code, out, _ = run("report", store, "--out", tmp_path / "r.html", "--json")
+    assert code == 0
+    document = json.loads(out.splitlines()[-1])
+    assert len(document["networks"]) == 1
+    assert len(document["traces"]) == 3
 
 
 def test_rows_leave_as_csv_and_as_parquet(measured: Path, run: Run, tmp_path: Path) -> None:
@@ -650,6 +957,7 @@ LISTED = {
     "models": [*catalog.MODELS, *catalog.OUTSIDE_MODELS],
     "norms": list(catalog.NORMS),
     "noises": [f"{name}(" for name in spec.STAGES],
+    "recalibrations": ["off", "auto", *(f"{name}(" for name in ESTIMATORS)],
     "datasets": [*catalog.DATASETS, *catalog.OUTSIDE_DATASETS],
 }
 
@@ -690,3 +998,19 @@ def test_info_model_without_noise_lists_roles(run: Run) -> None:
 def test_the_version_is_printed(run: Run) -> None:
     code, out, _ = run("--version")
     assert (code, out) == (0, f"noiseproof {noiseproof.__version__}\n")
+
+
+@pytest.mark.slow
+def test_the_demo_ends_in_a_report_and_goes_on_where_it_was(run: Run, tmp_path: Path) -> None:
+    options = ("--out", tmp_path / "demo", "--chips", 2, "--epochs", 1)
+    code, out, _ = run("demo", *options, "--json")
+    assert code == 0
+    document = json.loads(out.splitlines()[-1])
+    assert set(document["networks"]) == {"none", "batch", "batch_l1", "batch_topk"}
+    ways = {point["recalibrate"] for point in document["networks"]["batch"]["curves"]}
+    assert ways == {"off", "pooled(500)"}
+    rows = rows_in(Path(document["store"]))
+    assert len(rows) == 4 * (1 + 7 * 2) + 3 * 7 * 2
+    assert Path(document["report"]).stat().st_size > 0
+    assert run("demo", *options)[0] == 0
+    assert rows_in(Path(document["store"])) == rows, "nothing is measured twice"

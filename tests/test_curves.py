@@ -10,7 +10,7 @@ import pytest
 from scipy import stats as sps
 
 from noiseproof import stats
-from noiseproof.curves import Curve, as_json, curves_of, paired_difference
+from noiseproof.curves import Curve, as_json, curves_of, paired_difference, way_of
 from noiseproof.records import Row, pack
 
 IMAGES = 10
@@ -23,18 +23,20 @@ def made(hits: int | list[int] = 5, **changes: Any) -> Row:
         checkpoint="c" * 64,
         model="resnet8",
         norm="batch",
+        task="classify",
         data="digits",
         data_sha256="d" * 64,
         scale="0,1",
         noise="gaussian(0.1, reference=std, scope=tensor)",
         targets="kernel",
-        recalibrate=0,
+        recalibrate="off",
         calibration_sha256="",
         seed=0,
         chip=0,
         level=0.1,
         images=len(bits),
         classes=10,
+        score=int(bits.sum()) / len(bits),
         correct=int(bits.sum()),
         nonfinite=0,
         hits=pack(bits),
@@ -81,7 +83,7 @@ OTHER = {
         "noise": "quantize(bits=4, scope=tensor) + gaussian(0.1, reference=std, scope=tensor)"
     },
     "targets": {"targets": "kernel,bias"},
-    "recalibration": {"recalibrate": 100, "calibration_sha256": "e" * 64},
+    "recalibration": {"recalibrate": "pooled(100)", "calibration_sha256": "e" * 64},
 }
 
 
@@ -91,7 +93,7 @@ def test_rows_that_differ_in_it_are_two_curves(what: str) -> None:
     assert [curve.points[0].by_chip for curve in curves] == [(0.5, 0.6), (0.3, 0.4)]
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "model", "norm", "data", "data_sha256", "scale"])
+@pytest.mark.parametrize("name", ["checkpoint", "model", "norm", "task", "data", "scale"])
 def test_each_network_is_related_to_its_own_clean_row(name: str) -> None:
     other = {name: "other"}
     rows = [clean(8), clean(4, **other), *at(0.1, 2, 2, **other), *at(0.1, 2, 2)]
@@ -163,7 +165,7 @@ def test_levels_measured_on_different_chips_have_no_average() -> None:
 def test_a_chip_is_paired_with_itself_whatever_the_order() -> None:
     before = at(0.1, 1, 3, 5, seed=0) + at(0.1, 7, seed=1)
     after = [
-        replace(made(round(10 * row.accuracy) + 2), seed=row.seed, chip=row.chip) for row in before
+        replace(made(round(10 * row.score) + 2), seed=row.seed, chip=row.chip) for row in before
     ]
     a = one([clean(), *reversed(after)]).points[0]
     b = one([clean(), *before]).points[0]
@@ -213,6 +215,56 @@ def test_nonfinite_images_are_counted_over_all_chips() -> None:
     assert one([clean(), *rows]).points[0].nonfinite == 5
 
 
+def boxes(score: float, **changes: Any) -> Row:
+    """A detector's chip: a score without hits."""
+    return replace(made(), task="detect", score=score, correct=None, hits=b"", **changes)
+
+
+def detector(*scores: float, **changes: Any) -> Curve:
+    clean_row = boxes(0.8, noise="none", targets="", level=None, details='{"mAP@.5": 1.0}')
+    rows = [
+        boxes(score, chip=chip, details=json.dumps({"mAP@.5": score / 2}))
+        for chip, score in enumerate(scores)
+    ]
+    return one([replace(row, **changes) for row in (clean_row, *rows)])
+
+
+def test_a_score_without_hits_has_its_t_interval_alone() -> None:
+    point = detector(0.4, 0.5, 0.6).points[0]
+    assert point.metric == "mAP"
+    assert point.score == stats.t_interval([0.4, 0.5, 0.6])
+    assert point.figure("mAP@.5").mean == pytest.approx(0.25)
+    assert math.isnan(point.crossed.low)
+    assert math.isnan(point.chance_corrected.mean)
+    found = json.loads(json.dumps(point.as_json(), allow_nan=False))
+    assert found["mAP"]["mean"] == pytest.approx(0.5)
+    assert found["figures"]["mAP@.5"]["mean"] == pytest.approx(0.25)
+    assert found["crossed"] == {"low": None, "high": None}
+
+
+def test_a_score_of_ones_own_is_not_bounded() -> None:
+    point = detector(-3.0, 5.0, task="my:score").points[0]
+    assert point.metric == "score"
+    assert point.score == stats.t_interval([-3.0, 5.0])
+    assert point.score.low < 0 < 1 < point.score.high
+    assert point.figure("mAP@.5").low < 0
+
+
+def test_a_negative_clean_score_has_no_ratio() -> None:
+    curve = detector(-3.0, 5.0, task="my:score")
+    negative = replace(curve.points[0], clean=replace(curve.clean, score=-1.0))
+    assert math.isnan(negative.normalised.mean)
+    assert math.isnan(replace(curve, points=(negative,)).average_normalised.mean)
+
+
+def test_words_say_what_the_recalibration_sees() -> None:
+    row = made(recalibrate="ema(0.1, batch=8)")
+    assert way_of(row) == "ema(0.1, batch=8)"
+    assert way_of(replace(row, calibration="test")) == "ema(0.1, batch=8) [test images]"
+    assert way_of(replace(row, calibration="train augmented")).endswith(" [augmented]")
+    assert way_of(replace(row, calibration="train")) == "ema(0.1, batch=8)"
+
+
 # --- the document -------------------------------------------------------------------------------
 
 
@@ -225,7 +277,7 @@ def test_the_document_has_these_keys_and_these_numbers() -> None:
     assert found["clean"] == {"accuracy": 0.8, "images": 10}
     assert found["chance"] == 0.1
     (point,) = found["curves"]
-    same = {"level": 0.5, "chips": 3, "images": 10, "nonfinite": 3, "recalibrate": 0}
+    same = {"level": 0.5, "chips": 3, "images": 10, "nonfinite": 3, "recalibrate": "off"}
     same |= {"targets": ["kernel", "bias"], "noise": "gaussian(0.5, reference=std, scope=tensor)"}
     assert {key: point[key] for key in same} == same
     assert point["accuracy"]["mean"] == pytest.approx(0.4)
@@ -243,9 +295,13 @@ def test_the_document_has_these_keys_and_these_numbers() -> None:
 
 
 def test_every_point_of_every_curve_is_an_entry() -> None:
-    rows = [clean(), *at(0.1, 5, 6), *at(0.2, 3, 4), *at(0.1, 7, 7, recalibrate=9)]
+    rows = [clean(), *at(0.1, 5, 6), *at(0.2, 3, 4), *at(0.1, 7, 7, recalibrate="pooled(9)")]
     entries = document(rows)["curves"]
-    assert [(e["recalibrate"], e["level"]) for e in entries] == [(0, 0.1), (0, 0.2), (9, 0.1)]
+    assert [(e["recalibrate"], e["level"]) for e in entries] == [
+        ("off", 0.1),
+        ("off", 0.2),
+        ("pooled(9)", 0.1),
+    ]
 
 
 def test_an_interval_that_does_not_exist_is_null() -> None:

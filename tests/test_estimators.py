@@ -19,7 +19,6 @@ from noiseproof.estimators import (
     Layerwise,
     Match,
     Pooled,
-    images_forwarded,
     parse_estimator,
 )
 
@@ -146,18 +145,3 @@ def test_only_those_that_follow_the_test_batches_see_test_images() -> None:
         assert estimator.about
         assert "\n" not in estimator.about
     assert set(ESTIMATORS) == {e.kind for e in TEXTS.values()}
-
-
-def test_the_images_forwarded_count_passes() -> None:
-    counts = {text: images_forwarded(e, layers=20) for text, e in TEXTS.items()}
-    assert counts == {
-        "pooled(1000)": 1000,
-        "pooled(1000, batch=128)": 1000,
-        "layerwise(1000)": 20_000,
-        "blend(32, prior=64)": 32,
-        "match(200)": 200,
-        "ema(0.1, batch=128)": 0,
-        "batch(128)": 0,
-    }
-    assert images_forwarded(None, layers=20) == 0
-    assert images_forwarded(Layerwise(images=5), layers=0) == 5

@@ -4,6 +4,7 @@ import doctest
 import re
 import shlex
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from typer.main import get_command
 
 import noiseproof as npf
-from noiseproof import spec
+from noiseproof import estimators, spec
 from noiseproof.cli import app
 from noiseproof.rng import stream
 
@@ -56,7 +57,17 @@ def test_the_command_lines_parse(line: str) -> None:
     command.make_context(words[0], words[1:])
 
 
-def test_the_examples_in_docstrings_hold() -> None:
-    found = doctest.testmod(spec)
-    assert found.attempted >= 3
+def test_every_estimator_is_shown_as_it_is_written() -> None:
+    kinds = "|".join(estimators.ESTIMATORS)
+    shown = re.findall(rf"`(({kinds})\([^`]*\))`", README)
+    assert {kind for _, kind in shown} == set(estimators.ESTIMATORS)
+    for text, kind in shown:
+        values = re.sub(r"\b[NBP]\b", "10", text).replace("(M", "(0.1")
+        assert str(estimators.parse_estimator(values)).startswith(kind)
+
+
+@pytest.mark.parametrize(("module", "examples"), [(spec, 3), (estimators, 2)])
+def test_the_examples_in_docstrings_hold(module: ModuleType, examples: int) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted >= examples
     assert found.failed == 0

@@ -105,7 +105,7 @@ def test_recalibration_wins_back_most_of_what_a_strong_noise_costs(
     options = ("--noise", "gaussian(0.5, reference=std)", "--chips", "4", "--images", "500")
     before = measure(tmp_path, monkeypatch, capsys, *options)["curves"][0]["accuracy"]
     after = measure(tmp_path, monkeypatch, capsys, *options, "--recalibrate", "500")
-    assert after["curves"][0]["recalibrate"] == 500
+    assert after["curves"][0]["recalibrate"] == "pooled(500)"
     assert after["curves"][0]["accuracy"]["low"] > before["mean"]
 
 

@@ -31,18 +31,20 @@ def made(chip: int = 0, **changes: Any) -> Row:
         checkpoint="c" * 64,
         model="resnet8",
         norm="batch",
+        task="classify",
         data="digits",
         data_sha256="d" * 64,
         scale="0,1",
         noise="gaussian(0.1, reference=std, scope=tensor)",
         targets="kernel",
-        recalibrate=0,
+        recalibrate="off",
         calibration_sha256="",
         seed=0,
         chip=chip,
         level=0.1,
         images=IMAGES,
         classes=10,
+        score=int(hits.sum()) / IMAGES,
         correct=int(hits.sum()),
         nonfinite=1,
         hits=pack(hits),
@@ -51,6 +53,18 @@ def made(chip: int = 0, **changes: Any) -> Row:
         versions="noiseproof 0, torch 0",
     )
     return replace(row, **changes)
+
+
+BOXES: dict[str, Any] = {  # a detector's row: single images have no hit or miss
+    "task": "detect",
+    "chip": 3,
+    "score": 0.3125,
+    "correct": None,
+    "hits": b"",
+    "details": '{"mAP@.5": 0.5}',
+    "stream": "redraw(every=13)",
+    "seen": 26,
+}
 
 
 def filled(path: Path, chips: int = 3) -> Path:
@@ -71,10 +85,9 @@ def rows_in(path: Path) -> list[Row]:
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
 def test_hits_come_back_from_their_bits(hits: list[bool]) -> None:
     packed = pack(np.array(hits))
-    row = made(images=len(hits), correct=sum(hits), hits=packed)
+    row = made(images=len(hits), hits=packed)
     assert row.unpacked().tolist() == hits
     assert len(packed) == -(-len(hits) // 8)
-    assert row.accuracy == sum(hits) / len(hits)
 
 
 def test_rows_come_back_as_they_went_in_and_in_their_order(tmp_path: Path) -> None:
@@ -86,10 +99,26 @@ def test_rows_come_back_as_they_went_in_and_in_their_order(tmp_path: Path) -> No
     assert rows_in(tmp_path / "r.db") == rows
 
 
+def test_a_row_without_hits_comes_back_with_its_further_figures(tmp_path: Path) -> None:
+    with Store(tmp_path / "r.db") as store:
+        store.add(made(**BOXES))
+    (row,) = rows_in(tmp_path / "r.db")
+    assert row == made(**BOXES)
+    assert row.figures == {"mAP@.5": 0.5}
+    assert made().figures == {}
+
+
+def test_a_score_of_ones_own_is_any_number(tmp_path: Path) -> None:
+    own = made(task="my.module:score", score=-37.5, correct=None, hits=b"")
+    with Store(tmp_path / "r.db") as store:
+        store.add(own)
+        assert store.rows() == [own]
+
+
 def test_the_first_row_of_a_chip_stays(tmp_path: Path) -> None:
     with Store(tmp_path / "r.db") as store:
         store.add(made(seconds=1.0))
-        store.add(made(seconds=2.0, correct=0, hits=pack(np.zeros(IMAGES, dtype=bool))))
+        store.add(made(seconds=2.0, score=0.0, correct=0, hits=pack(np.zeros(IMAGES, dtype=bool))))
         assert store.rows() == [made(seconds=1.0)]
 
 
@@ -161,7 +190,7 @@ spec.loader.exec_module(here)
 try:
     with here.Store({path!r}) as store:
         for chip in range(100_000):
-            store.add(here.made(chip, images=40_000, correct=0, hits=bytes(5000)))
+            store.add(here.made(chip, images=40_000, score=0.0, correct=0, hits=bytes(5000)))
             print(chip, flush=True)
 except ValueError as error:
     print(error, file=sys.stderr)
@@ -203,11 +232,11 @@ def test_a_store_killed_within_an_insert_reads_as_before_it(
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA cache_size = 1")
     database.execute("BEGIN")
+    names = [field.name for field in dataclasses.fields(Row)]
+    columns = ", ".join("chip + ?" if name == "chip" else name for name in names)
     for place in range(200):  # pages that no longer fit in memory go to the file
         database.execute(
-            "INSERT INTO chips SELECT checkpoint, model, norm, data, data_sha256, scale, noise, "
-            "targets, recalibrate, calibration_sha256, seed, chip + ?, level, images, classes, "
-            "correct, nonfinite, hits, seconds, device, versions FROM chips WHERE chip = 0",
+            f"INSERT INTO chips SELECT {columns} FROM chips WHERE chip = 0",
             (1000 + place,),
         )
     shutil.copy(path, copy)
@@ -261,8 +290,9 @@ def cut_short(path: Path) -> None:
 REFUSED = {
     "text": (text_file, "^store .*r.db: file is not a database$"),
     "foreign": (foreign_database, "r.db is not a noiseproof store: name another file$"),
-    "schema 0": (other_schema(0), "^store .*r.db has schema 0, this noiseproof reads 1: use the"),
-    "schema 99": (other_schema(99), "^store .*r.db has schema 99, this noiseproof reads 1: use"),
+    "schema 0": (other_schema(0), "^store .*r.db has schema 0, this noiseproof reads 2: use the"),
+    "schema 1": (other_schema(1), "^store .*r.db has schema 1, this noiseproof reads 2: use the"),
+    "schema 99": (other_schema(99), "^store .*r.db has schema 99, this noiseproof reads 2: use"),
     "cut short": (cut_short, "^store .*r.db: database disk image is malformed$"),
     "folder": (Path.mkdir, "^store .*r.db(: unable to open database file| does not exist)$"),
 }
@@ -284,15 +314,20 @@ def test_a_file_that_is_no_store_is_refused_in_one_line_and_left_alone(
 
 @pytest.mark.parametrize(
     "damage",
-    ["hits = x'ff'", "hits = zeroblob(2)", "hits = 'text'", "correct = correct + 1", "images = 99"],
+    [
+        *("hits = x'ff'", "hits = zeroblob(2)", "hits = 'text'", "hits = x''"),
+        *("correct = correct + 1", "correct = NULL", "images = 99", "score = score + 0.01"),
+        *("details = 'text'", "details = '[1]'", 'details = \'{"a": "b"}\''),
+        "details = '{\"a\": null}'",
+    ],
 )
-def test_hits_that_do_not_add_up_are_refused(tmp_path: Path, damage: str) -> None:
+def test_rows_that_do_not_add_up_are_refused(tmp_path: Path, damage: str) -> None:
     path = filled(tmp_path / "r.db")
     database = sqlite3.connect(path)
     database.execute(f"UPDATE chips SET {damage} WHERE chip = 1")
     database.commit()
     database.close()
-    with pytest.raises(ValueError, match="r.db is damaged: hits of chip 1 do not add up"):
+    with pytest.raises(ValueError, match="^store .*r.db is damaged: chip 1 does not add up$"):
         rows_in(path)
 
 
@@ -323,7 +358,12 @@ def test_a_folder_that_takes_no_files_ends_in_one_line() -> None:
 
 # --- exports ------------------------------------------------------------------------------------
 
-EXPORTED = [made(0, level=None, noise="none", targets=""), made(1), made(2, model="a,b\n'c'\"d\"")]
+EXPORTED = [
+    made(0, level=None, noise="none", targets=""),
+    made(1),
+    made(2, model="a,b\n'c'\"d\""),
+    made(**BOXES),
+]
 
 
 def back(table: list[dict[str, Any]]) -> list[Row]:
@@ -334,7 +374,8 @@ def back(table: list[dict[str, Any]]) -> list[Row]:
         for field in dataclasses.fields(Row):
             if field.type is int:
                 values[field.name] = int(values[field.name])
-        values["seconds"] = float(values["seconds"])
+        values |= {name: float(values[name]) for name in ("score", "seconds")}
+        values["correct"] = int(values["correct"]) if values["correct"] not in ("", None) else None
         values["level"] = float(values["level"]) if values["level"] not in ("", None) else None
         rows.append(Row(**values))
     return rows
@@ -453,6 +494,6 @@ def test_a_place_that_cannot_be_written_ends_in_one_line(tmp_path: Path, kind: s
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_the_key_comes_first_and_ends_with_the_chip() -> None:
+def test_the_key_comes_first_and_ends_with_its_place_in_a_stream() -> None:
     names = [field.name for field in dataclasses.fields(records.Row)]
-    assert list(KEY) == names[: names.index("chip") + 1]
+    assert list(KEY) == names[: names.index("seen") + 1]

@@ -333,6 +333,39 @@ def test_a_percentage_prints_with_its_interval(interval: Interval, text: str) ->
     assert stats.percent(interval) == text
 
 
+@pytest.mark.parametrize(
+    ("interval", "text"),
+    [
+        (Interval(mean=-37.52, low=-38.2, high=-36.84), "-37.52 [-38.20, -36.84]"),
+        (Interval(mean=1234.5, low=1200.0, high=1269.0), "1234 [1200, 1269]"),
+        (Interval(mean=2.5e-5, low=2e-5, high=3e-5), "0.0000250 [0.0000200, 0.0000300]"),
+        (Interval(mean=0.25, low=0.25, high=0.25), "0.25 [0.25, 0.25]"),
+        (Interval(mean=0.0, low=0.0, high=0.0), "0 [0, 0]"),
+        (Interval(mean=12.5, low=math.nan, high=math.nan), "12.5 [no interval]"),
+        (Interval(mean=1.0, low=-math.inf, high=math.inf), "1 [-inf, inf]"),
+    ],
+)
+def test_a_number_prints_with_its_interval(interval: Interval, text: str) -> None:
+    assert stats.number(interval) == text
+
+
+def test_only_a_score_of_ones_own_is_no_percentage() -> None:
+    interval = Interval(mean=0.5, low=0.4, high=0.6)
+    for metric in ("accuracy", "mAP", "mIoU"):
+        unit = stats.unit_of(metric)
+        assert unit.text(interval) + unit.sign == "50 [40, 60] %"
+        assert unit.value(0.1234, places=2) + unit.points == "12.34, points"
+    own = stats.unit_of("score")
+    assert own.text(interval) + own.sign == "0.50 [0.40, 0.60]"
+    assert own.value(-1234.567) + own.points == "-1235"
+
+
+def test_json_has_null_where_there_is_no_estimate() -> None:
+    found = stats.as_json(Interval(mean=0.5, low=math.nan, high=math.inf))
+    assert found == {"mean": 0.5, "low": None, "high": None}
+    assert stats.as_json(Interval(mean=1.0, low=-2.0, high=4.0))["low"] == -2.0
+
+
 @settings(max_examples=50)
 @given(values)
 def test_the_low_quantile_lies_between_the_smallest_and_the_median(x: list[float]) -> None:

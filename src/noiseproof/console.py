@@ -3,12 +3,11 @@
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from math import isnan
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,11 +22,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from noiseproof import catalog, spec, stats
+from noiseproof import catalog, spec
 from noiseproof.catalog import metric_of
-from noiseproof.curves import Curve, Point
+from noiseproof.curves import Curve
 from noiseproof.estimators import AUTO, ESTIMATORS, Estimator
 from noiseproof.records import Row
+from noiseproof.report import terminal
+from noiseproof.stats import unit_of
+from noiseproof.traces import Trace
 
 if TYPE_CHECKING:
     from noiseproof.inventory import TensorFacts
@@ -124,93 +126,16 @@ def print_coverage(noise: spec.Spec, targets: Sequence[str], reached: int, total
 
 def print_curves(curves: Sequence[Curve], *, title: str | None = None) -> None:
     """The table of estimates, one line per point; a narrow terminal gets fewer columns."""
-    console, first = _console(), curves[0].first
-    same_noise = len({(curve.family, curve.first.targets) for curve in curves}) == 1
-    heading = title or f"{first.model} on {first.data}, {first.images} test images"
-    if same_noise:
-        heading += f"\n{curves[0].family} on {first.targets}"
-    columns = [
-        column
-        for column in COLUMNS
-        if console.width >= column.needs and (first.hits or not column.needs_hits)
-    ]
-    table = Table(
-        title=heading,
-        title_justify="left",
-        caption=CAPTION,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    for name in ("norm", "recal.") if same_noise else ("norm", "recal.", "noise", "targets"):
-        table.add_column(name, no_wrap=name != "noise")
-    for column in columns:
-        title = column.title.format(metric=metric_of(first.task))
-        table.add_column(title, justify="right", no_wrap=True)
-    for name in first.figures:
-        table.add_column(f"{name} %", justify="right", no_wrap=True)
-    for curve in curves:
-        lead = [curve.first.norm, recalibration_text(curve.first)]
-        lead += [] if same_noise else [curve.family, curve.first.targets]
-        for point in curve.points:
-            cells = [column.text(point) for column in columns]
-            cells += [stats.percent(point.figure(name)) for name in point.rows[0].figures]
-            table.add_row(*lead, *cells, end_section=point is curve.points[-1])
-            lead = [""] * len(lead)
-    console.print(table)
-    for curve in curves:
-        if len(curve.points) > 1:
-            levels = ", ".join(f"{level:g}" for level in curve.levels if level is not None)
-            label = f"{curve.first.norm}, recalibrate {curve.first.recalibrate}"
-            metric = metric_of(curve.clean.task)
-            print(
-                f"{label}: clean {100 * curve.clean.score:.2f} %, average normalised {metric} "
-                f"{stats.percent(curve.average_normalised)} % over levels {levels}"
-            )
+    console = _console()
+    console.print(terminal.curves_table(curves, width=console.width, title=title))
+    for line in terminal.average_lines(curves):
+        print(line)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Column:
-    """A column of the table of estimates; `needs`: the width of terminal from which it shows."""
-
-    title: str
-    text: Callable[[Point], str]
-    needs: int = 0
-    needs_hits: bool = False
-
-
-COLUMNS = (
-    Column(title="level", text=lambda p: "-" if p.level is None else f"{p.level:g}"),
-    Column(title="chips", text=lambda p: str(p.chips)),
-    Column(title="{metric} %", text=lambda p: stats.percent(p.score)),
-    Column(title="crossed %", text=lambda p: _ends(p.crossed), needs=100, needs_hits=True),
-    Column(title="sd", text=lambda p: f"{100 * stats.sd(p.by_chip):.1f}"),
-    Column(title="worst", text=lambda p: f"{100 * min(p.by_chip):.1f}", needs=100),
-    Column(title="normalised %", text=lambda p: stats.percent(p.normalised), needs=150),
-    Column(
-        title="chance-corr. %",
-        text=lambda p: stats.percent(p.chance_corrected),
-        needs=125,
-        needs_hits=True,
-    ),
-    Column(title="nonfinite", text=lambda p: str(p.nonfinite)),
-)
-CAPTION = (
-    "[..]: 95 % interval over chips (t; this test set). crossed: new chips and new images. "
-    "sd, worst: over chips. chance-corr.: Fieller, new chips and images, clean accuracy included."
-)
-
-
-def _ends(interval: stats.Interval) -> str:
-    text = stats.percent(interval)
-    return text[text.index("[") :]
-
-
-def recalibration_text(row: Row) -> str:
-    """The estimator, and what it sees beside plain training images."""
-    return row.recalibrate + CALIBRATION_WORDS.get(row.calibration, "")
-
-
-CALIBRATION_WORDS = {"test": " [test images]", "train augmented": " [augmented]"}
+def print_traces(traces: Sequence[Trace]) -> None:
+    """A table for each stream: the mean over it, the paired difference to off, both its ends."""
+    for table in terminal.trace_tables(traces):
+        _console().print(table)
 
 
 class _Bar:
@@ -318,4 +243,6 @@ def chip_text(row: Row) -> str:
     """A chip in a few words."""
     level = "clean" if row.level is None else f"level {row.level:g}"
     how = "" if row.recalibrate == "off" else f"{row.recalibrate}, "
-    return f"{row.norm}, {how}{level}, chip {row.chip}: {100 * row.score:.1f} %"
+    unit = unit_of(metric_of(row.task))
+    score = f"{unit.value(row.score)}{unit.sign}"
+    return f"{row.norm}, {how}{level}, chip {row.chip}: {score}"

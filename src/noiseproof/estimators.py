@@ -142,18 +142,6 @@ ESTIMATORS: dict[str, type[Estimator]] = {
 }
 
 
-def images_forwarded(estimator: Estimator | None, *, layers: int) -> int:
-    """How many images pass the network to recalibrate one chip with `layers` layers with running
-    statistics: at most, for `layerwise`, which needs fewer where all images fit into one batch and
-    stops each pass at its layer. The single pass of `match` over the clean network, which serves
-    all chips, is not in it; `ema` and `batch` ride on the test pass and add none.
-    """
-    if estimator is None:
-        return 0
-    passes = max(1, layers) if isinstance(estimator, Layerwise) else 1
-    return estimator.calibration_images * passes
-
-
 def parse_estimator(text: str) -> Estimator | None:
     """The estimator that `text` writes; None for `off` and `0`.
 

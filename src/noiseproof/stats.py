@@ -145,7 +145,7 @@ class Unit:
 
     factor: float
     sign: str  # after a value and in a table's head, with its space
-    points: str  # the same for a difference
+    points: str  # the same after a difference, with its comma
 
     def text(self, interval: Interval) -> str:
         """Mean and ends."""
@@ -156,7 +156,7 @@ class Unit:
         return f"{100 * value:.{places}f}" if self.factor == 100 else f"{value:.4g}"
 
 
-PERCENT = Unit(factor=100, sign=" %", points=" points")
+PERCENT = Unit(factor=100, sign=" %", points=", points")
 PLAIN = Unit(factor=1, sign="", points="")
 
 

@@ -110,9 +110,9 @@ def pixel_logits(output: Any, height: int, width: int) -> Tensor:
 
 
 def _segmented(forward: Forward, test: Split, batch_size: int) -> Result:
-    """Mean over classes of intersection over union, of all pixels of all images together; classes
-    that neither occur nor are predicted are left out, void pixels count nowhere. A pixel whose
-    outputs are not all finite is wrong: its class is one that does not exist."""
+    """Mean intersection over union, of all pixels of all images together, over the classes that
+    occur in the masks: so every chip's mean is over the same ones. Void pixels count nowhere. A
+    pixel whose outputs are not all finite is wrong: its class is one that does not exist."""
     confusion: MulticlassConfusionMatrix | None = None
     nonfinite, classes = 0, 0
     for part in batches(test, batch_size):
@@ -131,7 +131,7 @@ def _segmented(forward: Forward, test: Split, batch_size: int) -> Result:
     counts = confusion.compute().double()  # (true, predicted)
     right = counts.diagonal()[:classes]
     union = (counts.sum(0) + counts.sum(1))[:classes] - right
-    overlap = (right / union)[union > 0]
+    overlap = (right / union)[counts.sum(1)[:classes] > 0]
     details = {"pixel accuracy": float(right.sum() / counts.sum().clamp(min=1))}
     score = float(overlap.mean()) if len(overlap) else 0.0
     return Result(score=score, classes=classes, nonfinite=nonfinite, details=details)

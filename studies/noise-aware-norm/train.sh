@@ -8,7 +8,7 @@ noiseproof train --model fcos --task detect --data bccd@240x320 --data-dir "$sce
   --seed 0 --out "$out/bccd-fcos"
 noiseproof train --model lraspp --task segment --data camvid@180x240 --data-dir "$scenes" \
   --epochs 120 --seed 0 --out "$out/camvid-lraspp"
-noiseproof train --model resnet14 --norm none --data cifar10 --epochs 8 --seed 0 \
-  --out "$out/cifar10-resnet14-none"
-PYTHONPATH=$here noiseproof train --model vit:tiny --data cifar10 --epochs 10 --lr 0.05 --seed 0 \
+noiseproof train --model resnet8 --norm none --data cifar10 --epochs 6 --seed 0 \
+  --out "$out/cifar10-resnet8-none"
+PYTHONPATH=$here noiseproof train --model vit:tiny --data cifar10 --epochs 8 --lr 0.05 --seed 0 \
   --out "$out/cifar10-vit"

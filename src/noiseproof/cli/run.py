@@ -105,12 +105,12 @@ def train(
     check_norm(norm, norm_where)
     check_seed(seed)
     at_least(epochs=epochs, batch_size=batch_size)
+    if task is not None:
+        spec.one_of("task", task, catalog.TASKS)
     from noiseproof import training
     from noiseproof.console import TrainingBar
     from noiseproof.data import open_dataset
 
-    if task is not None:
-        spec.one_of("task", task, catalog.TASKS)
     source = open_dataset(data, data_dir=data_dir, download=download)
     source.check_task(task)
     plan = training.Plan(

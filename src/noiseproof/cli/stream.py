@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from noiseproof import catalog, spec, stats
+from noiseproof import catalog, spec
 from noiseproof.cli.options import (
     AsJson,
     AugmentCalibration,
@@ -106,7 +106,7 @@ def track(
     if task is not None:
         spec.one_of("task", task, catalog.TASKS)
     check_names(model=model, data=data, normalize=normalize)
-    from noiseproof import tracking
+    from noiseproof import stats, tracking
     from noiseproof.accelerator import pick_device
     from noiseproof.bench import open_bench
     from noiseproof.console import Bars, print_traces

@@ -81,7 +81,7 @@ def gain_figure(panel: Panel) -> go.Figure | None:
             text=[
                 f"level {point.level:g}<br>{chips_in_common(point, plain[point.level])} chips: "
                 + panel.unit.text(paired_difference(point, plain[point.level]))
-                + panel.unit.points
+                + panel.unit.points.lstrip(",")
                 for point in points
             ],
             hovertemplate=HOVER,
@@ -220,7 +220,7 @@ def _range(panel: Panel) -> str:
 
 def _escaped(label: str) -> str:
     """The legend's text; plotly reads tags in it, but no entities of quotes."""
-    return html.escape(label, quote=False)
+    return label
 
 
 def _transparent(colour: str, share: float) -> str:

@@ -28,7 +28,7 @@ Names = Mapping[Network, str]
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """Curves of one kind of noise, targets and task, each with its look. `network` names the only
-    one where others have panels of their own; `by_way`: the labels name ways to recalibrate, not
+    one, where there are others on the page; `by_way`: the labels name ways to recalibrate, not
     networks; `rivals` are pairs of networks to compare."""
 
     curves: tuple[Curve, ...]
@@ -61,8 +61,7 @@ class Panel:
     @cached_property
     def has_hits(self) -> bool:
         """Are single images right or wrong everywhere, as they are in classification?"""
-        rows = [row for c in self.curves for p in c.points for row in p.rows]
-        return all(row.hits for row in rows) and all(c.clean.hits for c in self.curves)
+        return all_have_hits(self.curves)
 
     @cached_property
     def levels(self) -> list[float | None]:
@@ -142,6 +141,12 @@ def clean_rows(curves: Sequence[Curve], traces: Sequence[Trace]) -> dict[Network
     return clean | {network: row for network, row in found.items() if network not in clean}
 
 
+def all_have_hits(curves: Sequence[Curve]) -> bool:
+    """Are single images right or wrong everywhere, as they are in classification?"""
+    rows = [row for curve in curves for point in curve.points for row in (*point.rows, point.clean)]
+    return all(row.hits for row in rows)
+
+
 def panels_of(curves: Sequence[Curve], names: Names) -> list[Panel]:
     """The curves by kind of noise, targets and task, in the order in which they come; networks
     apart where one of them is recalibrated in several ways."""
@@ -168,7 +173,7 @@ def _panels(curves: Sequence[Curve], names: Names) -> list[Panel]:
         ordered = sorted(part, key=lambda curve: order_of(curve.first))
         rows = [curve.first for curve in ordered]
         looks = looks_of_ways(rows, _labels(rows, [""] * len(rows)))
-        name = names[network] if len(networks) > 1 else ""
+        name = names[network] if len(names) > 1 else ""
         panel = Panel(curves=tuple(ordered), looks=tuple(looks), network=name, by_way=True)
         found.append(panel)
     return [*found[:-1], replace(found[-1], rivals=against)]

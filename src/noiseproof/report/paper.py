@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-COLUMNS = 3  # of small panels
+COLUMNS = 3
 ENDINGS = (".pdf", ".png", ".svg")
 STYLE: Any = {  # a dict, in a type of matplotlib's own that names every key
     "font.size": 8,
@@ -80,23 +80,30 @@ def write_figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    small = any(len(group) > 1 for group in groups)
-    lines = [-(-len(group) // COLUMNS) for group in groups] if small else [1]
-    size = (7.0, 2.0 * sum(lines)) if small else (3.4 * len(groups), 2.6)
+    bands = _bands(groups)
+    lines = [-(-len(band) // COLUMNS) for band in bands]
+    split = any(facet.kind for band in bands for facet in band)
+    wide, high = (7.0 / COLUMNS, 2.0) if split else (3.4, 2.6)
+    columns = max(min(COLUMNS, len(band)) for band in bands)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=(wide * columns, high * sum(lines)), layout="constrained")
         FigureCanvasAgg(figure)
-        if small:
-            parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=lines)[:, 0]
-            for part, group in zip(parts, groups, strict=True):
-                _draw_group(part, group)
-        else:
-            axes = figure.subplots(1, len(groups), squeeze=False)[0]
-            for axis, (facet,) in zip(axes, groups, strict=True):
-                _draw(axis, facet)
-                axis.set_title(facet.caption, fontsize=6.5, color="0.35")
+        parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=lines)[:, 0]
+        for part, band in zip(parts, bands, strict=True):
+            _draw_band(part, band, columns, size=5 if split else 6.5)
         with replacing(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=300)
+
+
+def _bands(groups: Sequence[Sequence[Facet]]) -> list[list[Facet]]:
+    """A band for each panel that is split; whole panels share one with their neighbours."""
+    bands: list[list[Facet]] = []
+    for group in groups:
+        if len(group) == 1 and bands and not bands[-1][0].kind:
+            bands[-1].append(group[0])
+        else:
+            bands.append(list(group))
+    return bands
 
 
 def facets_of(curves: Sequence[Curve], traces: Sequence[Trace]) -> list[list[Facet]]:
@@ -112,7 +119,7 @@ def _of_panel(panel: Panel) -> Facet:
     points = [point for curve in panel.curves for point in curve.points]
     chips, images = count_text(p.chips for p in points), count_text(p.images for p in points)
     noise = panel.family.split("(")[0]
-    name = f"{panel.network}, " if panel.network else ""
+    name = f"{panel.network}\n" if panel.network else ""
     factor, sign = panel.unit.factor, panel.unit.sign
     return Facet(
         series=tuple(score_series(panel)),
@@ -128,12 +135,13 @@ def _of_panel(panel: Panel) -> Facet:
 def _of_stream(panel: StreamPanel) -> Facet:
     chips = count_text(len(trace.chips) for trace in panel.traces)
     windows = f"windows of {panel.first.images:,} images"
-    sign = panel.unit.sign
+    noise, sign = panel.first.noise.split("(")[0], panel.unit.sign
     return Facet(
         series=tuple(stream_series(panel)),
         x_label="images seen",
         y_label=panel.traces[0].metric + (f" ({sign.strip()})" if sign else ""),
-        caption=f"{panel.network}: {panel.first.stream}\n{chips} chips, {windows}; {INTERVAL}",
+        caption=f"{panel.network}\n{noise} on {panel.first.targets}, {panel.first.stream}\n"
+        f"{chips} chips, {windows}; {INTERVAL}",
         from_zero=panel.unit is not stats.PLAIN,
         changes=tuple(panel.changes),
     )
@@ -152,21 +160,27 @@ def _split(facet: Facet) -> list[Facet]:
     ]
 
 
-def _draw_group(part: "SubFigure", facets: Sequence[Facet]) -> None:
-    """One panel as small ones that share their axes."""
-    rows = -(-len(facets) // COLUMNS)
-    part.suptitle(facets[0].caption, fontsize=6.5, color="0.35")
-    grid = part.subplots(rows, COLUMNS, squeeze=False, sharex=True, sharey=True)
+def _draw_band(part: "SubFigure", band: Sequence[Facet], columns: int, *, size: float) -> None:
+    """Panels side by side; the small ones of one panel share their axes and its caption."""
+    split = bool(band[0].kind)
+    if split:
+        part.suptitle(band[0].caption, fontsize=6.5, color="0.35")
+    rows = -(-len(band) // columns)
+    grid = part.subplots(rows, columns, squeeze=False, sharex=split, sharey=split)
     for place, axis in enumerate(grid.flat):
-        if place >= len(facets):
+        if place >= len(band):
             axis.set_axis_off()
             continue
-        _draw(axis, facets[place])
-        axis.set_title(facets[place].kind, fontsize=7)
-        below = place + COLUMNS < len(facets)
-        axis.tick_params(labelbottom=not below, labelleft=place % COLUMNS == 0)
-        axis.set_xlabel("" if below else facets[place].x_label)
-        axis.set_ylabel("" if place % COLUMNS else facets[place].y_label)
+        facet = band[place]
+        _draw(axis, facet)
+        if not split:
+            axis.set_title(facet.caption, fontsize=size, color="0.35")
+            continue
+        axis.set_title(facet.kind, fontsize=7)
+        last_row, first_column = place + columns >= len(band), place % columns == 0
+        axis.tick_params(labelbottom=last_row, labelleft=first_column)
+        axis.set_xlabel(facet.x_label if last_row else "")
+        axis.set_ylabel(facet.y_label if first_column else "")
 
 
 def _draw(axis: "Axes", facet: Facet) -> None:

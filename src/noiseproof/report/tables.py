@@ -10,7 +10,7 @@ from noiseproof.curves import Curve, Point, chips_in_common, paired_difference
 from noiseproof.records import Row
 from noiseproof.report.panels import Names, Panel, StreamPanel, network_of
 from noiseproof.report.words import Network, count_text, level_text, origin_of
-from noiseproof.stats import Unit
+from noiseproof.stats import Unit, unit_of
 from noiseproof.traces import Trace
 
 Cells = dict[str, Any]
@@ -29,7 +29,7 @@ def networks(clean: dict[Network, Row], names: Names) -> list[Cells]:
     """What was measured: one entry per network; `clean` holds other rows where there are none."""
     found = []
     for network, row in clean.items():
-        metric = stats.unit_of(metric_of(row.task))
+        metric = unit_of(metric_of(row.task))
         known = row.noise == "none"
         value = f"{metric_of(row.task)} {metric.value(row.score, places=2)}{metric.sign}"
         found.append(
@@ -142,15 +142,15 @@ def averages(panel: Panel) -> list[Cells]:
     ]
 
 
-def figures_of(panel: Panel) -> list[str]:
-    """The names of the further figures that all rows of the panel have, as `mAP@.5`."""
-    rows = [row for curve in panel.curves for point in curve.points for row in point.rows]
+def figures_of(curves: Sequence[Curve]) -> list[str]:
+    """The names of the further figures that all rows have, as `mAP@.5`."""
+    rows = [row for curve in curves for point in curve.points for row in point.rows]
     return [name for name in rows[0].figures if all(name in row.figures for row in rows)]
 
 
 def estimates(panel: Panel) -> Cells:
     """All estimates, a line for each point; crossed and chance-corrected where there are hits."""
-    unit, further = panel.unit, figures_of(panel)
+    unit, further = panel.unit, figures_of(panel.curves)
     heads = [f"{panel.metric}{unit.sign} (new chips)"]
     heads += [f"{unit.sign.strip()} (new chips and images)"] if panel.has_hits else []
     heads += [f"{name}{unit.sign}" for name in further] + ["sd", "worst", "5 % quantile"]
@@ -178,11 +178,16 @@ def _values(point: Point, panel: Panel, further: Sequence[str]) -> list[str]:
     found = [unit.text(point.score)]
     found += [unit.text(point.crossed)] if panel.has_hits else []
     found += [unit.text(point.figure(name)) for name in further]
-    found += [unit.value(stats.sd(point.by_chip)) if point.chips > 1 else "-"]
+    found.append(sd_text(point))
     found += [unit.value(min(point.by_chip)), unit.value(stats.low_quantile(point.by_chip))]
     found += [stats.percent(point.normalised)] if panel.metric != "score" else []
     found += [stats.percent(point.chance_corrected)] if panel.has_hits else []
     return found
+
+
+def sd_text(point: Point) -> str:
+    """The standard deviation over chips; `-` for one chip."""
+    return unit_of(point.metric).value(stats.sd(point.by_chip)) if point.chips > 1 else "-"
 
 
 def stream_lines(panel: StreamPanel) -> list[Cells]:

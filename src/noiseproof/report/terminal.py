@@ -1,0 +1,142 @@
+"""The same estimates as tables for a terminal, by rich."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table
+
+from noiseproof import stats
+from noiseproof.catalog import metric_of
+from noiseproof.curves import Curve, Point, way_of
+from noiseproof.records import Row
+from noiseproof.report import tables
+from noiseproof.report.panels import all_have_hits, stream_panels_of
+from noiseproof.report.words import short_names
+from noiseproof.stats import PERCENT, unit_of
+from noiseproof.traces import Trace
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column of the table of estimates; `needs`: the width of terminal from which it shows."""
+
+    title: str
+    text: Callable[[Point], str]
+    needs: int = 0
+    needs_hits: bool = False
+    needs_percent: bool = False
+
+
+COLUMNS = (
+    Column(title="level", text=lambda p: "-" if p.level is None else f"{p.level:g}"),
+    Column(title="chips", text=lambda p: str(p.chips)),
+    Column(title="{metric}{sign}", text=lambda p: unit_of(p.metric).text(p.score)),
+    Column(title="crossed %", text=lambda p: _ends(p.crossed), needs=100, needs_hits=True),
+    Column(title="sd", text=lambda p: tables.sd_text(p)),
+    Column(title="worst", text=lambda p: unit_of(p.metric).value(min(p.by_chip)), needs=100),
+    Column(
+        title="normalised %",
+        text=lambda p: stats.percent(p.normalised),
+        needs=150,
+        needs_percent=True,
+    ),
+    Column(
+        title="chance-corr. %",
+        text=lambda p: stats.percent(p.chance_corrected),
+        needs=125,
+        needs_hits=True,
+    ),
+    Column(title="nonfinite", text=lambda p: str(p.nonfinite)),
+)
+
+
+def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = None) -> Table:
+    """A line for each point of `curves`, which are of one task; less columns in less `width`."""
+    first = curves[0].first
+    same_noise = len({(curve.family, curve.first.targets) for curve in curves}) == 1
+    heading = title or f"{first.model} on {first.data}, {first.images} test images"
+    if same_noise:
+        heading += f"\n{curves[0].family} on {first.targets}"
+    metric, unit = metric_of(first.task), unit_of(metric_of(first.task))
+    has_hits, figures = all_have_hits(curves), tables.figures_of(curves)
+    columns = [
+        column
+        for column in COLUMNS
+        if width >= column.needs
+        and (has_hits or not column.needs_hits)
+        and (unit is PERCENT or not column.needs_percent)
+    ]
+    rows = [curve.first for curve in curves]
+    table = _table(heading, _caption(rows, has_hits=has_hits))
+    for name in ("norm", "recal.") if same_noise else ("norm", "recal.", "noise", "targets"):
+        table.add_column(name, no_wrap=name == "norm")
+    for column in columns:
+        head = column.title.format(metric=metric, sign=unit.sign)
+        table.add_column(head, justify="right", no_wrap=True)
+    for name in figures:
+        table.add_column(f"{name}{unit.sign}", justify="right", no_wrap=True)
+    for curve in curves:
+        lead = [curve.first.norm, way_of(curve.first)]
+        lead += [] if same_noise else [curve.family, curve.first.targets]
+        for point in curve.points:
+            cells = [column.text(point) for column in columns]
+            cells += [unit.text(point.figure(name)) for name in figures]
+            table.add_row(*lead, *cells, end_section=point is curve.points[-1])
+            lead = [""] * len(lead)
+    return table
+
+
+def average_lines(curves: Sequence[Curve]) -> Iterator[str]:
+    """A sentence on the average of each curve with several levels; none for scores of one's own."""
+    for curve in curves:
+        metric = metric_of(curve.clean.task)
+        if len(curve.points) > 1 and unit_of(metric) is PERCENT:
+            levels = ", ".join(f"{level:g}" for level in curve.levels if level is not None)
+            yield (
+                f"{curve.first.norm}, recalibrate {way_of(curve.first)}: "
+                f"clean {100 * curve.clean.score:.2f} %, average normalised {metric} "
+                f"{stats.percent(curve.average_normalised)} % over levels {levels}"
+            )
+
+
+def trace_tables(traces: Sequence[Trace]) -> Iterator[Table]:
+    """A table for each stream, a line for each way to recalibrate."""
+    names = short_names(trace.first for trace in traces)
+    for panel in stream_panels_of(traces, names):
+        first, unit = panel.first, panel.unit
+        heading = f"{first.model} {first.norm} on {first.data}: {first.stream}\n"
+        heading += f"{first.noise} on {first.targets}, windows of {first.images} images"
+        rows = [trace.first for trace in panel.traces]
+        table = _table(heading, _caption(rows, has_hits=False))
+        table.add_column("recal.")
+        heads = [f"{panel.traces[0].metric}{unit.sign}", f"minus off{unit.points}"]
+        heads += [f"first window{unit.sign}", f"last window{unit.sign}"]
+        for head in ("chips", *heads):
+            table.add_column(head, justify="right", no_wrap=True)
+        for line in tables.stream_lines(panel):
+            numbers = (line[name] for name in ("overall", "gain", "first", "last"))
+            table.add_row(line["look"].label, str(line["chips"]), *numbers)
+        yield table
+
+
+def _table(title: str, caption: str) -> Table:
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
+    table.title_justify = table.caption_justify = "left"
+    return table
+
+
+def _caption(rows: Sequence[Row], *, has_hits: bool) -> str:
+    """What the columns mean, as far as they are there."""
+    text = "[..]: 95 % interval over chips (t; this test set). "
+    if has_hits:
+        text += "crossed: new chips and new images. sd, worst: over chips. chance-corr.: Fieller, "
+        text += "new chips and images, clean accuracy included. "
+    if any(row.calibration == "test" for row in rows):
+        text += "[test images]: the recalibration sees them, without labels."
+    return text.rstrip()
+
+
+def _ends(interval: stats.Interval) -> str:
+    text = stats.percent(interval)
+    return text[text.index("[") :]
