@@ -220,7 +220,7 @@ def _range(panel: Panel) -> str:
 
 def _escaped(label: str) -> str:
     """The legend's text; plotly reads tags in it, but no entities of quotes."""
-    return label
+    return html.escape(label, quote=False)
 
 
 def _transparent(colour: str, share: float) -> str:
