@@ -806,7 +806,7 @@ def test_a_score_of_ones_own_is_measured_by_its_name(
 
 TRACK = (
     *("--noise", "gaussian(0.5)", "--every", 100, "--window", 50, "--images", 300),
-    *("--chips", 2, "--device", "cpu", "--recalibrate", "off"),
+    *("--period", 150, "--chips", 2, "--device", "cpu", "--recalibrate", "off"),
     *("--recalibrate", "ema(0.1, batch=25)", "--recalibrate", "pooled(40)"),
 )
 
@@ -828,7 +828,7 @@ def test_tracking_prints_a_table_and_one_document(
     *table, last = out.splitlines()
     assert "ema(0.1, batch=25)" in "\n".join(table)
     document = json.loads(last)
-    names = ["off", "ema(0.1, batch=25)", "pooled(40) every 100"]
+    names = ["off", "ema(0.1, batch=25)", "pooled(40) every 150"]
     assert [trace["recalibrate"] for trace in document["traces"]] == names
     rows = rows_in(tmp_path / "r.db")
     assert len(rows) == 3 * 2 * 6

@@ -25,7 +25,7 @@ SCHEMA = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One chip, measured. The fields up to `seen` name it; two rows never agree in all of them."""
+    """One chip, measured. The fields up to `images` name it; two rows never agree in all of them."""
 
     checkpoint: str  # sha256 of the weights
     model: str
@@ -42,9 +42,9 @@ class Row:
     chip: int
     stream: str = ""  # how the noise changes with time; "" where it stays as it is
     seen: int = 0  # in a stream: images before these
+    images: int
     calibration: str = ""  # where its images come from: "train", "train augmented", "test"
     level: float | None  # dimensionless; None where the noise has no level
-    images: int
     classes: int
     score: float
     correct: int | None  # images that were right; None where single images have no hit or miss
@@ -68,7 +68,7 @@ class Row:
         return {str(name): float(value) for name, value in found.items()}
 
 
-KEY = tuple(field.name for field in fields(Row))[:15]
+KEY = tuple(field.name for field in fields(Row))[:16]
 _COLUMNS = tuple(field.name for field in fields(Row))
 _TYPES = {
     **dict.fromkeys(("seed", "chip", "seen", "images", "classes"), "INTEGER NOT NULL"),

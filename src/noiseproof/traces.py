@@ -95,8 +95,8 @@ class Trace:
 
 
 def stream_key(row: Row) -> tuple[str, ...]:
-    """What traces share that belong together: network, noise, targets and stream."""
-    return (*network_key(row), row.noise, row.targets, row.stream)
+    """What traces share that belong together: network, noise, targets, stream and window."""
+    return (*network_key(row), row.noise, row.targets, row.stream, str(row.images))
 
 
 def traces_of(rows: Iterable[Row]) -> list[Trace]:
@@ -104,7 +104,7 @@ def traces_of(rows: Iterable[Row]) -> list[Trace]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.stream:
-            place = (stream_key(row), row.recalibrate, row.calibration_sha256, row.images)
+            place = (stream_key(row), row.recalibrate, row.calibration_sha256)
             groups.setdefault(place, []).append(row)
     return [Trace(rows=tuple(group)) for group in groups.values()]
 
