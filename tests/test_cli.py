@@ -850,8 +850,6 @@ def test_tracking_again_measures_nothing_and_says_the_same(
     code, _, err = run("track", trained, *TRACK, "--store", tracked)
     assert (code, err.strip()) == (0, "")
     assert rows_in(tracked) == before
-    result = run("track", trained, *TRACK, "--window", 25, "--store", tracked)
-    check_one_line(result, r"holds this stream in windows of 50 images, got window 25: use window")
 
 
 def test_a_killed_track_goes_on_to_the_same_rows(trained: Path, tmp_path: Path, run: Run) -> None:

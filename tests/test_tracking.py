@@ -323,14 +323,23 @@ def scores_of_off() -> dict[tuple[int, int], tuple[float, ...]]:
     return followed("off", images=60).scores
 
 
-def test_other_streams_share_a_store_and_other_windows_of_the_same_do_not(tmp_path: Path) -> None:
+def test_other_streams_and_other_windows_of_the_same_share_a_store(tmp_path: Path) -> None:
     path = tmp_path / "r.db"
-    run(path)
-    with pytest.raises(ValueError, match="holds this stream in windows of 10 images, got window 5"):
-        run(path, window=5)
-    with pytest.raises(ValueError, match="use window 10, or another store"):
-        run(path, window=20)
-    assert len(rows_in(path)) == 24
+    for window, rows in ((20, 12), (10, 24)):
+        before = rows_in(path) if path.exists() else []
+        with Store(path) as store:
+            ways = ("off", "ema(0.3, batch=4)")
+            traces = track(
+                network(), own_answers(), GAUSSIAN, REDRAW, recalibrate=ways, images=60,
+                window=window, chips=2, store=store,
+            )  # fmt: skip
+        assert {row.images for trace in traces for row in trace.rows} == {window}
+        assert rows_in(path)[: len(before)] == before
+        assert len(rows_in(path)) == len(before) + rows
+    off = npf.traces.traces_of(rows_in(path))
+    coarse, fine = (t for t in off if t.first.recalibrate == "off")
+    halves = np.array(scores(fine)).reshape(-1, 2).mean(1)
+    assert halves == pytest.approx(np.array(scores(coarse)))
     with Store(path) as store:
         for options in ({"seed": 1}, {"targets": ("bias",)}, {"period": 10}):
             track(
@@ -340,7 +349,7 @@ def test_other_streams_share_a_store_and_other_windows_of_the_same_do_not(tmp_pa
             )  # fmt: skip
         track(network(), own_answers(), GAUSSIAN, Stream(every=20, wander=0.1), images=20,
               window=5, chips=1, store=store)  # fmt: skip
-    assert len(rows_in(path)) == 24 + 3 * 2 + 4
+    assert len(rows_in(path)) == 12 + 24 + 3 * 2 + 4
 
 
 # --- what is refused ------------------------------------------------------------------------------

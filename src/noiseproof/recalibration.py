@@ -12,18 +12,22 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from noiseproof.accelerator import device_of
 from noiseproof.analog import analog_layers, with_biases
 from noiseproof.estimators import (
+    Batch,
     Blend,
+    Ema,
     Estimator,
     Layerwise,
     Match,
     Pooled,
     parse_estimator,
 )
+from noiseproof.following import followed
 from noiseproof.matching import Signature, matched, signature_of
 from noiseproof.network import State, outputs, skeleton_of, state_of, with_state
 from noiseproof.norms import scale_kind
@@ -56,14 +60,16 @@ def recalibrate(
 
     `images` are inputs as the model takes them, unlabelled. Without an estimator the batch
     statistics are pooled over all of them; with one (or its text form, as `layerwise(200)`), it
-    uses as many as it says, from the first on. `match` needs the `clean` model that the chip was
+    uses as many as it says, from the first on; for `ema` and `batch` the images are the stream that
+    passes in batches, and the copy is what the last one leaves (to score while they pass, see
+    `following`). `match` needs the `clean` model that the chip was
     made from, and the copy then has a bias, with gradients as its weight, in every convolution and
     linear layer. All else carries over, the mode of every submodule included; `model` is left as
     it is.
 
     Raises:
         ValueError: without images, or with fewer than the estimator uses; for `match` without
-            `clean`; for `ema` and `batch`, which follow the test batches (see `following`).
+            `clean`.
     Warns:
         NoEffectWarning: when the model has nothing to recalibrate, or the estimator is `off`.
     """
@@ -75,7 +81,7 @@ def recalibrate(
         reason = "recalibration is off" if chosen is None else reason
         warnings.warn(reason, NoEffectWarning, stacklevel=2)
         return with_state(model, {})
-    used = images[: chosen.calibration_images]
+    used = images[: chosen.calibration_images or len(images)]
     if isinstance(chosen, Match):
         if clean is None:
             raise ValueError("match needs the clean model: recalibrate(..., clean=model)")
@@ -95,10 +101,6 @@ def _chosen(estimator: Estimator | str | None, images: Tensor) -> Estimator | No
     chosen = parse_estimator(estimator) if isinstance(estimator, str) else estimator
     if chosen is None:
         return None
-    if chosen.sees_test:
-        raise ValueError(
-            f"{chosen} follows the test batches: wrap their loop in noiseproof.following.following"
-        )
     if chosen.calibration_images > len(images):
         raise ValueError(
             f"{chosen} needs {chosen.calibration_images} calibration images, got {len(images)}"
@@ -134,7 +136,8 @@ def calibrated(
     signature: Signature | None = None,
     batch_size: int | None = None,
 ) -> State:
-    """`state` recalibrated by `estimator` on `images` (N, ...), which are the N it asks for.
+    """`state` recalibrated by `estimator` on `images` (N, ...), which are the N it asks for; for
+    `ema` and `batch` a stream of any length.
 
     For `match`, `signature` is that of the clean network on the same images (`signature_of`), and
     `skeleton` and `state` have a bias in every analog layer (`with_biases`, `with_bias_zeros`).
@@ -142,8 +145,7 @@ def calibrated(
     (`skeleton_of`); it carries hooks for the length of the call.
 
     Raises:
-        ValueError: for `match` without a signature; for `ema` and `batch`, which follow the test
-            batches (see `following`).
+        ValueError: for `match` without a signature.
     """
     match estimator:
         case Pooled(batch=batch):
@@ -156,8 +158,8 @@ def calibrated(
             if signature is None:
                 raise ValueError(f"{estimator} needs the clean network's signature, got None")
             return matched(skeleton, state, images, signature, batch_size=batch_size)
-        case _:
-            raise ValueError(f"{estimator} follows the test batches: there is nothing to calibrate")
+        case Ema(batch=batch) | Batch(batch=batch):
+            return followed(skeleton, state, torch.split(images, batch), estimator)
 
 
 def recalibrated(

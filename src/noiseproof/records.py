@@ -25,7 +25,7 @@ SCHEMA = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One chip, measured. The fields up to `images` name it; two rows never agree in all of them."""
+    """One chip, measured. The fields up to `images` name it; no two rows agree in all of them."""
 
     checkpoint: str  # sha256 of the weights
     model: str

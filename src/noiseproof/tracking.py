@@ -63,7 +63,7 @@ def track(
 
     Raises:
         ValueError: for values out of range; for `match`, whose corrections are folded into weights
-            that change; for a store that holds this stream in other windows.
+            that change.
     Warns:
         NoEffectWarning: when the noise or a recalibration changes nothing.
     """
@@ -132,16 +132,9 @@ def _estimators(
 
 
 def _known(store: Store | None, blank: Row) -> dict[tuple[object, ...], Row]:
-    """The rows of the streams like `blank` that `store` holds."""
+    """The rows of streams on the checkpoint of `blank` that `store` holds."""
     found = [] if store is None else store.rows(checkpoint=blank.checkpoint)
-    alike = [r for r in found if key_of(replace(r, chip=0, seen=0)) == key_of(blank)]
-    for row in alike:
-        if row.images != blank.images:
-            raise ValueError(
-                f"the store holds this stream in windows of {row.images} images, got window "
-                f"{blank.images}: use window {row.images}, or another store"
-            )
-    return {key_of(row): row for row in alike}
+    return {key_of(row): row for row in found if row.stream}
 
 
 def _followed(

@@ -12,9 +12,8 @@ noise="gaussian(0.1, reference=std)"
 ways() { for way in "$@"; do printf -- '--recalibrate\n%s\n' "$way"; done; }
 mapfile -t few < <(ways off "pooled(8)" "pooled(32)" "pooled(200)" "match(8)" "match(32)" \
   "match(200)" "batch(1)" "batch(8)" "batch(128)" "ema(0.1, batch=8)" "ema(0.1, batch=128)")
-mapfile -t least < <(ways off "pooled(32)" "pooled(200)" "match(32)" "match(200)" "batch(8)" \
-  "ema(0.1, batch=8)")
-mapfile -t blends < <(ways "blend(8, prior=32)" "blend(32, prior=32)" "blend(200, prior=32)")
+mapfile -t least < <(ways off "pooled(32)" "match(32)" "batch(8)" "ema(0.1, batch=8)")
+mapfile -t blends < <(ways "blend(8, prior=32)" "blend(32, prior=32)")
 mapfile -t thousand < <(ways "pooled(1000)" "match(1000)")
 mapfile -t matches < <(ways off "match(8)" "match(32)" "match(200)" "match(1000)")
 
@@ -26,8 +25,8 @@ small=(--images 500 --levels 0,0.1,0.3,0.5)
 case $part in
   resnet20)
     measure "${resnet20[@]}" "${small[@]}" "${few[@]}" "${blends[@]}" "${thousand[@]}" \
-      --recalibrate "blend(1000, prior=32)" --recalibrate "pooled(1000, batch=128)" \
-      --recalibrate "layerwise(1000)"
+      --recalibrate "blend(200, prior=32)" --recalibrate "blend(1000, prior=32)" \
+      --recalibrate "pooled(1000, batch=128)" --recalibrate "layerwise(1000)"
     measure "${resnet20[@]}" "${small[@]}" --targets kernel,norm_affine "${few[@]}" "${thousand[@]}"
     measure "${resnet20[@]}" "${small[@]}" --augment-calibration --recalibrate "pooled(200)" \
       --recalibrate "pooled(1000)" --recalibrate "match(1000)"
@@ -42,7 +41,6 @@ case $part in
     common=("$weights/${run[0]}" --data-dir "$scenes" "${run[@]:1}")
     measure "${common[@]}" --levels 0,0.1,0.2,0.3 "${few[@]}" "${blends[@]}"
     measure "${common[@]}" --levels 0,0.1,0.2,0.3 --targets kernel,norm_affine "${least[@]}"
-    measure "${common[@]}" --levels 0,0.2 --recalibrate "layerwise(200)"
     measure "${common[@]}" --levels 0,0.2 --augment-calibration --recalibrate "pooled(200)"
     ;;
   track)
