@@ -1,5 +1,6 @@
 """From names to things: what is opened, and what the calibration images are made of."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 
 from noiseproof import checkpoint, models
 from noiseproof.bench import norm_text, open_bench
-from noiseproof.data import open_dataset
+from noiseproof.checkpoint import file_sha256
+from noiseproof.data import Boxes, Split, open_dataset
+from noiseproof.evaluation import check_classes
 from noiseproof.rng import seeded
 
 
@@ -29,7 +32,7 @@ def fingerprints(images: Tensor) -> list[bytes]:
 
 
 def test_calibration_images_are_training_images_and_never_test_images(weights: Path) -> None:
-    bench = open_bench(weights, **BARE, calibration=200, seed=3)  # type: ignore[arg-type]
+    bench = open_bench(weights, **BARE, calibration=200, calibration_seed=3)  # type: ignore[arg-type]
     source = open_dataset("digits")
     drawn = fingerprints(bench.calibration)
     train, test = (fingerprints(source.read(split).images) for split in ("train", "test"))
@@ -44,11 +47,13 @@ def test_calibration_images_are_training_images_and_never_test_images(weights: P
 @pytest.mark.parametrize("augment", [False, True])
 def test_fewer_calibration_images_are_the_first_of_more(weights: Path, augment: bool) -> None:
     few, many = (
-        open_bench(weights, **BARE, calibration=n, augment=augment, seed=3).calibration  # type: ignore[arg-type]
+        open_bench(weights, **BARE, calibration=n, augment=augment, calibration_seed=3).calibration  # type: ignore[arg-type]
         for n in (20, 50)
     )
     assert torch.equal(few, many[:20])
-    other = open_bench(weights, **BARE, calibration=20, augment=augment, seed=4).calibration  # type: ignore[arg-type]
+    other = open_bench(
+        weights, **BARE, calibration=20, augment=augment, calibration_seed=4
+    ).calibration  # type: ignore[arg-type]
     assert not torch.equal(few, other)
 
 
@@ -165,3 +170,40 @@ def test_a_normalisation_is_called_by_its_name_and_part() -> None:
     assert norm_text(None, "all") == "own"
     assert norm_text("batch", "all") == "batch"
     assert norm_text("none", "last:3") == "none (last:3)"
+
+
+@pytest.mark.parametrize(("field", "option"), [("model", "--model"), ("data", "--data")])
+def test_a_card_never_names_code_that_runs(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str, option: str
+) -> None:
+    """A folder that someone sends: weights, a card, and a module that the card names."""
+    (tmp_path / "boom.py").write_text("raise SystemExit('the code ran')\n")
+    monkeypatch.chdir(tmp_path)
+    card = {
+        "model": "resnet8",
+        "norm": None,
+        "norm_where": "all",
+        "data": "digits",
+        "scale": "0,1",
+        "classes": 10,
+        "channels": 1,
+        "recipe": {},
+        "seed": 0,
+        "epochs_done": 1,
+        "seconds": 1.0,
+        "clean_images": 1,
+        "device": "",
+        "versions": "",
+        "sha256": file_sha256(weights),
+    }
+    weights.with_suffix(".json").write_text(json.dumps({**card, field: "boom:build"}))
+    with pytest.raises(ValueError, match=f"names code of its own, boom:build: add {option} boom"):
+        open_bench(weights)
+
+
+def test_a_detector_is_not_measured_on_classes_it_does_not_know() -> None:
+    boxes = Boxes(corners=torch.tensor([[0.0, 0, 4, 4]]), classes=torch.tensor([7]))
+    split = Split(images=torch.zeros(1, 3, 8, 8), labels=(boxes,))
+    check_classes(split, 8)
+    with pytest.raises(ValueError, match="the labels go up to 7, the network knows 7 classes"):
+        check_classes(split, 7)

@@ -208,7 +208,7 @@ def test_a_data_set_of_ones_own_comes_from_the_working_folder(
     monkeypatch.setattr(sys, "path", list(sys.path))
     with pytest.raises(ValueError, match="my_data:fails failed: KeyError: 'x'"):
         data.open_dataset("my_data:fails")
-    with pytest.raises(ValueError, match="my_data:rubbish failed: .*labels must be Boxes, got str"):
+    with pytest.raises(ValueError, match="my_data:rubbish failed: .* got one str"):
         data.open_dataset("my_data:rubbish")
     with pytest.raises(ValueError, match="my_data:mixed failed: .*must be a Split, got int"):
         data.open_dataset("my_data:mixed")
@@ -238,7 +238,7 @@ def test_images_and_labels_must_match() -> None:
         (torch.zeros(3, 1, dtype=torch.int64), r"labels must be whole numbers \(N,\), or masks"),
         (torch.eye(3), r"labels must be whole numbers \(N,\), .* got torch.float32 \(3, 3\)"),
         (torch.tensor([0, -1, 2]), "labels must be >= 0, got -1"),
-        (np.zeros(3), "labels must be Boxes, got float64"),
+        (np.zeros(3), "labels must be a tensor or a Boxes per image, got one float64"),
     ],
 )
 def test_labels_that_would_be_compared_wrongly_are_refused(labels: object, sentence: str) -> None:

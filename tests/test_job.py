@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import noiseproof as npf
 from noiseproof.data import Split
 from noiseproof.estimators import Ema, Estimator, Match, Pooled
-from noiseproof.job import Job, Subject, open_job, state_sha256
+from noiseproof.job import Job, Subject, network_sha256, open_job, state_sha256
 from noiseproof.network import state_of
 from noiseproof.rng import stream
 
@@ -48,7 +48,10 @@ def test_the_fingerprint_of_a_state_sees_names_shapes_and_values() -> None:
 
 def test_a_subject_names_what_is_measured_and_the_rest_is_found_out() -> None:
     plain = job().clean_row
-    assert (plain.checkpoint, plain.model) == (state_sha256(state_of(network())), "Sequential")
+    assert (plain.checkpoint, plain.model) == (
+        network_sha256(network(), state_of(network())),
+        "Sequential",
+    )
     assert (plain.task, plain.data, plain.norm, plain.scale) == ("classify", "own", "own", "as is")
     named = job(subject=Subject(checkpoint="c", model="m", norm="n", data="d")).clean_row
     assert (named.checkpoint, named.model, named.norm, named.data) == ("c", "m", "n", "d")

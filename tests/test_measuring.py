@@ -763,3 +763,21 @@ def test_the_weight_to_noise_ratio_belongs_to_the_rms_reference() -> None:
     for text, expected in decibels.items():
         found = parse(text).wnr_db
         assert found == (expected if expected is None else pytest.approx(expected, abs=1e-4))
+
+
+def test_networks_that_share_their_tensors_do_not_share_rows(tmp_path: Path) -> None:
+    """Top-k and L-inf normalisation: equal weights, other layers."""
+    scores = []
+    with Store(tmp_path / "r.db") as store:
+        for kind in ("batch", "batch_linf", "batch_range"):
+            net = npf.replace_norms(network(), kind)
+            images = own_answers().images
+            stored, fresh = (
+                npf.measure(net, own_answers(), GAUSSIAN, chips=3, calibration=images, store=where)
+                for where in (store, None)
+            )
+            assert [r.score for r in stored.points[0].rows] == [
+                r.score for r in fresh.points[0].rows
+            ]
+            scores.append(stored.points[0].by_chip)
+    assert len(set(scores)) > 1

@@ -148,9 +148,9 @@ def test_a_box_lies_inside_its_image(corners: tuple[float, ...], inside: bool) -
         ((boxes(),), "equally many, got 2 and 1"),
         ("classes", "labels must be a tensor or a Boxes per image, got str"),
         (None, "labels must be a tensor or a Boxes per image, got NoneType"),
-        ([1, 2], "labels must be Boxes, got int"),
-        (({"boxes": 1}, {}), "labels must be Boxes, got dict"),
-        (np.zeros((2, 10, 20)), "labels must be Boxes, got ndarray"),
+        ([1, 2], "labels must be a tensor or a Boxes per image, got one int"),
+        (({"boxes": 1}, {}), "labels must be a tensor or a Boxes per image, got one dict"),
+        (np.zeros((2, 10, 20)), "labels must be a tensor or a Boxes per image, got one ndarray"),
     ],
 )
 def test_wrong_labels_are_one_sentence(labels: object, sentence: str) -> None:

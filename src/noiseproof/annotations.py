@@ -20,7 +20,7 @@ def read_voc(path: Path) -> list[Found]:
     """
     try:
         boxes = [_box(entry) for entry in ElementTree.parse(path).iter("object")]
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # an unknown encoding
         raise ValueError(f"{path} is not a VOC annotation: {error}") from None
     return [
         Found(corners=(max(0.0, x1 - 1), max(0.0, y1 - 1), x2, y2), name=name)

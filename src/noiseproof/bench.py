@@ -10,11 +10,13 @@ from noiseproof import models
 from noiseproof.catalog import PixelScale, parse_pixel_scale
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card, weights_file
 from noiseproof.data import Source, Split, open_dataset, scaled
-from noiseproof.evaluation import check_fits
+from noiseproof.evaluation import check_classes, check_fits
 from noiseproof.job import Score, Subject
 from noiseproof.lessons import LESSONS
 from noiseproof.outside import named
 from noiseproof.rng import seeded, stream
+
+OPENED_BY_US = ("torchvision", "timm", "folder", "masks", "voc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +46,15 @@ def open_bench(
     images: int | None = None,
     calibration: int = 0,
     augment: bool = False,
-    seed: int = 0,
+    calibration_seed: int = 0,
 ) -> Bench:
     """Everything that `measure` needs, checked before any of it runs. What is not given is taken
     from the weights' card. `classes`: what the network tells apart, where that is more than the
     data set has. `task`: what the labels ask for, or the name of a score of one's own, which then
-    gets images as the network takes them. `images`: the first N test images; `calibration`: the
-    number of calibration images, drawn from the training split, and with `augment` changed at
-    random as in training.
+    gets a `Split` of images as the network takes them. `images`: the first N test images;
+    `calibration`: the number of calibration images, drawn from the training split by
+    `calibration_seed`, and with `augment` changed at random as in training. A card never names
+    code that runs: a model or data of one's own has to be given.
 
     Raises:
         ValueError: for whatever is missing or does not fit.
@@ -59,10 +62,11 @@ def open_bench(
     file = weights_file(weights)
     card = read_card(file)
     if card is not None:
-        model, data = model or card.model, data or card.data
+        model = model or _not_code(card.model, "--model", file)
+        data = data or _not_code(card.data, "--data", file)
         if norm is None:
             norm, norm_where = card.norm, card.norm_where
-        normalize = normalize or (card.scale if data == card.data else None)
+        normalize = normalize or card.scale
     for option, value in (("--model", model), ("--data", data)):
         if value is None:
             raise ValueError(f"{file} has no card, so {option} must say what it is")
@@ -86,10 +90,13 @@ def open_bench(
     fill(network, state, name=f"{model} with norm {norm_text(norm, norm_where)}")
     test = source.read("test")
     test = test if images is None else test.first(images)
-    drawn = _calibration(source, calibration, augment=augment, seed=seed) if calibration else None
+    drawn = None
+    if calibration:
+        drawn = _calibration(source, calibration, augment=augment, seed=calibration_seed)
     scale = source.scale if normalize is None else parse_pixel_scale(normalize)
     if score is None:
         check_fits(network, test, scale)
+        check_classes(test, classes)
     else:  # what the network returns is the score's own affair
         test = Split(images=scaled(test.images, scale), labels=test.labels)
     return Bench(
@@ -107,6 +114,16 @@ def open_bench(
             calibration="train augmented" if augment else "train",
         ),
     )
+
+
+def _not_code(name: str, option: str, file: Path) -> str:
+    """`name` from a card, if opening it runs nothing but known code."""
+    kind, _, rest = name.partition(":")
+    if rest and kind not in OPENED_BY_US:
+        raise ValueError(
+            f"the card of {file} names code of its own, {name}: add {option} {name} to run it"
+        )
+    return name
 
 
 def _calibration(source: Source, n: int, *, augment: bool, seed: int) -> Tensor:

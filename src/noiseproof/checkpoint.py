@@ -8,10 +8,10 @@ import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
@@ -43,12 +43,19 @@ class Card(BaseModel):
     epochs_done: int
     task: str = "classify"
     clean_accuracy: float | None = None  # of a classifier
-    clean_scores: dict[str, float] = {}  # of the others, by the metrics' names
+    clean_scores: dict[str, float] = Field(default_factory=dict)  # by the metrics' names
     clean_images: int
     seconds: float
     device: str
     versions: str
     sha256: str  # of the weights' file
+
+    @model_validator(mode="after")
+    def _named_score(self) -> Self:
+        """A card that knows only its accuracy says so under the metric's name too."""
+        if self.clean_accuracy is not None and not self.clean_scores:
+            self.clean_scores["accuracy"] = self.clean_accuracy
+        return self
 
 
 def weights_file(path: str | Path) -> Path:

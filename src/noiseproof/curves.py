@@ -112,8 +112,10 @@ class Point:
         return {
             "noise": self.noise,
             "targets": first.targets.split(",") if first.targets else [],
+            "seeds": sorted({row.seed for row in self.rows}),
             "recalibrate": first.recalibrate,
             "calibration": first.calibration,
+            "calibration_sha256": first.calibration_sha256,
             "extra_images": first.extra_images,
             "level": self.level,
             "wnr_db": parse(self.noise).wnr_db,

@@ -25,6 +25,8 @@ from noiseproof.splits import Source as Source
 from noiseproof.splits import Split as Split
 from noiseproof.splits import scaled as scaled
 
+WITHOUT_DOWNLOAD = ("bccd", "camvid", "coco")
+
 
 def open_dataset(
     name: str, *, data_dir: str | Path | None = None, download: bool = False
@@ -46,6 +48,8 @@ def open_dataset(
         }
         return opened[kind]() if kind in opened else _own(name)
     facts, folder = DATASETS[base], _data_folder(data_dir)
+    if download and base in WITHOUT_DOWNLOAD:
+        raise ValueError(f"{base} cannot be downloaded: leave --download out, and name its folder")
 
     def read(split: str) -> Split:
         try:
@@ -54,9 +58,10 @@ def open_dataset(
             return SCENE_READERS[base](folder, split, size or facts.size, download)
         except FileNotFoundError as error:
             missing = error.filename or error.args[0]
+            fetch = "" if base in WITHOUT_DOWNLOAD else "add --download, or "
             raise ValueError(
-                f"{base} ({split}) is not in {folder}: {missing} is missing; add --download, "
-                f"or name the folder that holds {facts.files} with --data-dir or $NOISEPROOF_DATA"
+                f"{base} ({split}) is not in {folder}: {missing} is missing; {fetch}name the "
+                f"folder that holds {facts.files} with --data-dir or $NOISEPROOF_DATA"
             ) from None
 
     return Source(

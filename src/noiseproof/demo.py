@@ -91,7 +91,9 @@ def _measure(
     def show(row: Row, done: int, total: int) -> None:
         progress(step, done, total + 1, chip_text(row))
 
-    bench = open_bench(weights, calibration=recalibrate.images if recalibrate else 0, seed=seed)
+    bench = open_bench(
+        weights, calibration=recalibrate.images if recalibrate else 0, calibration_seed=seed
+    )
     curve = measure(
         bench.model,
         bench.test,

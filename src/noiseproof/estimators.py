@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from noiseproof.spec import one_of
 
-AUTO = "pooled(1000)"
+AUTO = "match(200)"
 """What `auto` means."""
 MAX_TEXT = 200
 TEST_BATCH = 128

@@ -36,3 +36,12 @@ def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
     state = state_of(skeleton)
     output = outputs(skeleton, state, scaled(test.images[:2].to(device_of(state)), scale))
     TASKS[test.task].check(output, test)
+
+
+def check_classes(test: Split, classes: int) -> None:
+    """Raise ValueError for boxes of a class that a network of `classes` classes does not know,
+    which a detector's outputs do not show."""
+    if test.task == "detect" and test.top_class >= classes:
+        raise ValueError(
+            f"the labels go up to {test.top_class}, the network knows {classes} classes"
+        )

@@ -32,8 +32,8 @@ Score = Callable[[nn.Module, Any], float]
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """What is measured, in the words that every row carries. `checkpoint` is a sha256, of the
-    model's tensors where it is left out, and `model` then its class; `task` and `data` name a score
-    and data of one's own; `calibration` says where its images come from."""
+    model's layers and tensors where it is left out, and `model` then its class; `task` and `data`
+    name a score and data of one's own; `calibration` says where its images come from."""
 
     checkpoint: str = ""
     model: str = ""
@@ -131,6 +131,10 @@ class Job:
             hook.remove()
         return sum(counts)
 
+    def prepare_(self) -> None:
+        """Compute once what all chips share, so that no chip's seconds carry it."""
+        _ = self.extra_images
+
     def filled(self, row: Row, result: Result, started: float) -> Row:
         """`row` with its results; `started` is of `time.perf_counter`."""
         return replace(
@@ -213,7 +217,7 @@ def open_job(
         outputs(skeleton, state, scaled(used[:2].to(device_of(state)), scale))
     pixels = isinstance(data, Split) and data.images.dtype == torch.uint8
     row = Row(
-        checkpoint=subject.checkpoint or state_sha256(state),
+        checkpoint=subject.checkpoint or network_sha256(skeleton, state),
         model=subject.model or type(model).__name__,
         norm=subject.norm,
         task=data.task if score is None and isinstance(data, Split) else subject.task,
@@ -279,6 +283,13 @@ def _pair(test: object) -> Split:
             "other data needs a score of your own"
         )
     return Split(images=test[0], labels=test[1])
+
+
+def network_sha256(skeleton: nn.Module, state: State) -> str:
+    """The fingerprint of a network: its layers as they print themselves, and its state. What a
+    forward function of one's own does is not in it: name the network in `Subject` where two share
+    layers and weights."""
+    return hashlib.sha256(f"{skeleton!r}\n{state_sha256(state)}".encode()).hexdigest()
 
 
 def state_sha256(state: State) -> str:

@@ -98,7 +98,7 @@ def _detector_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor,
 def _forward(model: nn.Module, x: Any, *rest: Any) -> Any:
     try:
         return model(x, *rest)
-    except (RuntimeError, AssertionError, TypeError, IndexError) as error:
+    except Exception as error:  # whatever the user's own network does with these inputs
         reason = (str(error) or type(error).__name__).splitlines()[0]
         shape = tuple(x.shape) if isinstance(x, Tensor) else (len(x), *x[0].shape)
         raise ValueError(

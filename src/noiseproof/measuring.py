@@ -158,6 +158,7 @@ def _plan(
 
 def _evaluate(job: Job, row: Row, spec: Spec) -> Row:
     """The row with its results: manufacture the chip, recalibrate if asked, score it."""
+    job.prepare_()
     started = time.perf_counter()
     if not spec.stages:
         return job.filled(row, job.clean_score(), started)

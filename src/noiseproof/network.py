@@ -19,6 +19,12 @@ from torch.nn.utils.parametrize import is_parametrized
 from noiseproof.norms import is_batch_norm
 
 State = dict[str, Tensor]
+
+
+class StopForward(Exception):  # noqa: N818  # not an error: a hook has seen what it wanted
+    """Raised in a hook to end a pass early; `outputs` lets it through."""
+
+
 M = TypeVar("M", bound=nn.Module)
 
 _KERNEL_OWNERS = (
@@ -114,7 +120,9 @@ def outputs(skeleton: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Any:
     try:
         with torch.no_grad():
             return functional_call(skeleton, dict(state), (x,))
-    except (RuntimeError, AssertionError, TypeError, IndexError) as error:
+    except StopForward:
+        raise
+    except Exception as error:  # whatever the user's own network does with these inputs
         reason = (str(error) or type(error).__name__).splitlines()[0]
         shape = tuple(x.shape)
         raise ValueError(f"the network fails on inputs of shape {shape}: {reason}") from error

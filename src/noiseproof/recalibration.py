@@ -29,7 +29,7 @@ from noiseproof.estimators import (
 )
 from noiseproof.following import followed
 from noiseproof.matching import Signature, matched, signature_of
-from noiseproof.network import State, outputs, skeleton_of, state_of, with_state
+from noiseproof.network import State, StopForward, outputs, skeleton_of, state_of, with_state
 from noiseproof.norms import scale_kind
 from noiseproof.pooling import (
     Moments,
@@ -116,13 +116,11 @@ def _matched_module(model: M, images: Tensor, clean: nn.Module, *, batch_size: i
     if shapes != clean_shapes:
         name = next(n for n in {**shapes, **clean_shapes} if shapes.get(n) != clean_shapes.get(n))
         raise ValueError(f"the clean model must have the layers of the chip: {name!r} differs")
-    clean_state = state_of(clean)
-    signature = signature_of(
-        skeleton_of(clean), clean_state, images.to(device_of(clean_state)), batch_size=batch_size
-    )
     biased = with_biases(model)
     state = state_of(biased)
     there = images.to(device_of(state))
+    skeleton = skeleton_of(clean).to(device_of(state))
+    signature = signature_of(skeleton, state_of(skeleton), there, batch_size=batch_size)
     fixed = matched(skeleton_of(biased), state, there, signature, batch_size=batch_size)
     return with_state(biased, fixed)
 
@@ -233,10 +231,6 @@ def _one_pass(
     return fresh
 
 
-class _Enough(Exception):  # noqa: N818  # not an error: what was looked for has been seen
-    """Ends a forward pass early. `outputs` rewrites only the errors of a network."""
-
-
 def layerwise(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
@@ -280,8 +274,8 @@ def _inputs_seen(
     def see(name: str, x: Tensor) -> None:
         seen.append(moments_of(x, kind=scale_kind(layer)))
         if len(seen) == times:
-            raise _Enough
+            raise StopForward
 
-    with watching({name: layer}, see), suppress(_Enough):
+    with watching({name: layer}, see), suppress(StopForward):
         outputs(skeleton, state, batch)
     return seen

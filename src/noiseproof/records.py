@@ -68,8 +68,8 @@ class Row:
         return {str(name): float(value) for name, value in found.items()}
 
 
-KEY = tuple(field.name for field in fields(Row))[:16]
 _COLUMNS = tuple(field.name for field in fields(Row))
+KEY = _COLUMNS[: _COLUMNS.index("images") + 1]
 _TYPES = {
     **dict.fromkeys(("seed", "chip", "seen", "images", "classes"), "INTEGER NOT NULL"),
     **dict.fromkeys(("nonfinite", "extra_images"), "INTEGER NOT NULL"),
@@ -147,9 +147,11 @@ class Store:
 
     def add(self, row: Row) -> None:
         """Insert the row, unless its chip is there already."""
-        marks = ", ".join("?" * len(_COLUMNS))
+        names, marks = ", ".join(_COLUMNS), ", ".join("?" * len(_COLUMNS))
         with self._one_line():
-            self._db.execute(f"INSERT OR IGNORE INTO chips VALUES ({marks})", astuple(row))
+            self._db.execute(
+                f"INSERT OR IGNORE INTO chips ({names}) VALUES ({marks})", astuple(row)
+            )
 
     def rows(self, *, checkpoint: str | None = None) -> list[Row]:
         """The rows of one checkpoint, or all rows, in the order in which they came."""

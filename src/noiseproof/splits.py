@@ -130,7 +130,9 @@ class Split:
         object.__setattr__(self, "labels", tuple(self.labels))
         for place, boxes in enumerate(self.labels):
             if not isinstance(boxes, Boxes):
-                raise ValueError(f"labels must be Boxes, got {type(boxes).__name__}")
+                raise ValueError(
+                    f"labels must be a tensor or a Boxes per image, got one {type(boxes).__name__}"
+                )
             outside = boxes.outside(self.images.shape[-2], self.images.shape[-1])
             if outside.any():
                 raise ValueError(
@@ -258,6 +260,8 @@ def scaled(images: Tensor, scale: PixelScale) -> Tensor:
     """
     if images.dtype != torch.uint8:
         return images
+    if images.dim() != 4:
+        raise ValueError(f"images of pixels must be (N, C, H, W), got {tuple(images.shape)}")
     if len(scale.mean) not in (1, images.shape[1]):
         raise ValueError(
             f"the pixel scale {scale} has {len(scale.mean)} channels, the images "

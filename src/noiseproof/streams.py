@@ -29,6 +29,7 @@ class Stream:
     def __post_init__(self) -> None:
         if not self.every >= 1:
             raise ValueError(f"every must be >= 1 image, got {self.every}")
+        object.__setattr__(self, "every", int(self.every))
         if self.wander is not None and not 0 < self.wander < float("inf"):
             raise ValueError(f"wander must be finite and > 0, got {self.wander}")
 

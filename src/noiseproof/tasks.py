@@ -128,7 +128,7 @@ def _segmented(forward: Forward, test: Split, batch_size: int) -> Result:
         confusion.update(predicted, masks.to(output.device).long())
         nonfinite += int((~finite.flatten(1).all(1)).sum())
     assert confusion is not None
-    counts = confusion.compute().double()  # (true, predicted)
+    counts = confusion.compute().cpu().double()  # (true, predicted)
     right = counts.diagonal()[:classes]
     union = (counts.sum(0) + counts.sum(1))[:classes] - right
     overlap = (right / union)[counts.sum(1)[:classes] > 0]

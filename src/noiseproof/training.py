@@ -20,7 +20,7 @@ from noiseproof.accelerator import device_name, pick_device
 from noiseproof.catalog import PixelScale
 from noiseproof.checkpoint import Card, file_sha256, read_card, save_weights, write_card
 from noiseproof.data import Source, Split, scaled
-from noiseproof.evaluation import BATCH_SIZES, check_fits, evaluate
+from noiseproof.evaluation import BATCH_SIZES, check_classes, check_fits, evaluate
 from noiseproof.lessons import LESSONS
 from noiseproof.records import replacing
 from noiseproof.rng import seeded, stream
@@ -118,10 +118,7 @@ def train(
     split, test = source.read("train"), source.read("test")
     for part in (split, test):
         check_fits(model, part, source.scale)
-        if part.task == "detect" and part.top_class >= source.classes:  # outputs do not show it
-            raise ValueError(
-                f"the labels go up to {part.top_class}, the network knows {source.classes} classes"
-            )
+        check_classes(part, source.classes)
     fitting = _Fitting(model, plan, len(split))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The study: one store, part after part; killed and started again, it goes on.
 #   studies/noise-aware-norm/run.sh PART WEIGHTS CHECKPOINTS SCENES STORE
-# PART: resnet20, none, vit, segment, detect or track. WEIGHTS: what train.sh made. CHECKPOINTS holds
+# PART: resnet20, none, vit, segment, detect, track or draws. WEIGHTS: what train.sh made. CHECKPOINTS holds
 # resnet20-12fca82f.th of akamaster/pytorch_resnet_cifar10; SCENES `camvid` and `bccd`; CIFAR-10 is in
 # $NOISEPROOF_DATA. Parts can run side by side on the same store.
 set -euo pipefail
@@ -34,7 +34,7 @@ case $part in
   none)
     measure "$weights/cifar10-resnet8-none" --images 500 --levels 0,0.1,0.2,0.3 "${matches[@]}"
     ;;
-  vit) measure "$weights/cifar10-vit" --images 500 --levels 0,0.1,0.3,0.5 "${matches[@]}" ;;
+  vit) measure "$weights/cifar10-vit" --model vit:tiny --images 500 --levels 0,0.1,0.3,0.5 "${matches[@]}" ;;
   segment | detect)
     run=(camvid-lraspp --images 100)
     [ "$part" = detect ] && run=(bccd-fcos)
@@ -49,8 +49,15 @@ case $part in
       --recalibrate off --recalibrate "ema(0.01, batch=50)" --recalibrate "ema(0.1, batch=50)" \
       --recalibrate "ema(0.5, batch=50)" --recalibrate "batch(50)" --recalibrate "pooled(200)"
     ;;
+  draws) # the same chips, other calibration images: into a store of its own
+    for draw in 0 1 2 3 4 5 6 7 8 9; do
+      measure "${resnet20[@]}" --images 500 --levels 0.3 --calibration-seed "$draw" \
+        --recalibrate "pooled(8)" --recalibrate "pooled(32)" --recalibrate "match(8)" \
+        --recalibrate "match(32)"
+    done
+    ;;
   *)
-    echo "unknown part $part: expected resnet20, none, vit, segment, detect or track" >&2
+    echo "unknown part $part: expected resnet20, none, vit, segment, detect, track or draws" >&2
     exit 2
     ;;
 esac

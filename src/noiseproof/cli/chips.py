@@ -10,6 +10,7 @@ from noiseproof.cli.options import (
     AsJson,
     AugmentCalibration,
     BatchSize,
+    CalibrationSeed,
     Classes,
     Data,
     DataDir,
@@ -59,6 +60,7 @@ def measure(
         ),
     ] = ["off"],  # noqa: B006  # typer copies it
     augment_calibration: AugmentCalibration = False,
+    calibration_seed: CalibrationSeed = None,
     task: Annotated[
         str | None,
         typer.Option(
@@ -117,7 +119,7 @@ def measure(
         images=images,
         calibration=calibration_images(ways, augment=augment_calibration),
         augment=augment_calibration,
-        seed=seed,
+        calibration_seed=seed if calibration_seed is None else calibration_seed,
     )
     measuring.check_counts(specs, chips=chips)
     pick_device(device)

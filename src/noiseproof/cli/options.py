@@ -67,6 +67,10 @@ Task = Annotated[
 Download = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Seed = Annotated[int, typer.Option(help="Names all random streams.")]
+CalibrationSeed = Annotated[
+    int | None,
+    typer.Option(help="Names the draw of the calibration images. Default: that of --seed."),
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document as the last line of stdout.")
 ]

@@ -10,6 +10,7 @@ from noiseproof.cli.options import (
     AsJson,
     AugmentCalibration,
     BatchSize,
+    CalibrationSeed,
     Classes,
     Data,
     DataDir,
@@ -74,6 +75,7 @@ def track(
         ),
     ] = ["off"],  # noqa: B006  # typer copies it
     augment_calibration: AugmentCalibration = False,
+    calibration_seed: CalibrationSeed = None,
     chips: Annotated[int, typer.Option(help="Simulated chips, each followed to the end.")] = 10,
     task: Task = None,
     model: Model = None,
@@ -125,7 +127,7 @@ def track(
         task=task,
         calibration=calibration_images(ways, augment=augment_calibration),
         augment=augment_calibration,
-        seed=seed,
+        calibration_seed=seed if calibration_seed is None else calibration_seed,
     )
     pick_device(device)
     with Store(store) as rows, Bars() as bars:
