@@ -5,12 +5,12 @@ import json
 import os
 import pickle
 import re
+import resource
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -157,12 +157,14 @@ def test_help_listings_reports_exports_and_mistakes_do_not_import_torch(
     assert done.stdout.splitlines() == expected
 
 
-def test_help_is_there_within_half_a_second() -> None:
+def test_help_takes_less_than_half_a_second_of_a_processor() -> None:
+    """Of a processor, not of the clock: a busy machine is not the program's fault."""
     seconds = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([*PROGRAM, "--help"], capture_output=True, check=True)
-        seconds.append(time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(seconds) < 0.5
 
 

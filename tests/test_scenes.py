@@ -231,7 +231,7 @@ def test_bccds_classes_have_fixed_numbers(tmp_path: Path) -> None:
     source = data.open_dataset("bccd", data_dir=tmp_path)
     assert (source.task, source.classes) == ("detect", 4)
     assert source.read("test").labels[0].classes.tolist() == [3, 1]
-    with pytest.raises(ValueError, match=r"bccd \(train\) is not in .*train.txt is missing; add"):
+    with pytest.raises(ValueError, match=r"bccd \(train\) is not in .*train.txt is missing; name"):
         source.read("train")
 
 
@@ -273,8 +273,16 @@ def test_missing_scenes_are_one_line_that_says_how_to_get_them(tmp_path: Path) -
     for name in scenes.SCENE_READERS:
         for split in ("train", "test"):
             source = data.open_dataset(f"{name}@40x40", data_dir=tmp_path)
-            with pytest.raises(ValueError, match=f"{name} .{split}. is not in .* add --download"):
+            fetch = "" if name in data.WITHOUT_DOWNLOAD else "add --download, or "
+            sentence = f"{name} .{split}. is not in .* is missing; {fetch}name the folder"
+            with pytest.raises(ValueError, match=sentence):
                 source.read(split)
+
+
+@pytest.mark.parametrize("name", data.WITHOUT_DOWNLOAD)
+def test_what_cannot_be_downloaded_says_so(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"^{name} cannot be downloaded: leave --download out"):
+        data.open_dataset(name, data_dir=tmp_path, download=True)
 
 
 def test_wrong_boxes_of_coco_are_one_sentence(tmp_path: Path) -> None:

@@ -41,11 +41,11 @@ case $part in
     common=("$weights/${run[0]}" --data-dir "$scenes" "${run[@]:1}")
     measure "${common[@]}" --levels 0,0.1,0.2,0.3 "${few[@]}" "${blends[@]}"
     measure "${common[@]}" --levels 0,0.1,0.2,0.3 --targets kernel,norm_affine "${least[@]}"
-    measure "${common[@]}" --levels 0,0.2 --augment-calibration --recalibrate "pooled(200)"
+    measure "${common[@]}" --levels 0,0.1,0.2,0.3 --augment-calibration --recalibrate "pooled(32)"
     ;;
   track)
-    noiseproof track "${resnet20[@]}" --noise "gaussian(0.4, reference=std)" --every 1000 \
-      --images 6000 --window 500 --period 2000 --chips 10 --seed 0 --store "$store" \
+    noiseproof track "${resnet20[@]}" --noise "gaussian(0.4, reference=std)" --every 500 \
+      --images 2000 --window 250 --period 1000 --chips 10 --seed 0 --store "$store" \
       --recalibrate off --recalibrate "ema(0.01, batch=50)" --recalibrate "ema(0.1, batch=50)" \
       --recalibrate "ema(0.5, batch=50)" --recalibrate "batch(50)" --recalibrate "pooled(200)"
     ;;
