@@ -38,7 +38,7 @@ COLUMNS = (
     Column(
         title="normalised %",
         text=lambda p: stats.percent(p.normalised),
-        needs=150,
+        needs=157,
         needs_percent=True,
     ),
     Column(
@@ -49,6 +49,8 @@ COLUMNS = (
     ),
     Column(title="nonfinite", text=lambda p: str(p.nonfinite)),
 )
+WAY = "recal."
+NEEDED_BY_FIGURES = 90
 
 
 def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = None) -> Table:
@@ -59,18 +61,23 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     if same_noise:
         heading += f"\n{curves[0].family} on {first.targets}"
     metric, unit = metric_of(first.task), unit_of(metric_of(first.task))
-    has_hits, figures = all_have_hits(curves), tables.figures_of(curves)
+    has_hits = all_have_hits(curves)
+    ways = max(len(way_of(curve.first)) for curve in curves)
+    spare = width - max(0, ways - len(WAY))
+    figures = tables.figures_of(curves) if spare >= NEEDED_BY_FIGURES else ()
     columns = [
         column
         for column in COLUMNS
-        if width >= column.needs
+        if spare >= column.needs
         and (has_hits or not column.needs_hits)
         and (unit is PERCENT or not column.needs_percent)
     ]
     rows = [curve.first for curve in curves]
     table = _table(heading, _caption(rows, has_hits=has_hits))
-    for name in ("norm", "recal.") if same_noise else ("norm", "recal.", "noise", "targets"):
-        table.add_column(name, no_wrap=name == "norm")
+    table.add_column("norm", no_wrap=True)
+    table.add_column(WAY, min_width=min(ways, width // 4))
+    for name in () if same_noise else ("noise", "targets"):
+        table.add_column(name)
     for column in columns:
         head = column.title.format(metric=metric, sign=unit.sign)
         table.add_column(head, justify="right", no_wrap=True)
