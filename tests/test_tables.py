@@ -1,9 +1,11 @@
 """Panels, looks and tables: what stands beside what, which is best, and which is not told apart."""
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from noiseproof import console, stats
 from noiseproof.curves import Curve, curves_of
@@ -360,3 +362,15 @@ def test_the_terminal_says_nothing_of_a_stream_that_no_chip_finished(
     rows = [row for row in along("off", (0.5, 0.3)) if row.seen == 72 * (row.chip % 2)]
     console.print_traces(traces_of(rows))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("width", [100, 120, 160])
+def test_no_way_is_cut_and_every_line_fits(width: int) -> None:
+    scores = (0.5, 0.6, 0.7)
+    rows = [clean(), *(row for way in WAYS for row in at(0.1, scores, way))]
+    printed = Console(width=width, markup=False, highlight=False, file=io.StringIO())
+    printed.print(curves_table(curves_of(rows), width=width))
+    text = printed.file.getvalue()  # type: ignore[attr-defined]
+    assert "…" not in text
+    assert all(way in text for way in WAYS)
+    assert max(map(len, text.splitlines())) <= width
