@@ -7,8 +7,9 @@ not depend on eta: one chip at two levels is the same dice, scaled.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
@@ -35,6 +36,7 @@ def perturb(
     spec: Spec,
     *,
     targets: Sequence[str] = DEFAULT_TARGETS,
+    only: Container[str] | None = None,
     seed: int,
     chip: int,
 ) -> State:
@@ -42,23 +44,114 @@ def perturb(
 
     The dice of a tensor are named by (seed, chip, tensor name, stage), a stage by its kind and
     its place among the stages of that kind, so that a stage added in front leaves them alone.
-    All arithmetic is on the CPU, so that every device gets the same chip.
+    All arithmetic is on the CPU, so that every device gets the same chip. `only`: names of
+    tensors; the others of the targeted ones stay as they are, but count in references of scope
+    `global`.
 
     Raises:
         ValueError: for an unknown target.
     """
-    wanted = [name for name in targeted(places, targets) if state[name].numel()]
-    noisy = {name: state[name].cpu() for name in wanted}  # float64 is not on every device
-    met: Counter[str] = Counter()
-    for stage in spec.stages:
-        label = f"{stage.kind}{met[stage.kind]}"
-        met[stage.kind] += 1
-        references = _references(noisy, places, stage)
-        noisy = {
-            name: _apply(stage, w, references[name], stream(seed, chip, name, label))
-            for name, w in noisy.items()
+    programme = Programme(state=state, places=places, spec=spec, targets=targets, only=only)
+    return programme.chip(seed, chip)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Programme:
+    """A spec on a state, ready to make chips (see `perturb`). What all chips share, the stages
+    before the first random one and its references, is computed once."""
+
+    state: Mapping[str, Tensor]
+    places: Mapping[str, Place]
+    spec: Spec
+    targets: Sequence[str] = DEFAULT_TARGETS
+    only: Container[str] | None = None
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The tensors that this programme writes."""
+        return [n for n in self._targeted if self.only is None or n in self.only]
+
+    @cached_property
+    def base(self) -> State:
+        """The whole state after the stages that come before the first random one, on the CPU
+        where it is written."""
+        return {**self.state, **{name: self._start[name] for name in self.names}}
+
+    def chip(self, seed: int, chip: int) -> State:
+        """The state of chip number `chip`."""
+        noisy, references = self._start, self._references
+        for place, (stage, label) in enumerate(self._random):
+            if place:
+                references = _references(noisy, self.places, stage)
+            noisy = {
+                name: _apply(stage, w, references[name], stream(seed, chip, name, label))
+                for name, w in noisy.items()
+                if name in self._kept
+            }
+        chosen = {n: noisy[n].to(self.state[n].device) for n in self.names}
+        return {**self.state, **chosen}
+
+    def noise(self, seed: int, chip: int) -> State:
+        """What a last additive stage adds to `base` on chip number `chip`, on the CPU: `base`
+        plus this is the chip, but for rounding. Empty where the spec has no random stage.
+
+        Raises:
+            ValueError: where the noise is not one additive stage after all others.
+        """
+        if not self._random:
+            return {}
+        (stage, label), *later = self._random
+        if later or not isinstance(stage, Additive):
+            raise ValueError(f"{self.spec} is not one additive stage after all others")
+        return {
+            name: DRAWS[stage.kind](self._start[name].shape, stream(seed, chip, name, label))
+            .to(self._start[name])
+            .mul_(self._references[name] * stage.level)
+            for name in self.names
         }
-    return {**state, **{name: w.to(state[name].device) for name, w in noisy.items()}}
+
+    @cached_property
+    def _targeted(self) -> list[str]:
+        return [n for n in targeted(self.places, self.targets) if self.state[n].numel()]
+
+    @cached_property
+    def _kept(self) -> Container[str]:
+        """What is computed for every chip: with a global scope after noise, all that is targeted."""
+        scopes = {getattr(stage, "scope", "") for stage, _ in self._random[1:]}
+        return self._targeted if "global" in scopes else self.names
+
+    @cached_property
+    def _labelled(self) -> list[tuple[Stage, str]]:
+        """Each stage with the name of its dice."""
+        met: Counter[str] = Counter()
+        found = []
+        for stage in self.spec.stages:
+            found.append((stage, f"{stage.kind}{met[stage.kind]}"))
+            met[stage.kind] += 1
+        return found
+
+    @cached_property
+    def _random(self) -> list[tuple[Stage, str]]:
+        """The stages from the first random one on."""
+        first = next((i for i, (s, _) in enumerate(self._labelled) if s.swept), None)
+        return [] if first is None else self._labelled[first:]
+
+    @cached_property
+    def _start(self) -> State:
+        """The targeted tensors before the first random stage, on the CPU."""
+        fixed = {n: self.state[n].cpu() for n in self._targeted}  # float64 is not on every device
+        for stage, label in self._labelled[: len(self._labelled) - len(self._random)]:
+            references = _references(fixed, self.places, stage)
+            fixed = {
+                name: _apply(stage, w, references[name], stream(0, 0, name, label))
+                for name, w in fixed.items()
+            }
+        return fixed
+
+    @cached_property
+    def _references(self) -> dict[str, Tensor]:
+        """Of the first random stage."""
+        return _references(self._start, self.places, self._random[0][0]) if self._random else {}
 
 
 def targeted(places: Mapping[str, Place], targets: Sequence[str]) -> list[str]:
