@@ -24,6 +24,7 @@ from torch import nn
 import noiseproof
 from noiseproof import catalog, checkpoint, cli, models, spec
 from noiseproof.data import open_dataset
+from noiseproof.designs import DESIGNS
 from noiseproof.estimators import ESTIMATORS
 from noiseproof.job import state_sha256
 from noiseproof.records import Row, Store
@@ -550,7 +551,7 @@ BAD_CALLS: dict[str, tuple[tuple[object, ...], str]] = {
     ),
     "topic": (
         ("info", "chips"),
-        "unknown topic 'chips': expected one of models, norms, noises, recalibrations, datasets, ",
+        "unknown topic 'chips': expected one of models, norms, noises, recalibrations, designs, ",
     ),
     "no name": (("info", "model"), "info model needs a name, as in: noiseproof info model"),
     "info model": (("info", "model", "resnet9"), "unknown model 'resnet9': expected one of"),
@@ -958,6 +959,7 @@ LISTED = {
     "norms": list(catalog.NORMS),
     "noises": [f"{name}(" for name in spec.STAGES],
     "recalibrations": ["off", "auto", *(f"{name}(" for name in ESTIMATORS)],
+    "designs": list(DESIGNS),
     "datasets": [*catalog.DATASETS, *catalog.OUTSIDE_DATASETS],
 }
 

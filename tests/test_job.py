@@ -103,8 +103,8 @@ def test_the_clean_signature_is_taken_once_for_all_chips() -> None:
 
 def test_a_part_of_the_test_images_is_scored_with_the_same_job() -> None:
     whole = job()
-    parts = [whole.of_part(TEST.part(start, start + 5)) for start in (0, 5, 10, 15)]
-    scores = [part.clean_score().score for part in parts]
+    parts = [TEST.part(start, start + 5) for start in (0, 5, 10, 15)]
+    scores = [whole.score(whole.state, part).score for part in parts]
     assert sum(scores) / 4 == pytest.approx(whole.clean_score().score)
     assert whole.test is TEST
 

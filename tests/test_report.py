@@ -161,11 +161,12 @@ def test_the_tables_hold_the_estimates(tmp_path: Path) -> None:
     point = curves[0].points[0]
     half = 4.302653 * 10 / 3**0.5  # Student's t with 2 degrees of freedom
     assert stats.percent(point.score) == f"55 [{55 - half:.0f}, {55 + half:.0f}]"
-    row = next(
+    spread, row = [
         cells[i : i + 12]
         for i, cell in enumerate(cells)
         if cell == "resnet8 batch" and cells[i + 1 : i + 4] == ["0.5", "3", "20"]
-    )
+    ]
+    assert spread[4] == stats.percent(point.spread.sd)
     assert row[4:] == [
         stats.percent(point.score),
         stats.percent(point.crossed),

@@ -192,11 +192,11 @@ def test_ways_to_recalibrate_see_the_same_noise_and_the_same_images(
     seen: dict[str, list[tuple[bytes, bytes]]] = {}
     score = npf.job.Job.scored
 
-    def watched(job: npf.job.Job, state: dict[str, Tensor]) -> object:
+    def watched(job: npf.job.Job, state: dict[str, Tensor], test: Split) -> object:
         name = str(job.estimator)
-        pair = (job.test.images.numpy().tobytes(), state["0.weight"].numpy().tobytes())
+        pair = (test.images.numpy().tobytes(), state["0.weight"].numpy().tobytes())
         seen.setdefault(name, []).append(pair)
-        return score(job, state)
+        return score(job, state, test)
 
     monkeypatch.setattr(npf.job.Job, "scored", watched)
     traces = track(

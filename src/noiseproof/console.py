@@ -25,10 +25,12 @@ from rich.table import Table
 from noiseproof import catalog, spec
 from noiseproof.catalog import metric_of
 from noiseproof.curves import Curve
+from noiseproof.designs import DESIGNS, parse_design
 from noiseproof.estimators import AUTO, ESTIMATORS, Estimator
 from noiseproof.records import Row
 from noiseproof.report import terminal
 from noiseproof.stats import unit_of
+from noiseproof.stopping import FIRST, stein_interval
 from noiseproof.traces import Trace
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
         auto=f"{AUTO}; a number N is pooled(N)",
         off="as the chip comes",
     ),
+    "designs": lambda: {name: cls.about for name, cls in DESIGNS.items()},
     "datasets": lambda: dict(
         [(name, facts.about) for name, facts in catalog.DATASETS.items()],
         **catalog.OUTSIDE_DATASETS,
@@ -124,11 +127,14 @@ def print_coverage(noise: spec.Spec, targets: Sequence[str], reached: int, total
     )
 
 
-def print_curves(curves: Sequence[Curve], *, title: str | None = None) -> None:
-    """The table of estimates, one line per point; a narrow terminal gets fewer columns."""
+def print_curves(
+    curves: Sequence[Curve], *, title: str | None = None, above: float | None = None
+) -> None:
+    """The table of estimates, one line per point; a narrow terminal gets fewer columns. `above`:
+    also the share of chips that score at least that."""
     console = _console()
     console.print(terminal.curves_table(curves, width=console.width, title=title))
-    for line in terminal.average_lines(curves):
+    for line in (*terminal.spread_lines(curves, above), *terminal.average_lines(curves)):
         print(line)
 
 
@@ -205,17 +211,30 @@ class MeasuringBar(_Bar):
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("chips"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
         self.task = self.progress.add_task("measuring", total=None)
+        self.scores: dict[tuple[str, str], list[float]] = {}
 
     def update(self, row: Row, done: int, total: int) -> None:
-        """Show the chip that has just been measured."""
-        text = chip_text(row)
+        """Show the chip that has just been measured, and where the number of chips is not fixed
+        how far the interval has shrunk."""
+        text = chip_text(row) + self._half_width(row)
         self.progress.update(self.task, description=text, total=total, completed=done)
-        self.line(f"{done}/{total} chips  {text}", last=done == total)
+        units = f"{unit_word(row)}s"
+        self.line(f"{done}/{total} {units}  {text}", last=done == total)
+
+    def _half_width(self, row: Row) -> str:
+        if not row.pace:
+            return ""
+        scores = self.scores.setdefault((row.noise, row.recalibrate), [])
+        scores.append(row.score)
+        found = stein_interval(scores, first=FIRST[parse_design(row.design).kind])
+        half = (found.high - found.low) / 2
+        unit = unit_of(metric_of(row.task))
+        shown = "" if isnan(half) else f"{unit.value(found.mean)} +- {unit.value(half, places=2)}"
+        return f"; so far {shown}{unit.sign}" if shown else ""
 
 
 class Bars(_Bar):
@@ -245,4 +264,9 @@ def chip_text(row: Row) -> str:
     how = "" if row.recalibrate == "off" else f"{row.recalibrate}, "
     unit = unit_of(metric_of(row.task))
     score = f"{unit.value(row.score)}{unit.sign}"
-    return f"{row.norm}, {how}{level}, chip {row.chip}: {score}"
+    return f"{row.norm}, {how}{level}, {unit_word(row)} {row.chip}: {score}"
+
+
+def unit_word(row: Row) -> str:
+    """What one row is of."""
+    return "block" if row.design.startswith("per-image") else "chip"

@@ -3,136 +3,21 @@
 measure -> rows -> curves_of(rows) -> tables, figures, JSON
 """
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from noiseproof import stats
-from noiseproof.catalog import METRICS, metric_of
+from noiseproof.catalog import metric_of
+from noiseproof.points import NOTHING as NOTHING
+from noiseproof.points import Json as Json
+from noiseproof.points import Point as Point
 from noiseproof.records import Row
 from noiseproof.spec import parse
 from noiseproof.stats import Interval
-
-Json = dict[str, Any]
-NOTHING = Interval(mean=math.nan, low=math.nan, high=math.nan)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """K chips of one noise at one level, and the clean network on the same images."""
-
-    rows: tuple[Row, ...]
-    clean: Row
-
-    @property
-    def noise(self) -> str:
-        return self.rows[0].noise
-
-    @property
-    def level(self) -> float | None:
-        return self.rows[0].level
-
-    @property
-    def chips(self) -> int:
-        return len(self.rows)
-
-    @property
-    def images(self) -> int:
-        return self.rows[0].images
-
-    @property
-    def nonfinite(self) -> int:
-        """Images with a non-finite output, over all chips together."""
-        return sum(row.nonfinite for row in self.rows)
-
-    @cached_property
-    def hits(self) -> NDArray[np.bool_]:
-        """(K, N)"""
-        return np.stack([row.unpacked() for row in self.rows])
-
-    @cached_property
-    def by_chip(self) -> tuple[float, ...]:
-        return tuple(row.score for row in self.rows)
-
-    @property
-    def metric(self) -> str:
-        """What the score is called: `accuracy`, `mAP`, `mIoU`, or `score` for one of the user's."""
-        return metric_of(self.clean.task)
-
-    @cached_property
-    def score(self) -> Interval:
-        """Mean over chips; new chips, this test set (t interval)."""
-        return self._bounded(stats.t_interval(self.by_chip))
-
-    @property
-    def accuracy(self) -> Interval:
-        """The score, by the name it has for a classifier."""
-        return self.score
-
-    @cached_property
-    def crossed(self) -> Interval:
-        """The same mean; new chips and new images. No ends (nan) where single images have no hit
-        or miss, as in mAP and mIoU."""
-        if not self.rows[0].hits:
-            return Interval(mean=self.score.mean, low=math.nan, high=math.nan)
-        return stats.crossed_interval(self.hits).within(0, 1)
-
-    @property
-    def normalised(self) -> Interval:
-        """Score / clean score of the same checkpoint; new chips, this test set."""
-        if not self.clean.score > 0:
-            return NOTHING
-        return self.score.scaled(1 / self.clean.score)
-
-    @cached_property
-    def chance_corrected(self) -> Interval:
-        """0 at chance, 1 when nothing is lost; new chips and new images, clean accuracy's too. nan
-        where single images have no hit or miss."""
-        if not self.rows[0].hits or not self.clean.hits:
-            return NOTHING
-        return stats.chance_corrected(
-            self.hits, self.clean.unpacked(), chance=1 / self.clean.classes
-        )
-
-    def figure(self, name: str) -> Interval:
-        """The mean over chips of a further figure, as `mAP@.5`."""
-        return self._bounded(stats.t_interval([row.figures[name] for row in self.rows]))
-
-    def _bounded(self, interval: Interval) -> Interval:
-        """Scores of named tasks lie between 0 and 1; of the user's own nothing is known."""
-        return interval.within(0, 1) if self.clean.task in METRICS else interval
-
-    def as_json(self) -> Json:
-        first = self.rows[0]
-        return {
-            "noise": self.noise,
-            "targets": first.targets.split(",") if first.targets else [],
-            "seeds": sorted({row.seed for row in self.rows}),
-            "recalibrate": first.recalibrate,
-            "calibration": first.calibration,
-            "calibration_sha256": first.calibration_sha256,
-            "extra_images": first.extra_images,
-            "level": self.level,
-            "wnr_db": parse(self.noise).wnr_db,
-            "chips": self.chips,
-            "images": self.images,
-            "nonfinite": self.nonfinite,
-            self.metric: stats.as_json(self.score) | {"sd": _number(stats.sd(self.by_chip))},
-            "figures": {name: stats.as_json(self.figure(name)) for name in first.figures},
-            "worst": min(self.by_chip),
-            "quantile_05": stats.low_quantile(self.by_chip),
-            "crossed": {
-                "low": _number(self.crossed.low),
-                "high": _number(self.crossed.high),
-            },
-            "normalised": stats.as_json(self.normalised),
-            "chance_corrected": stats.as_json(self.chance_corrected),
-        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +77,8 @@ class Curve:
             raise ValueError("the two curves have no level with two chips in common")
         return found
 
-    def as_json(self) -> list[Json]:
-        return [point.as_json() for point in self.points]
+    def as_json(self, above: float | None = None) -> list[Json]:
+        return [point.as_json(above) for point in self.points]
 
 
 def paired_difference(a: Point, b: Point) -> Interval:
@@ -204,12 +89,14 @@ def paired_difference(a: Point, b: Point) -> Interval:
 
 
 def chips_in_common(a: Point, b: Point) -> int:
-    """How many chips, named by (seed, index), both points have."""
+    """How many chips, named by (seed, index), both points have; 0 for points of two designs."""
     return len(_shared_chips((a, b))[0])
 
 
 def _shared_chips(points: Sequence[Point]) -> list[dict[tuple[int, int], float]]:
     by_chip = [{(row.seed, row.chip): row.score for row in p.rows} for p in points]
+    if len({point.rows[0].design for point in points}) > 1:
+        by_chip = [{} for _ in points]
     common = [chip for chip in by_chip[0] if all(chip in one for one in by_chip)]
     return [{chip: one[chip] for chip in common} for one in by_chip]
 
@@ -229,13 +116,14 @@ def way_of(row: Row) -> str:
 
 
 def curves_of(rows: Iterable[Row]) -> list[Curve]:
-    """The curves in `rows`: one per network, kind of noise, targets and recalibration, in that
-    order. Left out: rows of networks without a clean row, since nothing relates them, and rows of
-    streams, which `traces` reads."""
+    """The curves in `rows`: one per network, kind of noise, targets, recalibration and design, in
+    that order. Left out: rows of networks without a clean row, since nothing relates them, rows of
+    streams, which `traces` reads, and rows of noise in a part of the network, which `sensitivity`
+    reads."""
     clean: dict[tuple[str, ...], Row] = {}
     groups: dict[tuple[Any, ...], dict[float | None, list[Row]]] = {}
     for row in rows:
-        if row.stream:
+        if row.stream or row.part != "all":
             continue
         if row.noise == "none" and row.recalibrate == "off":
             clean.setdefault(network_key(row), row)
@@ -246,12 +134,13 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
                 row.targets,
                 row.recalibrate,
                 row.calibration_sha256,
+                row.design,
             )
             groups.setdefault(place, {}).setdefault(row.level, []).append(row)
     return [
         Curve(
             points=tuple(
-                Point(rows=tuple(by_level[level]), clean=clean[place[0]])
+                Point(rows=_in_order(by_level[level]), clean=clean[place[0]])
                 for level in sorted(by_level, key=lambda level: -1 if level is None else level)
             )
         )
@@ -260,14 +149,19 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
     ]
 
 
-def as_json(curves: Sequence[Curve]) -> Json:
-    """The document that `measure --json` prints: one entry of `curves` per point."""
+def _in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
+    return tuple(sorted(rows, key=lambda row: (row.seed, row.chip)))
+
+
+def as_json(curves: Sequence[Curve], *, above: float | None = None) -> Json:
+    """The document that `measure --json` prints: one entry of `curves` per point. `above`: with
+    the share of chips whose score is at least that."""
     clean = curves[0].clean
     named = ("checkpoint", "model", "norm", "task", "data", "data_sha256", "scale", "versions")
     return {
         "clean": {metric_of(clean.task): clean.score, "images": clean.images} | clean.figures,
         "chance": 1 / clean.classes if clean.hits else None,
-        "curves": [entry for curve in curves for entry in curve.as_json()],
+        "curves": [entry for curve in curves for entry in curve.as_json(above)],
         "average_normalised": [
             stats.as_json(curve.average_normalised)
             | {
@@ -281,8 +175,3 @@ def as_json(curves: Sequence[Curve]) -> Json:
         "provenance": {name: getattr(clean, name) for name in named}
         | {"device": clean.device, "interval": stats.CONFIDENCE, "unit of replication": "chip"},
     }
-
-
-def _number(value: float) -> float | None:
-    """JSON has no nan: an estimate that does not exist is null."""
-    return value if math.isfinite(value) else None

@@ -85,22 +85,23 @@ class Job:
 
     def clean_score(self) -> Result:
         """The network as it is, not recalibrated."""
-        return self._scored(self.skeleton, self.state, self.batch_size)
+        return self._scored(self.skeleton, self.state)
 
-    def score(self, state: State) -> Result:
-        """The chip `state`, recalibrated if this job says so."""
+    def score(self, state: State, test: Split | None = None) -> Result:
+        """The chip `state`, recalibrated if this job says so, on the job's test images or others
+        of their kind."""
         if self.calibration is None:
-            return self.scored(state)[0]
+            return self.scored(state, test)[0]
         skeleton = self._biased if self._signature is not None else self.skeleton
-        return self._scored(skeleton, self.recalibrated(state), self.batch_size)
+        return self._scored(skeleton, self.recalibrated(state), test)
 
-    def scored(self, state: State) -> tuple[Result, State]:
+    def scored(self, state: State, test: Split | None = None) -> tuple[Result, State]:
         """The chip `state` as it is, and its state afterwards, which an estimator that follows the
         test batches has moved."""
         if not isinstance(self.estimator, Ema | Batch):
-            return self._scored(self.skeleton, state, self.batch_size), state
+            return self._scored(self.skeleton, state, test), state
         with following(self.skeleton, state, self.estimator) as live:
-            return self._scored(self.skeleton, live, self.estimator.batch), live
+            return self._scored(self.skeleton, live, test, self.estimator.batch), live
 
     def recalibrated(self, state: State) -> State:
         """The chip `state` after an estimator with calibration images."""
@@ -149,20 +150,27 @@ class Job:
             seconds=time.perf_counter() - started,
         )
 
-    def of_part(self, part: Split) -> "Job":
-        """The same job on other test images."""
-        return replace(self, test=part)
+    def result(
+        self, forward: Callable[[Tensor], Any], test: Split, batch_size: int | None = None
+    ) -> Result:
+        """What `forward`, from images as the data set holds them to outputs, scores on `test`."""
+        return TASKS[test.task].evaluate(forward, test, batch_size or self.batch_size)
 
     def forward(self, skeleton: nn.Module, state: State, images: Tensor) -> Any:
         """What the network returns for `images` (n, C, H, W) as the data set holds them."""
         return outputs(skeleton, state, self.inputs(images.to(self.device)))
 
-    def _scored(self, skeleton: nn.Module, state: State, batch_size: int) -> Result:
+    def _scored(
+        self,
+        skeleton: nn.Module,
+        state: State,
+        test: Split | None = None,
+        batch_size: int | None = None,
+    ) -> Result:
         if self.own_score is not None:
             return Result(score=_own(self.own_score, with_state(skeleton, state), self.test))
-        return TASKS[self.test.task].evaluate(
-            partial(self.forward, skeleton, state), self.test, batch_size
-        )
+        part = self.test if test is None else test
+        return self.result(partial(self.forward, skeleton, state), part, batch_size)
 
     @cached_property
     def _calibration_inputs(self) -> Tensor:

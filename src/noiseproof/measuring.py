@@ -4,19 +4,25 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from torch import Tensor, nn
 
 from noiseproof.catalog import PixelScale
 from noiseproof.curves import Curve, curves_of
 from noiseproof.data import Split
+from noiseproof.designs import Auto, Chips, Design, PerImage, parse_design
 from noiseproof.estimators import Estimator, Pooled, parse_estimator
 from noiseproof.job import Job, Score, Subject, open_job
-from noiseproof.noise import DEFAULT_TARGETS, perturb, touched
-from noiseproof.records import Row, Store, key_of
+from noiseproof.keeping import Kept, OnRow
+from noiseproof.noise import DEFAULT_TARGETS, touched
+from noiseproof.pacing import Pace, Progress
+from noiseproof.records import Row, Store
 from noiseproof.spec import NoEffectWarning, Spec, ordered_targets
+from noiseproof.stopping import FIRST
+from noiseproof.units import Units, open_units
 
-OnRow = Callable[[Row, int, int], None]
+USUAL_CHIPS = {"chips": 25, "nested": 200}
 
 
 def measure(
@@ -24,7 +30,11 @@ def measure(
     test: Split | tuple[Tensor, Tensor] | object,
     specs: Spec | Sequence[Spec],
     *,
-    chips: int = 25,
+    design: Design | str = "chips",
+    chips: int | None = None,
+    passes: int | None = None,
+    precision: float | None = None,
+    budget: float | None = None,
     seed: int = 0,
     targets: Sequence[str] = DEFAULT_TARGETS,
     recalibrate: Estimator | str | None = None,
@@ -36,34 +46,46 @@ def measure(
     store: Store | None = None,
     subject: Subject | None = None,
     on_row: OnRow | None = None,
+    on_design: Callable[[str], None] | None = None,
 ) -> Curve:
-    """What `model` scores on `chips` simulated chips for each of `specs`.
+    """What `model` scores on simulated chips for each of `specs`.
 
     `test` is a `Split`, or a pair of images (N, C, H, W) and labels: classes (N,), masks (N, H, W)
     or boxes, which also say the score (accuracy, mean IoU, mAP). uint8 pixels pass through `scale`,
     floats go in as they are. With a `score` of your own, `score(model, test) -> float`, `test` is
     whatever it takes. `specs` are one kind of noise at several levels.
 
+    `design` (see `designs`): `chips`, of which each sees all test images (25 unless `chips` says
+    otherwise); `nested`, many chips with a few images each (200); `per-image`, every image on a
+    chip of its own, `passes` times over the test images (once); `auto`, whose choice and its
+    reason `on_design` gets. `precision`: measure until the 95 % interval's half-width is that, with
+    at most `chips` or `passes`; `budget`: as precise as that many seconds allow.
+
     `recalibrate` names an estimator, as `pooled(1000)`; each chip is recalibrated by it on the
     first of the `calibration` images (as the test images, without labels). `calibration` alone
     means pooled over all of them. `ema` and `batch` take none: they see the test images.
 
     Rows that `store` already holds are not measured again; each new one is stored at once and given
-    to `on_row(row, done, total)`. `device` None is where the model is. `model` is left as it is.
+    to `on_row(row, done, total)`; with a precision or a budget `total` is what it looks like so
+    far. `device` None is where the model is. `model` is left as it is.
 
     Raises:
-        ValueError: for values out of range, or specs of different kinds of noise; for a store of
-            scores of your own that a `subject` does not name.
+        ValueError: for values out of range, or specs of different kinds of noise; for a design that
+            does not hold for the noise, the score or the network; for a store of scores of your own
+            that a `subject` does not name.
     Warns:
         NoEffectWarning: when the noise or the recalibration changes nothing.
     """
+    started = time.monotonic()
     wanted = [specs] if isinstance(specs, Spec) else list(dict.fromkeys(specs))
-    check_counts(wanted, chips=chips, batch_size=1 if batch_size is None else batch_size)
-    estimator = chosen_estimator(recalibrate, calibration)
+    pace = Pace(precision=precision, budget=budget)
+    asked = parse_design(design) if isinstance(design, str) else design
+    check_counts(wanted, chips=chips, batch_size=batch_size)
+    check_length(asked, chips=chips, passes=passes)
     job = open_job(
         model,
         test,
-        estimator=estimator,
+        estimator=chosen_estimator(recalibrate, calibration),
         calibration=calibration,
         score=score,
         scale=scale,
@@ -73,32 +95,92 @@ def measure(
     )
     if store is not None:
         _check_named(job)
-    known = {} if store is None else _known(store, job.clean_row.checkpoint)
-    plan = _plan(job, wanted, ordered_targets(targets), seed, chips)
+    roles = ordered_targets(targets)
+    known = [] if store is None else store.rows(checkpoint=job.clean_row.checkpoint)
+    blank = replace(job.chip_row, targets=",".join(roles), seed=seed, pace=str(pace))
+    units, reason = open_units(job, asked, wanted, roles, seen=(blank, known))
+    check_length(units.design, chips=chips, passes=passes)
     warn_without_effect(job, wanted, targets)
-    missing = [(row, spec) for row, spec in plan if key_of(row) not in known]
-    total = len({key_of(row) if spec.is_random else str(spec) for row, spec in missing})
-    rows, done = [], 0
-    for row, spec in plan:
-        found = known.get(key_of(row))
-        if found is None:
-            found = _evaluate(job, row, spec)
-            done += 1
-            if store is not None:
-                store.add(found)
-            if on_row is not None:
-                on_row(found, done, total)
-            if not spec.is_random:
-                known |= _same_on_all_chips(found, plan, spec, store)
-        rows.append(found)
+    if on_design is not None and reason:
+        on_design(f"design {units.design}: {reason}")
+    most = _most(units, pace, chips=chips, passes=passes)
+    kept = Kept(known=known, store=store, on_row=on_row)
+    rows = _measured(units, wanted, blank, kept, pace=pace, most=most, started=started)
     return curves_of(rows)[0]
 
 
-def check_counts(specs: Sequence[Spec], *, chips: int, batch_size: int = 1) -> None:
+def _measured(
+    units: Units,
+    specs: Sequence[Spec],
+    blank: Row,
+    kept: Kept,
+    *,
+    pace: Pace,
+    most: int | None,
+    started: float,
+) -> list[Row]:
+    """The clean row, then those of every spec, each named, looked up or evaluated, and kept."""
+    named = [
+        replace(blank, noise=str(spec), level=spec.level, design=str(units.design))
+        for spec in specs
+    ]
+    same = [isinstance(units.design, Chips) and not spec.is_random for spec in specs]
+    found: list[list[Row]] = [[] for _ in specs]
+    progress = Progress(
+        pace=pace,
+        scores=[[] for _ in specs],
+        images=units.images(0),
+        most=most,
+        first=FIRST[units.design.kind],
+    )
+    if pace.is_fixed:
+        assert most is not None
+        kept.expect([units.job.clean_row, *_all(named, units, same, most)])
+    rows = [kept.row(units.job.clean_row, units.clean, left=progress.left)]
+    for point, unit in progress.order(lambda: time.monotonic() - started):
+        row = replace(named[point], chip=unit, images=units.images(unit))
+        if found[point] and same[point]:
+            row = kept.copy(replace(found[point][0], chip=unit))
+        else:
+            row = kept.row(row, partial(units.evaluate, specs[point]), left=progress.left)
+        found[point].append(row)
+        progress.scores[point].append(row.score)
+    return rows + [row for point in found for row in point]
+
+
+def _all(named: Sequence[Row], units: Units, same: Sequence[bool], most: int) -> Iterator[Row]:
+    """The rows of a measurement of a fixed length, but for those that are copies."""
+    for row, alike in zip(named, same, strict=True):
+        for unit in range(1 if alike else most):
+            yield replace(row, chip=unit, images=units.images(unit))
+
+
+def _most(units: Units, pace: Pace, *, chips: int | None, passes: int | None) -> int | None:
+    """How many units a point gets at most; None: as many as it takes."""
+    if chips is None and passes is None and not pace.is_fixed:
+        return None
+    if isinstance(units.design, PerImage):
+        return units.per_pass * (passes or 1)
+    return chips or USUAL_CHIPS[units.design.kind]
+
+
+def check_length(design: Design, *, chips: int | None, passes: int | None) -> None:
+    """Raise ValueError for a number of chips or passes that the design does not have."""
+    if chips is not None and isinstance(design, PerImage):
+        raise ValueError(f"design {design.kind} has no number of chips, got {chips}: give passes")
+    if passes is not None and not isinstance(design, PerImage | Auto):
+        raise ValueError(f"design {design.kind} has no passes, got {passes}: give chips")
+    if passes is not None and not passes >= 1:
+        raise ValueError(f"passes must be >= 1, got {passes}")
+
+
+def check_counts(
+    specs: Sequence[Spec], *, chips: int | None, batch_size: int | None = None
+) -> None:
     """Raise ValueError for numbers that no measurement can have."""
-    if not chips >= 1:
+    if chips is not None and not chips >= 1:
         raise ValueError(f"chips must be >= 1, got {chips}")
-    if not batch_size >= 1:
+    if batch_size is not None and not batch_size >= 1:
         raise ValueError(f"batch size must be >= 1, got {batch_size}")
     families = sorted({spec.family for spec in specs})
     if len(families) != 1:
@@ -137,45 +219,6 @@ def _check_named(job: Job) -> None:
             "a store needs names for a score and data of your own: give "
             "subject=Subject(task=..., data=...)"
         )
-
-
-def _known(store: Store, checkpoint: str) -> dict[tuple[object, ...], Row]:
-    return {key_of(row): row for row in store.rows(checkpoint=checkpoint)}
-
-
-def _plan(
-    job: Job, specs: Sequence[Spec], targets: tuple[str, ...], seed: int, chips: int
-) -> list[tuple[Row, Spec]]:
-    """The clean network, then every chip of every spec: rows named, results still empty."""
-    blank = replace(job.chip_row, targets=",".join(targets), seed=seed)
-    noisy = [
-        (replace(blank, noise=str(spec), level=spec.level, chip=chip), spec)
-        for spec in specs
-        for chip in range(chips)
-    ]
-    return [(job.clean_row, Spec()), *noisy]
-
-
-def _evaluate(job: Job, row: Row, spec: Spec) -> Row:
-    """The row with its results: manufacture the chip, recalibrate if asked, score it."""
-    job.prepare_()
-    started = time.perf_counter()
-    if not spec.stages:
-        return job.filled(row, job.clean_score(), started)
-    state = perturb(
-        job.state, job.places, spec, targets=row.targets.split(","), seed=row.seed, chip=row.chip
-    )
-    return job.filled(row, job.score(state), started)
-
-
-def _same_on_all_chips(
-    row: Row, plan: Sequence[tuple[Row, Spec]], spec: Spec, store: Store | None
-) -> dict[tuple[object, ...], Row]:
-    """A spec without randomness makes every chip the same: the other chips' rows are this one's."""
-    copies = [replace(row, chip=other.chip) for other, its_spec in plan if its_spec is spec]
-    for copy in copies if store is not None else ():
-        store.add(copy)  # type: ignore[union-attr]
-    return {key_of(copy): copy for copy in copies}
 
 
 def warn_without_effect(job: Job, specs: Sequence[Spec], targets: Sequence[str]) -> None:

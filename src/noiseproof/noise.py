@@ -73,9 +73,9 @@ class Programme:
 
     @cached_property
     def base(self) -> State:
-        """The whole state after the stages that come before the first random one, on the CPU
-        where it is written."""
-        return {**self.state, **{name: self._start[name] for name in self.names}}
+        """The whole state after the stages that come before the first random one."""
+        fixed = {name: self._start[name].to(self.state[name].device) for name in self.names}
+        return {**self.state, **fixed}
 
     def chip(self, seed: int, chip: int) -> State:
         """The state of chip number `chip`."""
@@ -116,7 +116,8 @@ class Programme:
 
     @cached_property
     def _kept(self) -> Container[str]:
-        """What is computed for every chip: with a global scope after noise, all that is targeted."""
+        """What is computed for every chip: all that is targeted, where a later stage's reference
+        is over all of it."""
         scopes = {getattr(stage, "scope", "") for stage, _ in self._random[1:]}
         return self._targeted if "global" in scopes else self.names
 

@@ -1,4 +1,4 @@
-"""The row type and its store: one SQLite file, one row per chip, inserted once.
+"""The row type and its store: one SQLite file, one row per unit, inserted once.
 
 Measuring writes rows, reports read them; they share nothing else. No torch here.
 """
@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 APPLICATION_ID = 0x6E706631  # "npf1": tells our files from other SQLite files
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One chip, measured. The fields up to `images` name it; no two rows agree in all of them."""
+    """One unit of replication, measured: a chip, or a block of images that are each on their own.
+    The fields up to `images` name it; no two rows agree in all of them."""
 
     checkpoint: str  # sha256 of the weights
     model: str
@@ -39,10 +40,13 @@ class Row:
     recalibrate: str  # the estimator's text form; "off" without
     calibration_sha256: str  # of the calibration images; "" where there are none
     seed: int
-    chip: int
+    chip: int  # the unit's number
+    design: str = "chips"  # which images see which chips, as `designs.parse_design` reads it
+    part: str = "all"  # which of the targeted tensors are noisy
     stream: str = ""  # how the noise changes with time; "" where it stays as it is
     seen: int = 0  # in a stream: images before these
-    images: int
+    images: int  # that this unit saw
+    pace: str = ""  # what decided the number of units; "" where it was fixed beforehand
     calibration: str = ""  # where its images come from: "train", "train augmented", "test"
     level: float | None  # dimensionless; None where the noise has no level
     classes: int

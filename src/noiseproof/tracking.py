@@ -16,7 +16,8 @@ from noiseproof.catalog import PixelScale
 from noiseproof.data import Split
 from noiseproof.estimators import Estimator
 from noiseproof.job import Job, Subject, open_job
-from noiseproof.measuring import OnRow, check_counts, chosen_estimator, warn_without_effect
+from noiseproof.keeping import OnRow
+from noiseproof.measuring import check_counts, chosen_estimator, warn_without_effect
 from noiseproof.network import State
 from noiseproof.noise import DEFAULT_TARGETS, perturb
 from noiseproof.pooling import running_layers
@@ -157,8 +158,7 @@ def _followed(
             recalibrated = job.recalibrated(state)
             statistics = {name: recalibrated[name] for name in names}
         places = torch.arange(row.seen, row.seen + row.images) % len(test)
-        part = job.of_part(test.take(order[places]))
-        result, last = part.scored(state | statistics)
+        result, last = job.scored(state | statistics, test.take(order[places]))
         statistics = {name: last[name] for name in names}
         filled = job.filled(row, result, started)
         yield filled if now else replace(filled, extra_images=0)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from noiseproof import catalog, spec
+from noiseproof import catalog, designs, spec
 from noiseproof.cli.options import (
     AsJson,
     AugmentCalibration,
@@ -26,11 +26,13 @@ from noiseproof.cli.options import (
     Weights,
     at_least,
     calibration_images,
+    check_above,
     check_names,
     check_norm,
     check_seed,
     parse_ways,
     print_json,
+    say,
 )
 
 
@@ -47,7 +49,39 @@ def measure(
         ),
     ] = None,
     targets: Targets = "kernel",
-    chips: Annotated[int, typer.Option(help="Simulated chips per level.")] = 25,
+    design: Annotated[
+        str,
+        typer.Option(
+            help="Which images see which chips: chips, nested or nested(IMAGES), per-image, auto "
+            "(`noiseproof info designs`)."
+        ),
+    ] = "chips",
+    chips: Annotated[
+        int | None,
+        typer.Option(
+            help="Simulated chips per level, with --precision or --budget at most. Default: 25; "
+            "nested 200."
+        ),
+    ] = None,
+    passes: Annotated[
+        int | None,
+        typer.Option(help="per-image: how often each test image is measured. Default: once."),
+    ] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(
+            help="Measure each level until the 95 % interval's half-width is this (0.01: one point "
+            "of accuracy)."
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Measure for this time, as 60s, 5m or 1h, where it tells the most."),
+    ] = None,
+    above: Annotated[
+        float | None,
+        typer.Option(help="Also the yield: the share of chips that score at least this (0.9)."),
+    ] = None,
     images: Annotated[
         int | None, typer.Option(help="First N test images. Default: all of them.")
     ] = None,
@@ -89,8 +123,16 @@ def measure(
     catalog.check_device(device)
     check_norm(norm, norm_where)
     check_seed(seed)
-    at_least(chips=chips, batch_size=batch_size, images=images, classes=classes)
+    at_least(chips=chips, passes=passes, batch_size=batch_size, images=images, classes=classes)
     ways = parse_ways(recalibrate)
+    asked = designs.parse_design(design)
+    from noiseproof.pacing import Pace, parse_seconds
+
+    pace = Pace(precision=precision, budget=None if budget is None else parse_seconds(budget))
+    check_above(above, asked)
+    own = task is not None and ":" in task
+    for way in ways:
+        designs.check_design(asked, specs, roles, estimator=way, has_hits=not own)
     for way in ways:
         if task is not None and ":" in task and way is not None and way.sees_test:
             raise ValueError(f"{way} needs the test batches, which the score {task} makes itself")
@@ -122,6 +164,7 @@ def measure(
         calibration_seed=seed if calibration_seed is None else calibration_seed,
     )
     measuring.check_counts(specs, chips=chips)
+    measuring.check_length(asked, chips=chips, passes=passes)
     pick_device(device)
     found = []
     with Store(store) as rows, MeasuringBar() as bar:
@@ -131,7 +174,11 @@ def measure(
                     bench.model,
                     bench.test,
                     specs,
+                    design=asked,
                     chips=chips,
+                    passes=passes,
+                    precision=pace.precision,
+                    budget=None if pace.budget is None else pace.budget / len(ways),
                     seed=seed,
                     targets=roles,
                     recalibrate=way or "off",
@@ -143,12 +190,13 @@ def measure(
                     store=rows,
                     subject=bench.subject,
                     on_row=bar.update,
+                    on_design=say,
                 )
             )
-    print_curves(found)
+    print_curves(found, above=above)
     strongest = max(specs, key=lambda one: one.level or 0)
     state, where = state_of(bench.model), places(bench.model)
     print_coverage(strongest, roles, *coverage(state, where, strongest, roles))
     print(f"Rows: {store}")
     if as_json:
-        print_json(curves.as_json(found))
+        print_json(curves.as_json(found, above=above))

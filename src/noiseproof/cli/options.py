@@ -1,6 +1,7 @@
 """Options that several commands share, and how commands print and refuse."""
 
 import json
+import math
 import sys
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from noiseproof import catalog, spec
+from noiseproof.designs import Auto, Design, PerImage
 from noiseproof.estimators import Estimator, parse_estimator
 
 Weights = Annotated[Path, typer.Argument(help="Checkpoint file, or a training run's folder.")]
@@ -88,6 +90,24 @@ def check_seed(seed: int) -> int:
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be between 0 and 2^63 - 1, got {seed}")
     return seed
+
+
+def check_above(above: float | None, design: Design) -> None:
+    """Raise ValueError for a yield that cannot be told."""
+    if above is None:
+        return
+    if not math.isfinite(above):
+        raise ValueError(f"above must be a finite score, got {above:g}")
+    if isinstance(design, PerImage | Auto):
+        raise ValueError(
+            f"design {design.kind} does not tell chips apart, so there is no yield above {above:g}:"
+            " use --design chips or nested"
+        )
+
+
+def say(text: str) -> None:
+    """One line for the person, beside the results."""
+    print(f"noiseproof: {text}", file=sys.stderr)
 
 
 def check_names(*, model: str | None, data: str | None, normalize: str | None) -> None:

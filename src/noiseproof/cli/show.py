@@ -78,13 +78,15 @@ def export(
         print_json({"export": str(out), "rows": len(found)})
 
 
-INFO = ("models", "norms", "noises", "recalibrations", "datasets", "model")
+INFO = ("models", "norms", "noises", "recalibrations", "designs", "datasets", "model")
 
 
 def info(
     what: Annotated[
         str,
-        typer.Argument(help="models, norms, noises, recalibrations, datasets, or model NAME."),
+        typer.Argument(
+            help="models, norms, noises, recalibrations, designs, datasets, or model NAME."
+        ),
     ],
     name: Annotated[str | None, typer.Argument(help="The model, for `info model NAME`.")] = None,
     noise: Annotated[

@@ -1,12 +1,14 @@
 """The page's interactive figures, by plotly."""
 
 import html
+from math import isnan
 from typing import Any
 
 import plotly.graph_objects as go
 
 from noiseproof import stats
 from noiseproof.curves import Curve, chips_in_common, paired_difference
+from noiseproof.designs import Chips
 from noiseproof.report.panels import Panel, StreamPanel
 from noiseproof.report.series import (
     CROWD,
@@ -94,8 +96,11 @@ def gain_figure(panel: Panel) -> go.Figure | None:
     return figure
 
 
-def spread_figure(panel: Panel) -> go.Figure:
-    """Every chip as a dot, by level: the spread that a single chip of one's own is drawn from."""
+def spread_figure(panel: Panel) -> go.Figure | None:
+    """Every chip as a dot, by level: the spread that a single chip of one's own is drawn from; None
+    where no chip saw all test images."""
+    if not isinstance(panel.design, Chips):
+        return None
     figure, crowd = go.Figure(), len(panel.curves) > CROWD
     for curve, look in zip(panel.curves, panel.looks, strict=True):
         values = [(p.level, row) for p in curve.points for row in p.rows]
@@ -188,8 +193,9 @@ def _hover(panel: Panel, curve: Curve, place: int) -> str:
         lines.append(f"new images too {unit.text(point.crossed)}{unit.sign}")
     if panel.metric != "score":
         lines.append(f"normalised {stats.percent(point.normalised)} %")
-    sd = f"sd over chips {unit.value(stats.sd(point.by_chip))}, " if point.chips > 1 else ""
-    lines.append(f"{sd}worst {unit.value(min(point.by_chip))}")
+    spread = {"sd over chips": point.sd, "worst": point.worst}
+    known = [f"{k} {unit.value(value)}" for k, value in spread.items() if not isnan(value)]
+    lines += [", ".join(known)] if known else []
     lines.append(f"{point.images} images, {point.nonfinite} non-finite outputs")
     wnr = parse(point.noise).wnr_db
     lines += [] if wnr is None else [f"weight-to-noise ratio {wnr:.1f} dB"]

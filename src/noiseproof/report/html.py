@@ -14,8 +14,9 @@ from plotly.offline import get_plotlyjs
 import noiseproof
 from noiseproof import stats
 from noiseproof.curves import Curve, network_key
+from noiseproof.ranking import Ranking
 from noiseproof.records import replacing
-from noiseproof.report import figures, tables
+from noiseproof.report import figures, ranking_figures, ranking_tables, tables
 from noiseproof.report.panels import (
     Names,
     Panel,
@@ -37,7 +38,12 @@ CONFIG = {  # the page's figures stay on the page
 
 
 def write_report(
-    curves: Sequence[Curve], path: str | Path, *, source: str, traces: Sequence[Trace] = ()
+    curves: Sequence[Curve],
+    path: str | Path,
+    *,
+    source: str,
+    traces: Sequence[Trace] = (),
+    rankings: Sequence[Ranking] = (),
 ) -> None:
     """Write the page, whole or not at all. `source` is the store's name, as printed on the page.
 
@@ -46,23 +52,30 @@ def write_report(
     Raises:
         ValueError: where the file cannot be written, or there is nothing to show.
     """
-    if not curves and not any(trace.chips for trace in traces):
+    if not curves and not rankings and not any(trace.chips for trace in traces):
         raise ValueError("there is nothing to report: no measured chips")
-    text = render(curves, source=source, traces=traces)
+    text = render(curves, source=source, traces=traces, rankings=rankings)
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def render(curves: Sequence[Curve], *, source: str, traces: Sequence[Trace] = ()) -> str:
+def render(
+    curves: Sequence[Curve],
+    *,
+    source: str,
+    traces: Sequence[Trace] = (),
+    rankings: Sequence[Ranking] = (),
+) -> str:
     """The page as text."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = resources.files("noiseproof.report").joinpath("page.html.j2").read_text()
     followed = [trace for trace in traces if trace.chips]
-    clean = clean_rows(curves, followed)
+    clean = {network_key(one.clean): one.clean for one in rankings} | clean_rows(curves, followed)
     names = short_names(clean.values())
     metrics = [c.points[0].metric for c in curves] + [t.metric for t in followed]
+    metrics += ["accuracy"] * bool(rankings)
     return environment.from_string(template).render(
         source=source,
         version=noiseproof.__version__,
@@ -72,6 +85,7 @@ def render(curves: Sequence[Curve], *, source: str, traces: Sequence[Trace] = ()
         networks=tables.networks(clean, names),
         panels=[_panel(panel, names) for panel in panels_of(curves, names)],
         streams=[_stream(panel) for panel in stream_panels_of(followed, names)],
+        rankings=[_ranking(ranking, names) for ranking in rankings],
         chips=sum(point.chips for curve in curves for point in curve.points),
         followed=sum(len(trace.chips) for trace in followed),
         confidence=round(100 * stats.CONFIDENCE),
@@ -103,6 +117,7 @@ def _panel(panel: Panel, names: Names) -> dict[str, Any]:
         "overview": tables.overview(panel),
         "averages": tables.averages(panel),
         "estimates": tables.estimates(panel),
+        "spreads": tables.spreads(panel),
         "gains": tables.gains(panel),
         "rivals": tables.against(panel, names),
         "rival": names[network_of(panel.rivals[0][0])] if panel.rivals else "",
@@ -120,6 +135,21 @@ def _stream(panel: StreamPanel) -> dict[str, Any]:
         "dotted": any(look.dash == "dot" for look in panel.looks),
         "figure": _embed(figures.stream_figure(panel)),
         "lines": tables.stream_lines(panel),
+    }
+
+
+def _ranking(ranking: Ranking, names: Names) -> dict[str, Any]:
+    """Which layers lose the accuracy: figures and tables."""
+    digital = ranking_figures.digital_figure(ranking)
+    return {
+        "about": ranking,
+        "network": names[network_key(ranking.clean)],
+        "clean": stats.percent(ranking.clean_accuracy),
+        "drops": _embed(ranking_figures.drop_figure(ranking)),
+        "digital": None if digital is None else _embed(digital),
+        "groups": ranking_tables.group_lines(ranking),
+        "steps": ranking_tables.step_lines(ranking),
+        "finding": ranking_tables.finding_text(ranking),
     }
 
 

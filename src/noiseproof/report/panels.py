@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from noiseproof.curves import Curve, network_key
+from noiseproof.designs import Chips, Design
 from noiseproof.records import Row
 from noiseproof.report.looks import (
     COLOURS,
@@ -27,9 +28,9 @@ Names = Mapping[Network, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """Curves of one kind of noise, targets and task, each with its look. `network` names the only
-    one, where there are others on the page; `by_way`: the labels name ways to recalibrate, not
-    networks; `rivals` are pairs of networks to compare."""
+    """Curves of one kind of noise, targets, task and design, each with its look. `network` names
+    the only one, where there are others on the page; `by_way`: the labels name ways to recalibrate,
+    not networks; `rivals` are pairs of networks to compare."""
 
     curves: tuple[Curve, ...]
     looks: tuple[Look, ...]
@@ -53,6 +54,21 @@ class Panel:
     def unit(self) -> Unit:
         return unit_of(self.metric)
 
+    @property
+    def design(self) -> Design:
+        return self.curves[0].points[0].design
+
+    @cached_property
+    def is_for_new_images(self) -> bool:
+        """Are all intervals of the score for new images too?"""
+        return all(point.is_for_new_images for curve in self.curves for point in curve.points)
+
+    @cached_property
+    def paces(self) -> list[str]:
+        """What decided the number of chips, where it was not fixed beforehand."""
+        rows = (row for c in self.curves for point in c.points for row in point.rows)
+        return sorted({row.pace for row in rows if row.pace})
+
     @cached_property
     def alone(self) -> bool:
         """Is the stage that has the level the only one, so that level 0 means no noise?"""
@@ -60,7 +76,7 @@ class Panel:
 
     @cached_property
     def has_hits(self) -> bool:
-        """Are single images right or wrong everywhere, as they are in classification?"""
+        """Did all chips see the same images, each right or wrong, as in classification?"""
         return all_have_hits(self.curves)
 
     @cached_property
@@ -142,17 +158,19 @@ def clean_rows(curves: Sequence[Curve], traces: Sequence[Trace]) -> dict[Network
 
 
 def all_have_hits(curves: Sequence[Curve]) -> bool:
-    """Are single images right or wrong everywhere, as they are in classification?"""
+    """Did all chips see the same images, each right or wrong, as in classification?"""
+    if any(not isinstance(point.design, Chips) for c in curves for point in c.points):
+        return False
     rows = [row for curve in curves for point in curve.points for row in (*point.rows, point.clean)]
     return all(row.hits for row in rows)
 
 
 def panels_of(curves: Sequence[Curve], names: Names) -> list[Panel]:
-    """The curves by kind of noise, targets and task, in the order in which they come; networks
-    apart where one of them is recalibrated in several ways."""
+    """The curves by kind of noise, targets, task and design, in the order in which they come;
+    networks apart where one of them is recalibrated in several ways."""
     groups: dict[tuple[str, ...], list[Curve]] = {}
     for curve in curves:
-        place = (curve.family, curve.first.targets, curve.clean.task)
+        place = (curve.family, curve.first.targets, curve.clean.task, curve.first.design)
         groups.setdefault(place, []).append(curve)
     return [panel for group in groups.values() for panel in _panels(group, names)]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from noiseproof import stats
 from noiseproof.curves import Curve
+from noiseproof.designs import PerImage
 from noiseproof.records import replacing
 from noiseproof.report.panels import (
     Panel,
@@ -118,6 +119,9 @@ def facets_of(curves: Sequence[Curve], traces: Sequence[Trace]) -> list[list[Fac
 def _of_panel(panel: Panel) -> Facet:
     points = [point for curve in panel.curves for point in curve.points]
     chips, images = count_text(p.chips for p in points), count_text(p.images for p in points)
+    seen = f"{chips} chips, {images} images"
+    if isinstance(panel.design, PerImage):
+        seen = f"{chips} images, each on its own chip"
     noise = panel.family.split("(")[0]
     name = f"{panel.network}\n" if panel.network else ""
     factor, sign = panel.unit.factor, panel.unit.sign
@@ -125,9 +129,9 @@ def _of_panel(panel: Panel) -> Facet:
         series=tuple(score_series(panel)),
         x_label=level_axis(panel.family),
         y_label=panel.metric + (f" ({sign.strip()})" if sign else ""),
-        caption=f"{name}{noise} on {panel.targets}; {chips} chips, {images} images\n{INTERVAL}",
+        caption=f"{name}{noise} on {panel.targets}; {seen}\n{INTERVAL}",
         from_zero=panel.unit is not stats.PLAIN,
-        chance=100 / panel.curves[0].clean.classes if panel.has_hits else None,
+        chance=100 / panel.curves[0].clean.classes if panel.curves[0].clean.hits else None,
         clean=tuple((factor * row.score, look.colour) for row, look in panel.clean_points),
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 from noiseproof import stats
@@ -164,7 +165,7 @@ def estimates(panel: Panel) -> Cells:
                     "label": look.label,
                     "start": point is curve.points[0],
                     "level": level_text(point.level, alone=panel.alone).removeprefix("level "),
-                    "chips": point.chips,
+                    "chips": f"{point.chips:,}",
                     "images": f"{point.images:,}",
                     "values": _values(point, panel, further),
                     "nonfinite": point.nonfinite,
@@ -179,15 +180,40 @@ def _values(point: Point, panel: Panel, further: Sequence[str]) -> list[str]:
     found += [unit.text(point.crossed)] if panel.has_hits else []
     found += [unit.text(point.figure(name)) for name in further]
     found.append(sd_text(point))
-    found += [unit.value(min(point.by_chip)), unit.value(stats.low_quantile(point.by_chip))]
+    found += [value_text(point.worst, unit), value_text(point.low_quantile, unit)]
     found += [stats.percent(point.normalised)] if panel.metric != "score" else []
     found += [stats.percent(point.chance_corrected)] if panel.has_hits else []
     return found
 
 
 def sd_text(point: Point) -> str:
-    """The standard deviation over chips; `-` for one chip."""
-    return unit_of(point.metric).value(stats.sd(point.by_chip)) if point.chips > 1 else "-"
+    """The standard deviation over chips; `-` where there is none."""
+    return value_text(point.sd, unit_of(point.metric))
+
+
+def value_text(value: float, unit: Unit) -> str:
+    """A value of the chips; `-` where they do not tell it."""
+    return "-" if isnan(value) else unit.value(value)
+
+
+def spreads(panel: Panel, above: float | None = None) -> list[Cells]:
+    """How the chips of each point differ, the images' part removed, with intervals; none where
+    chips are not told apart. `above`: also the share of chips that score at least that."""
+    return [
+        {
+            "label": look.label,
+            "start": point is curve.points[0],
+            "level": level_text(point.level, alone=panel.alone).removeprefix("level "),
+            "chips": f"{point.chips:,}",
+            "images": f"{point.images:,}",
+            "sd": panel.unit.text(point.spread.sd),
+            "quantile": panel.unit.text(point.spread.quantile(0.05)),
+            "above": "" if above is None else stats.percent(point.spread.above(above)),
+        }
+        for curve, look in zip(panel.curves, panel.looks, strict=True)
+        for point in curve.points
+        if point.spread is not None and len(point.rows) > 1
+    ]
 
 
 def stream_lines(panel: StreamPanel) -> list[Cells]:

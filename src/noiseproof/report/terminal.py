@@ -9,9 +9,10 @@ from rich.table import Table
 from noiseproof import stats
 from noiseproof.catalog import metric_of
 from noiseproof.curves import Curve, Point, way_of
+from noiseproof.designs import Chips
 from noiseproof.records import Row
 from noiseproof.report import tables
-from noiseproof.report.panels import all_have_hits, stream_panels_of
+from noiseproof.report.panels import all_have_hits, panels_of, stream_panels_of
 from noiseproof.report.words import short_names
 from noiseproof.stats import PERCENT, unit_of
 from noiseproof.traces import Trace
@@ -30,11 +31,11 @@ class Column:
 
 COLUMNS = (
     Column(title="level", text=lambda p: "-" if p.level is None else f"{p.level:g}"),
-    Column(title="chips", text=lambda p: str(p.chips)),
+    Column(title="chips", text=lambda p: f"{p.chips:,}"),
     Column(title="{metric}{sign}", text=lambda p: unit_of(p.metric).text(p.score)),
     Column(title="crossed %", text=lambda p: _ends(p.crossed), needs=100, needs_hits=True),
     Column(title="sd", text=lambda p: tables.sd_text(p)),
-    Column(title="worst", text=lambda p: unit_of(p.metric).value(min(p.by_chip)), needs=100),
+    Column(title="worst", text=lambda p: tables.value_text(p.worst, unit_of(p.metric)), needs=100),
     Column(
         title="normalised %",
         text=lambda p: stats.percent(p.normalised),
@@ -57,7 +58,8 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     """A line for each point of `curves`, which are of one task; less columns in less `width`."""
     first = curves[0].first
     same_noise = len({(curve.family, curve.first.targets) for curve in curves}) == 1
-    heading = title or f"{first.model} on {first.data}, {first.images} test images"
+    heading = title or f"{first.model} on {first.data}, {curves[0].clean.images} test images"
+    heading += "" if first.design == "chips" else f", design {first.design}"
     if same_noise:
         heading += f"\n{curves[0].family} on {first.targets}"
     metric, unit = metric_of(first.task), unit_of(metric_of(first.task))
@@ -73,7 +75,8 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
         and (unit is PERCENT or not column.needs_percent)
     ]
     rows = [curve.first for curve in curves]
-    table = _table(heading, _caption(rows, has_hits=has_hits))
+    both = all(point.is_for_new_images for curve in curves for point in curve.points)
+    table = _table(heading, _caption(rows, has_hits=has_hits, new_images=both))
     table.add_column("norm", no_wrap=True)
     table.add_column(WAY, min_width=min(ways, width // 4))
     for name in () if same_noise else ("noise", "targets"):
@@ -92,6 +95,22 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
             table.add_row(*lead, *cells, end_section=point is curve.points[-1])
             lead = [""] * len(lead)
     return table
+
+
+def spread_lines(curves: Sequence[Curve], above: float | None) -> Iterator[str]:
+    """A sentence on how the chips of each point differ, where a yield is asked for or each chip saw
+    a sample of the images."""
+    for panel in panels_of(curves, short_names(curve.clean for curve in curves)):
+        if above is None and isinstance(panel.design, Chips):
+            continue
+        unit = panel.unit
+        for line in tables.spreads(panel, above):
+            text = f"{line['label']}, {line['level']}: sd over chips {line['sd']}{unit.points}; "
+            text += f"5 % quantile {line['quantile']}{unit.sign}"
+            if above is not None:
+                share = f"{unit.value(above)}{unit.sign}"
+                text += f"; yield (chips at or above {share}) {line['above']} %"
+            yield text
 
 
 def average_lines(curves: Sequence[Curve]) -> Iterator[str]:
@@ -133,10 +152,13 @@ def _table(title: str, caption: str) -> Table:
     return table
 
 
-def _caption(rows: Sequence[Row], *, has_hits: bool) -> str:
+def _caption(rows: Sequence[Row], *, has_hits: bool, new_images: bool = False) -> str:
     """What the columns mean, as far as they are there."""
     text = "[..]: 95 % interval over chips (t; this test set). "
-    if has_hits:
+    if rows[0].design.startswith("per-image"):
+        whom = "new chips and images" if new_images else "new chips; this test set"
+        text = f"[..]: 95 % interval over blocks of images, each on its own chip ({whom}). "
+    elif has_hits and rows[0].design == "chips":
         text += "crossed: new chips and new images. sd, worst: over chips. chance-corr.: Fieller, "
         text += "new chips and images, clean accuracy included. "
     if any(row.calibration == "test" for row in rows):
