@@ -83,7 +83,7 @@ class Auto(Design):
 
 
 DESIGNS: dict[str, type[Design]] = {cls.kind: cls for cls in (Chips, Nested, PerImage, Auto)}
-_FORM = re.compile(r"\s*([a-z-]+)\s*(?:\(\s*(\d{1,9})\s*\))?\s*")
+_FORM = re.compile(r"\s*([a-z-]+)\s*(?:\(\s*([0-9]{1,9})\s*\))?\s*")
 
 
 def parse_design(text: str) -> Design:

@@ -45,7 +45,7 @@ def parse_seconds(text: str) -> float:
     Raises:
         ValueError: for anything else.
     """
-    match = re.fullmatch(r"\s*(\d{1,9}(?:\.\d{1,9})?)\s*(s|m|min|h)?\s*", text)
+    match = re.fullmatch(r"\s*([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(s|m|min|h)?\s*", text)
     if match is None:
         raise ValueError(f"budget must be a time as 60s, 5m or 1h, got {text!r}")
     return float(match[1]) * _SECONDS[match[2] or "s"]

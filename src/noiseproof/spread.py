@@ -134,7 +134,7 @@ def chip_spread(scores: Sequence[float] | Floats, *, images: int, of: int) -> Sp
     # With 1/4 added to hits and misses the arcsine is unbiased to order 1 / images.
     hits = _untied(x * images) + 0.25
     marks = np.arcsin(np.sqrt(np.clip(hits / (images + 0.5), 0, 1)))
-    shrink = _shrink(marks, (of - images) / (of - 1) / (4 * images))
+    shrink = _shrink(marks, 0.25 / (4 * images))
     mean, sd, center = mean.within(0, 1), _sd_beneath(x, images, of), t_interval(marks)
     return Spread(mean=mean, sd=sd, exact=False, marks=marks, center=center, shrink=shrink)
 
@@ -211,7 +211,7 @@ def _sd_seen(x: Floats, of: int) -> Interval:
 
 def _sd_beneath(x: Floats, images: int, of: int) -> Interval:
     """The sd of true scores: the variance seen, less that of drawing the images."""
-    drawing = 1 / max(1, images - 1)
+    drawing = (1 - images / of) / max(1, images - 1)
     noise = drawing * float(np.mean(x * (1 - x)))
     if not np.ptp(x):  # all hits or all misses show no noise: as much as the mean's bound allows
         share = binomial_interval(float(x[0]) * len(x) * images, len(x) * images)
