@@ -43,6 +43,7 @@ def measure(
     scale: PixelScale | None = None,
     batch_size: int | None = None,
     device: str | None = None,
+    compiled: bool = False,
     store: Store | None = None,
     subject: Subject | None = None,
     on_row: OnRow | None = None,
@@ -67,7 +68,8 @@ def measure(
 
     Rows that `store` already holds are not measured again; each new one is stored at once and given
     to `on_row(row, done, total)`; with a precision or a budget `total` is what it looks like so
-    far. `device` None is where the model is. `model` is left as it is.
+    far. `device` None is where the model is; `compiled`: by torch.compile, once for all chips.
+    `model` is left as it is.
 
     Raises:
         ValueError: for values out of range, or specs of different kinds of noise; for a design that
@@ -92,6 +94,7 @@ def measure(
         batch_size=batch_size,
         device=device,
         subject=subject,
+        compiled=compiled,
     )
     if store is not None:
         _check_named(job)
@@ -129,7 +132,7 @@ def _measured(
     progress = Progress(
         pace=pace,
         scores=[[] for _ in specs],
-        images=units.images(0),
+        images=units.images(0) if units.design.needs_hits else None,
         most=most,
         first=FIRST[units.design.kind],
     )

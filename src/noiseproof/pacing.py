@@ -55,14 +55,14 @@ def parse_seconds(text: str) -> float:
 class Progress:
     """Where the measurement of several points (noises at their levels) stands.
 
-    `scores` are the units' scores so far, of about `images` images each; whoever measures appends
-    to them. `most`: how many units a point gets, and with a precision or a budget at most; None:
+    `scores` are the units' scores so far, whoever measures appends to them; each is the share of
+    hits among about `images` images, or None where equal scores need no caution. `most`: how many units a point gets, and with a precision or a budget at most; None:
     no limit. `first`: how many units tell the spread.
     """
 
     pace: Pace
     scores: Sequence[list[float]]
-    images: int
+    images: int | None
     most: int | None
     first: int
 
@@ -108,8 +108,12 @@ class Progress:
             if waiting:
                 point = min(waiting, key=lambda p: len(self.scores[p]))
             else:
-                point = free[next_point([self.scores[p] for p in free], first=self.first)]
+                point = self._widest(free)
             yield point, len(self.scores[point])
+
+    def _widest(self, free: Sequence[int]) -> int:
+        scores = [self.scores[point] for point in free]
+        return free[next_point(scores, first=self.first, images=self.images)]
 
     def _is_over(self, budget: float, clock: Callable[[], float]) -> bool:
         return min(len(found) for found in self.scores) >= 2 and clock() >= budget

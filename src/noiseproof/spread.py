@@ -134,7 +134,7 @@ def chip_spread(scores: Sequence[float] | Floats, *, images: int, of: int) -> Sp
     # With 1/4 added to hits and misses the arcsine is unbiased to order 1 / images.
     hits = _untied(x * images) + 0.25
     marks = np.arcsin(np.sqrt(np.clip(hits / (images + 0.5), 0, 1)))
-    shrink = _shrink(marks, 0.25 / (4 * images))
+    shrink = _shrink(marks, (of - images) / (of - 1) / (4 * images))
     mean, sd, center = mean.within(0, 1), _sd_beneath(x, images, of), t_interval(marks)
     return Spread(mean=mean, sd=sd, exact=False, marks=marks, center=center, shrink=shrink)
 
@@ -183,8 +183,7 @@ def block_interval(
     count = len(repeats)
     if count > total_blocks:
         raise ValueError(f"blocks must be at most total_blocks, {total_blocks}, got {count}")
-    averages = np.bincount(place, x) / repeats
-    images = np.bincount(place, size) / repeats
+    averages, images = (np.bincount(place, of) / repeats for of in (x, size))
     share = images / images.sum()
     mean = float(share @ averages)
     over_blocks = t_interval(mean + count * share * (averages - mean))
@@ -194,6 +193,8 @@ def block_interval(
     half = reach * math.sqrt(within * float((share**2 / repeats).sum()))
     mean = over_blocks.mean  # the same, to the last digit
     here = Interval(mean=mean, low=mean - half, high=mean + half)
+    if within == 0:  # no miss among the blocks that came again: the wider interval holds too
+        here = over_blocks
     if x.min() == x.max() and x[0] in (0, 1):
         over_blocks = binomial_interval(mean * round(images.sum()), round(images.sum()))
         here = binomial_interval(mean * size.sum(), int(size.sum())) if again else here
