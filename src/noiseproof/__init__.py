@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noiseproof.chips import manufacture as manufacture
+    from noiseproof.explaining import explain as explain
     from noiseproof.measuring import measure as measure
     from noiseproof.norms import replace_norms as replace_norms
     from noiseproof.recalibration import recalibrate as recalibrate
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "explain": "noiseproof.explaining",
     "manufacture": "noiseproof.chips",
     "measure": "noiseproof.measuring",
     "recalibrate": "noiseproof.recalibration",
@@ -29,12 +31,16 @@ _HOME = {
     "write_report": "noiseproof.report",
 }
 _ROOMS = (
+    "anatomy",
     "catalog",
     "checkpoint",
     "chips",
     "curves",
     "data",
+    "designs",
     "estimators",
+    "explaining",
+    "flipout",
     "following",
     "job",
     "matching",
@@ -43,13 +49,18 @@ _ROOMS = (
     "network",
     "noise",
     "norms",
+    "passes",
+    "points",
     "recalibration",
     "records",
+    "replay",
     "report",
     "rng",
     "spec",
     "splits",
+    "spread",
     "stats",
+    "stopping",
     "streams",
     "tasks",
     "traces",

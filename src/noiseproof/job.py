@@ -22,6 +22,7 @@ from noiseproof.evaluation import BATCH_SIZES, check_fits
 from noiseproof.following import following
 from noiseproof.matching import Signature, signature_of
 from noiseproof.network import Place, State, outputs, places, skeleton_of, state_of, with_state
+from noiseproof.passes import Passes
 from noiseproof.recalibration import calibrated, running_layers
 from noiseproof.records import Row, pack
 from noiseproof.tasks import TASKS, Result
@@ -57,6 +58,7 @@ class Job:
     calibration: Tensor | None  # as many images as the estimator asks for
     calibration_source: str  # where they come from, in words
     batch_size: int
+    compiled: bool  # by torch.compile, once for all chips
     clean_row: Row  # a row with everything filled in but the results
 
     @property
@@ -85,23 +87,33 @@ class Job:
 
     def clean_score(self) -> Result:
         """The network as it is, not recalibrated."""
-        return self._scored(self.skeleton, self.state)
+        if self.own_score is not None:
+            return self._owned(self.skeleton, self.state)
+        return self._on(self.passes, self.state)
 
     def score(self, state: State, test: Split | None = None) -> Result:
         """The chip `state`, recalibrated if this job says so, on the job's test images or others
         of their kind."""
         if self.calibration is None:
             return self.scored(state, test)[0]
-        skeleton = self._biased if self._signature is not None else self.skeleton
-        return self._scored(skeleton, self.recalibrated(state), test)
+        biased = self._signature is not None
+        recalibrated = self.recalibrated(state)
+        if self.own_score is not None:
+            return self._owned(self._biased if biased else self.skeleton, recalibrated)
+        passes = self._biased_passes if biased else self.passes
+        return self._on(passes, recalibrated, test)
 
     def scored(self, state: State, test: Split | None = None) -> tuple[Result, State]:
         """The chip `state` as it is, and its state afterwards, which an estimator that follows the
         test batches has moved."""
+        if self.own_score is not None:
+            return self._owned(self.skeleton, state), state
         if not isinstance(self.estimator, Ema | Batch):
-            return self._scored(self.skeleton, state, test), state
+            return self._on(self.passes, state, test), state
+        part: Split = self.test if test is None else test
         with following(self.skeleton, state, self.estimator) as live:
-            return self._scored(self.skeleton, live, test, self.estimator.batch), live
+            forward = partial(self.forward, self.skeleton, live)
+            return self.result(forward, part, self.estimator.batch), live
 
     def recalibrated(self, state: State) -> State:
         """The chip `state` after an estimator with calibration images."""
@@ -135,6 +147,8 @@ class Job:
     def prepare_(self) -> None:
         """Compute once what all chips share, so that no chip's seconds carry it."""
         _ = self.extra_images
+        if self.own_score is None:
+            _ = self.passes
 
     def filled(self, row: Row, result: Result, started: float) -> Row:
         """`row` with its results; `started` is of `time.perf_counter`."""
@@ -160,17 +174,28 @@ class Job:
         """What the network returns for `images` (n, C, H, W) as the data set holds them."""
         return outputs(skeleton, state, self.inputs(images.to(self.device)))
 
-    def _scored(
-        self,
-        skeleton: nn.Module,
-        state: State,
-        test: Split | None = None,
-        batch_size: int | None = None,
-    ) -> Result:
-        if self.own_score is not None:
-            return Result(score=_own(self.own_score, with_state(skeleton, state), self.test))
+    @cached_property
+    def passes(self) -> Passes:
+        """The network, ready to run chips as fast as it can."""
+        return Passes(self.skeleton, self.state, self._example, compiled=self.compiled)
+
+    @cached_property
+    def _biased_passes(self) -> Passes:
+        state = with_bias_zeros(self.state, self._biased)
+        return Passes(self._biased, state, self._example, compiled=self.compiled)
+
+    @property
+    def _example(self) -> Tensor:
+        return self.inputs(self.test.images[:2].to(self.device))
+
+    def _on(self, passes: Passes, state: State, test: Split | None = None) -> Result:
+        run = passes.load(state)
         part = self.test if test is None else test
-        return self.result(partial(self.forward, skeleton, state), part, batch_size)
+        return self.result(lambda images: run(self.inputs(images.to(self.device))), part)
+
+    def _owned(self, skeleton: nn.Module, state: State) -> Result:
+        assert self.own_score is not None
+        return Result(score=_own(self.own_score, with_state(skeleton, state), self.test))
 
     @cached_property
     def _calibration_inputs(self) -> Tensor:
@@ -200,6 +225,7 @@ def open_job(
     batch_size: int | None,
     device: str | None,
     subject: Subject | None,
+    compiled: bool = False,
 ) -> Job:
     """A job, checked: `model` is copied, two of the test images have run through it.
 
@@ -259,6 +285,7 @@ def open_job(
         estimator=estimator,
         calibration=used,
         calibration_source=subject.calibration,
+        compiled=compiled,
         batch_size=batch_size or BATCH_SIZES.get(row.task, BATCH_SIZES["classify"]),
         clean_row=row,
     )

@@ -124,15 +124,17 @@ class Units:
 
     def _per_image(self, row: Row, programme: Programme, test: Split | None) -> Result:
         assert test is not None
-        noise = programme.noise(row.seed, row.chip)
-        signs = self._flipout.signs(row.seed, row.chip, len(test))
+        device = self.job.device
+        drawn = programme.noise(row.seed, row.chip)
+        noise = {name: tensor.to(device) for name, tensor in drawn.items()}
+        signs = self._flipout.signs(row.seed, row.chip, len(test)).to(device)
         done = 0
 
         def forward(images: Tensor) -> object:
             nonlocal done
             done += len(images)
             rows = signs.rows(done - len(images), done)
-            x = self.job.inputs(images.to(self.job.device))
+            x = self.job.inputs(images.to(device))
             return self._flipout.outputs(programme.base, noise, rows, x)
 
         return self.job.result(forward, test)

@@ -11,7 +11,7 @@ import typer
 
 import noiseproof
 from noiseproof import spec
-from noiseproof.cli import chips, run, show, stream
+from noiseproof.cli import chips, explain, run, show, stream
 
 app = typer.Typer(
     name="noiseproof",
@@ -25,6 +25,7 @@ for command in (
     run.demo,
     run.train,
     chips.measure,
+    explain.explain,
     stream.track,
     show.report,
     show.export,

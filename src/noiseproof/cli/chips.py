@@ -114,6 +114,12 @@ def measure(
     seed: Seed = 0,
     store: StoreFile = Path("results.db"),
     device: Device = "auto",
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile", help="Compile the network once (torch.compile); pays from minutes on."
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure what a network scores on simulated noisy chips, with intervals."""
@@ -187,6 +193,7 @@ def measure(
                     scale=bench.scale,
                     batch_size=batch_size,
                     device=device,
+                    compiled=compiled,
                     store=rows,
                     subject=bench.subject,
                     on_row=bar.update,
