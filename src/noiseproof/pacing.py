@@ -56,8 +56,9 @@ class Progress:
     """Where the measurement of several points (noises at their levels) stands.
 
     `scores` are the units' scores so far, whoever measures appends to them; each is the share of
-    hits among about `images` images, or None where equal scores need no caution. `most`: how many units a point gets, and with a precision or a budget at most; None:
-    no limit. `first`: how many units tell the spread.
+    hits among about `images` images, or None where equal scores need no caution. `most`: how many
+    units a point gets, and with a precision or a budget at most; None: no limit. `first`: how many
+    units tell the spread.
     """
 
     pace: Pace

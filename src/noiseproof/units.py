@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
-from torch import Tensor
 
 from noiseproof.designs import (
     Auto,
@@ -20,10 +19,11 @@ from noiseproof.designs import (
     check_design,
     sized,
 )
-from noiseproof.flipout import Flipout, check_flipout
+from noiseproof.flipout import check_flipout
+from noiseproof.image_chips import ImageChips
 from noiseproof.job import Job
 from noiseproof.network import State
-from noiseproof.noise import Programme, targeted
+from noiseproof.noise import Programme
 from noiseproof.records import Row
 from noiseproof.rng import stream
 from noiseproof.spec import Spec
@@ -71,11 +71,10 @@ class Units:
     def evaluate(self, spec: Spec, row: Row) -> Row:
         """The row with its results: make the chip, recalibrate if asked, score it."""
         self.job.prepare_()
-        programme = self.programme(spec)
-        test = self.test_of(row)
+        programme, test = self.programme(spec), self.test_of(row)
         started = time.perf_counter()
         if isinstance(self.design, PerImage):
-            result = self._per_image(row, programme, test)
+            result = self._per_image(row, spec, test)
         elif self.job.device.type == "cpu":
             result = self.job.score(programme.chip(row.seed, row.chip), test)
         else:
@@ -118,26 +117,19 @@ class Units:
     def _orders(self) -> dict[int, Split]:
         return {}
 
-    @cached_property
-    def _flipout(self) -> Flipout:
-        return Flipout(self.job.skeleton, targeted(self.job.places, self.targets))
-
-    def _per_image(self, row: Row, programme: Programme, test: Split | None) -> Result:
+    def _per_image(self, row: Row, spec: Spec, test: Split | None) -> Result:
         assert test is not None
+        if spec not in self._image_chips:
+            self._image_chips[spec] = ImageChips(
+                self.job.skeleton, self.job.passes, self.programme(spec)
+            )
         device = self.job.device
-        drawn = programme.noise(row.seed, row.chip)
-        noise = {name: tensor.to(device) for name, tensor in drawn.items()}
-        signs = self._flipout.signs(row.seed, row.chip, len(test)).to(device)
-        done = 0
+        block = self._image_chips[spec].block(row.seed, row.chip, len(test), device)
+        return self.job.result(lambda images: block(self.job.inputs(images.to(device))), test)
 
-        def forward(images: Tensor) -> object:
-            nonlocal done
-            done += len(images)
-            rows = signs.rows(done - len(images), done)
-            x = self.job.inputs(images.to(device))
-            return self._flipout.outputs(programme.base, noise, rows, x)
-
-        return self.job.result(forward, test)
+    @cached_property
+    def _image_chips(self) -> dict[Spec, ImageChips]:
+        return {}
 
 
 def open_units(
