@@ -29,7 +29,7 @@ from noiseproof.estimators import ESTIMATORS
 from noiseproof.job import state_sha256
 from noiseproof.records import Row, Store
 
-COMMANDS = ("demo", "train", "measure", "track", "report", "export", "info")
+COMMANDS = ("demo", "train", "measure", "explain", "track", "report", "export", "info")
 PROGRAM = (sys.executable, "-m", "noiseproof.cli")
 
 Run = Callable[..., tuple[int, str, str]]
@@ -442,6 +442,33 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
         "store nowhere/r.db: the folder nowhere does not exist$",
     ),
     "store is a folder": (("--store", "."), r"store \.: unable to open database file$"),
+    "design": (
+        ("--design", "full"),
+        "unknown design 'full': expected one of chips, nested, per-image, auto$",
+    ),
+    "per-image stuck": (
+        ("--design", "per-image", "--noise", "stuck(0.1)"),
+        r"per-image chips do not hold for stuck noise \(not symmetric and additive\): use --design",
+    ),
+    "per-image recalibrated": (
+        ("--design", "per-image", "--recalibrate", "match(10)"),
+        "per-image chips do not hold for recalibration",
+    ),
+    "per-image chips": (
+        ("--design", "per-image", "--chips", 5),
+        "design per-image has no number of chips, got 5: give passes$",
+    ),
+    "nested too large": (
+        ("--design", "nested(600)"),
+        r"nested\(600\) asks for more than the 500 test images$",
+    ),
+    "precision": (("--precision", 0), "precision must be > 0 and finite, got 0$"),
+    "budget": (("--budget", "soon"), "budget must be a time as 60s, 5m or 1h, got 'soon'$"),
+    "yield of images": (
+        ("--design", "per-image", "--above", 0.9),
+        "design per-image does not tell chips apart, so there is no yield above 0.9",
+    ),
+    "yield": (("--above", "nan"), "above must be a finite score, got nan$"),
 }
 
 

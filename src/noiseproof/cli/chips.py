@@ -171,6 +171,8 @@ def measure(
     )
     measuring.check_counts(specs, chips=chips)
     measuring.check_length(asked, chips=chips, passes=passes)
+    if asked.needs_hits:
+        designs.sized(asked, len(bench.test))
     pick_device(device)
     found = []
     with Store(store) as rows, MeasuringBar() as bar:
