@@ -1,7 +1,10 @@
 """How fast a simulated chip runs beside the plain clean forward pass of the same model and images.
 
     python benchmarks/throughput.py [--model resnet20] [--images 1000] [--rounds 7] [--threads 2]
+        [--compile] [--peer PYTHON]
 
+`--peer`: the Python of an environment with aihwkit (see peer_aihwkit.py), whose chips run in a
+process of their own, in the same rounds; their ratio is to that process's own clean pass.
 A chip is its noise, its state and the hits on all images. The clean pass is `model(x).argmax(1)` on
 inputs that are scaled already. Every variant runs right after a clean pass and the ratio is of the
 two, so a slow spell of the machine hits both. The floor is the arithmetic of the convolutions and
@@ -28,11 +31,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import noiseproof as npf
 from noiseproof.accelerator import device_name
+from noiseproof.image_chips import ImageChips
 from noiseproof.network import outputs, places, skeleton_of, state_of
 from noiseproof.noise import Programme
 from noiseproof.passes import Passes
+from noiseproof.recalibration import recalibrated
 
 SPEC = "gaussian(0.1, reference=std)"
+BLOCK = 100  # images of a block of per-image chips
 MATRIX = 1536  # rows of the square matrices whose product gives the machine's rate
 Work = Callable[[int], None]  # runs one chip, named by its number
 
@@ -55,10 +61,16 @@ def main() -> None:
     for name, work in (("clean", clean), *works.items()):
         work(0)  # warm up; compilation is here
         print(f"warm: {name}", file=sys.stderr)
-    times: dict[str, list[float]] = {name: [] for name in ("clean", "floor", *works)}
-    ratios: dict[str, list[float]] = {name: [] for name in ("floor", *works)}
+    peer = None if options.peer is None else Peer(options)
+    others = () if peer is None else ("aihwkit",)
+    times: dict[str, list[float]] = {name: [] for name in ("clean", "floor", *works, *others)}
+    ratios: dict[str, list[float]] = {name: [] for name in ("floor", *works, *others)}
     for index in range(options.rounds):
-        for name in ratios:
+        if peer is not None:
+            before, spent = peer.seconds("clean"), peer.seconds("aihwkit")
+            times["aihwkit"].append(spent)
+            ratios["aihwkit"].append(spent / before)
+        for name in ("floor", *works):
             before = seconds(partial(clean, index))
             spent = flops / rate() if name == "floor" else seconds(partial(works[name], index))
             times["clean"].append(before)
@@ -93,8 +105,14 @@ def report(
             f"{name:>10} {options.images / middle:9.0f} {statistics.median(ratio):8.3f} "
             f"{spread:>16} {middle / floor:8.2f} {'' if above is None else f'{above:.0f}':>6}"
         )
+    slower = [a / b for a, b in zip(times.get("aihwkit", []), times["folded"], strict=False)]
+    if slower:
+        print(f"aihwkit / folded: {statistics.median(slower):.1f} [{min(slower):.1f}, ", end="")
+        print(f"{max(slower):.1f}] in the same rounds")
     document = {
         "model": options.model,
+        "aihwkit_over_folded": sorted(slower),
+        "peer": options.peer_versions,
         "images": options.images,
         "batch_size": options.batch_size,
         "rounds": options.rounds,
@@ -168,6 +186,32 @@ def folded_chip(model: nn.Module, x: Tensor, batch_size: int, *, compiled: bool 
     return work
 
 
+def per_image_chips(model: nn.Module, x: Tensor, batch_size: int) -> Work:
+    """Every image its own chip, in blocks of 100."""
+    skeleton, programme = skeleton_of(model), programme_of(model)
+    passes = Passes(skeleton, state_of(skeleton), x[:2])
+    chips = ImageChips(skeleton, passes, programme)
+
+    def work(chip: int) -> None:
+        for place, part in enumerate(x.split(BLOCK)):
+            chips.block(chip, place, len(part), x.device)(part).argmax(1)
+
+    return work
+
+
+def recalibrated_chip(model: nn.Module, x: Tensor, batch_size: int) -> Work:
+    """A chip recalibrated on as many images as it then runs."""
+    skeleton, programme = skeleton_of(model), programme_of(model)
+    passes = Passes(skeleton, state_of(skeleton), x[:2])
+
+    def work(chip: int) -> None:
+        forward = passes.load(recalibrated(skeleton, programme.chip(0, chip), x))
+        for part in x.split(batch_size):
+            forward(part).argmax(1)
+
+    return work
+
+
 def compiled_chip(model: nn.Module, x: Tensor, batch_size: int) -> Work:
     return folded_chip(model, x, batch_size, compiled=True)
 
@@ -177,12 +221,48 @@ VARIANTS: dict[str, Callable[[nn.Module, Tensor, int], Work]] = {
     "literal": literal_loop,
     "plain": plain_chip,
     "folded": folded_chip,
+    "per-image": per_image_chips,
+    "recalibrated": recalibrated_chip,
     "compiled": compiled_chip,
 }
 
 
 def programme_of(model: nn.Module) -> Programme:
     return Programme(state=state_of(model), places=places(model), spec=npf.noise.parse(SPEC))
+
+
+class Peer:
+    """aihwkit's passes, in a process of another environment that is told which to run."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        script = Path(__file__).with_name("peer_aihwkit.py")
+        words = [
+            "--model",
+            options.model,
+            "--images",
+            options.images,
+            "--listen",
+            "--tile",
+            "torch",
+        ]
+        words += ["--batch-size", options.batch_size, "--threads", options.threads]
+        self._process = subprocess.Popen(
+            [options.peer, script, *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        options.peer_versions = self._line()["ready"]
+
+    def seconds(self, name: str) -> float:
+        """How long that pass took there."""
+        assert self._process.stdin is not None
+        print(name, file=self._process.stdin, flush=True)
+        return float(self._line()["seconds"])
+
+    def _line(self) -> dict:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
 
 
 # --- measuring ----------------------------------------------------------------------------------
@@ -236,8 +316,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compile", action="store_true", help="the compiled network too")
+    parser.add_argument("--peer", help="the Python of an environment with aihwkit")
     parser.add_argument("--no-memory", action="store_true", help="leave peaks of memory out")
     parser.add_argument("--only", choices=VARIANTS, help=argparse.SUPPRESS)
+    parser.set_defaults(peer_versions=None)
     return parser.parse_args()
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from noiseproof.measuring import measure as measure
     from noiseproof.norms import replace_norms as replace_norms
     from noiseproof.recalibration import recalibrate as recalibrate
+    from noiseproof.sensitivity import rank_layers as rank_layers
     from noiseproof.report import write_report as write_report
     from noiseproof.tracking import track as track
     from noiseproof.training import train as train
@@ -24,6 +25,7 @@ _HOME = {
     "explain": "noiseproof.explaining",
     "manufacture": "noiseproof.chips",
     "measure": "noiseproof.measuring",
+    "rank_layers": "noiseproof.sensitivity",
     "recalibrate": "noiseproof.recalibration",
     "replace_norms": "noiseproof.norms",
     "track": "noiseproof.tracking",
@@ -51,11 +53,13 @@ _ROOMS = (
     "norms",
     "passes",
     "points",
+    "ranking",
     "recalibration",
     "records",
     "replay",
     "report",
     "rng",
+    "sensitivity",
     "spec",
     "splits",
     "spread",

@@ -11,7 +11,7 @@ import typer
 
 import noiseproof
 from noiseproof import spec
-from noiseproof.cli import chips, explain, run, show, stream
+from noiseproof.cli import chips, explain, run, sensitivity, show, stream
 
 app = typer.Typer(
     name="noiseproof",
@@ -25,6 +25,7 @@ for command in (
     run.demo,
     run.train,
     chips.measure,
+    sensitivity.sensitivity,
     explain.explain,
     stream.track,
     show.report,
