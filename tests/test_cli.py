@@ -912,7 +912,7 @@ def test_a_store_of_streams_has_a_report_but_no_figure_of_levels(
     assert "redraw" in page.read_text(encoding="utf-8")
     page.unlink()
     result = run("report", tracked, "--out", page, "--figure", tmp_path / "f.pdf")
-    check_one_line(result, r"store .*streams\.db holds streams only: --figure shows levels$")
+    check_one_line(result, r"store .*streams\.db holds no levels, which --figure shows$")
     assert not list(tmp_path.iterdir())
 
 

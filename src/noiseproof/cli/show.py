@@ -29,6 +29,7 @@ def report(
     """Write a self-contained HTML report of all that is in a store; needs no GPU, no network."""
     from noiseproof.curves import as_json as document
     from noiseproof.curves import curves_of, network_key
+    from noiseproof.ranking import rankings_of
     from noiseproof.records import Store
     from noiseproof.report import write_figure, write_report
     from noiseproof.traces import traces_of
@@ -37,15 +38,15 @@ def report(
         check_not_itself(made, store)
     with Store(store, read_only=True) as rows:
         found = rows.rows()
-    curves, traces = curves_of(found), traces_of(found)
-    if not curves and not traces:
+    curves, traces, rankings = curves_of(found), traces_of(found), rankings_of(found)
+    if not curves and not traces and not rankings:
         raise ValueError(f"store {store} holds no measured chips")
     if figure is not None:
         if not curves:
-            raise ValueError(f"store {store} holds streams only: --figure shows levels")
+            raise ValueError(f"store {store} holds no levels, which --figure shows")
         write_figure(curves, figure)
         print(f"Figure: {figure}")
-    write_report(curves, out, source=store.name, traces=traces)
+    write_report(curves, out, source=store.name, traces=traces, rankings=rankings)
     print(f"Report: {out}")
     if as_json:
         networks: dict[tuple[str, ...], list[Any]] = {}
@@ -56,6 +57,7 @@ def report(
                 "report": str(out),
                 "networks": [document(v) for v in networks.values()],
                 "traces": [trace.as_json() for trace in traces],
+                "rankings": [ranking.as_json() for ranking in rankings],
             }
         )
 
