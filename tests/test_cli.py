@@ -29,7 +29,17 @@ from noiseproof.estimators import ESTIMATORS
 from noiseproof.job import state_sha256
 from noiseproof.records import Row, Store
 
-COMMANDS = ("demo", "train", "measure", "sensitivity", "explain", "track", "report", "export", "info")
+COMMANDS = (
+    "demo",
+    "train",
+    "measure",
+    "sensitivity",
+    "explain",
+    "track",
+    "report",
+    "export",
+    "info",
+)
 PROGRAM = (sys.executable, "-m", "noiseproof.cli")
 
 Run = Callable[..., tuple[int, str, str]]

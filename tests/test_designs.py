@@ -103,9 +103,10 @@ def test_noisy_running_statistics_and_recalibration_need_whole_chips() -> None:
 def test_scores_that_are_no_mean_over_images_need_all_images_on_every_chip(design: Design) -> None:
     with pytest.raises(ValueError, match="needs a score that is the mean over single images"):
         check_design(design, [parse("gaussian(1)")], ("kernel",), estimator=None, has_hits=False)
-    assert auto_design([parse("gaussian(1)")], ("kernel",), estimator=None, has_hits=False)[
-        0
-    ] == Chips()
+    assert (
+        auto_design([parse("gaussian(1)")], ("kernel",), estimator=None, has_hits=False)[0]
+        == Chips()
+    )
 
 
 @pytest.mark.parametrize("way", ["ema(0.1)", "batch(32)"])

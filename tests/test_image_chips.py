@@ -59,4 +59,4 @@ def test_every_image_sees_its_own_literal_chip(targets: tuple[str, ...], noise: 
 def test_noise_on_a_normalisation_keeps_it_unfolded() -> None:
     folded, *_ = chips(("kernel",), "gaussian(0.3)")
     unfolded, *_ = chips(("kernel", "norm_affine"), "gaussian(0.3)")
-    assert len(folded.base) < len(unfolded.base)
+    assert len(folded.state(())) < len(unfolded.state(()))

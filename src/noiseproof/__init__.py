@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from noiseproof.measuring import measure as measure
     from noiseproof.norms import replace_norms as replace_norms
     from noiseproof.recalibration import recalibrate as recalibrate
-    from noiseproof.sensitivity import rank_layers as rank_layers
     from noiseproof.report import write_report as write_report
+    from noiseproof.sensitivity import rank_layers as rank_layers
     from noiseproof.tracking import track as track
     from noiseproof.training import train as train
 

@@ -76,6 +76,11 @@ class Flipout:
             module.forward = partial(self._run, module, own, known_layer(module), module.forward)
         _leave_fast_paths_(self._skeleton)
 
+    @property
+    def skeleton(self) -> nn.Module:
+        """The copy that runs."""
+        return self._skeleton
+
     def signs(self, seed: int, chip: int, images: int) -> Signs:
         """The signs of a block of `images` images, from the streams (seed, chip, tensor name,
         "signs"). The first ones are the same however many follow."""

@@ -71,6 +71,12 @@ class Programme:
         """The tensors that this programme writes."""
         return [n for n in self._targeted if self.only is None or n in self.only]
 
+    @property
+    def is_written(self) -> bool:
+        """Do deterministic stages come before the first random one, so that `base` differs from
+        `state`?"""
+        return len(self._random) < len(self._labelled)
+
     @cached_property
     def base(self) -> State:
         """The whole state after the stages that come before the first random one."""

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from noiseproof.catalog import PixelScale
 from noiseproof.data import Split
 from noiseproof.designs import PerImage
-from noiseproof.flipout import Flipout, Signs
+from noiseproof.flipout import Signs
 from noiseproof.grouping import TensorGroup, groups_of
+from noiseproof.image_chips import ImageChips
 from noiseproof.job import Job, Subject, open_job
 from noiseproof.keeping import Kept, OnRow
 from noiseproof.measuring import check_counts, warn_without_effect
@@ -131,8 +132,8 @@ class _Study:
         return groups_of(job.skeleton, job.state, names, by=self.by, example=example)
 
     @cached_property
-    def flipout(self) -> Flipout:
-        return Flipout(self.job.skeleton, self.programme.names)
+    def chips(self) -> ImageChips:
+        return ImageChips(self.job.skeleton, self.job.passes, self.programme)
 
     def alone(self, kept: Kept) -> list[Row]:
         """The rows of the clean network and of noise in each group alone, block after block."""
@@ -211,10 +212,9 @@ class _Batch:
     def outputs(self, noisy: Sequence[TensorGroup]) -> Tensor:
         """Logits (N, C) with noise in these groups; clean without any."""
         names = [name for group in noisy for name in group.tensors]
-        base = self.study.programme.base
-        state = {**self.study.job.state, **{name: base[name] for name in names}}
+        chips = self.study.chips
         noise = {name: self.noise[name] for name in names if name in self.noise}
-        logits: Tensor = self.study.flipout.outputs(state, noise, self.signs, self.x)
+        logits: Tensor = chips.outputs(chips.state(names), noise, self.signs, self.x)
         return logits
 
     def found(self, compute: Callable[[], Tensor]) -> _Found:
@@ -235,7 +235,7 @@ class _Block:
     def alone(self) -> dict[str, _Found]:
         """By group, and the clean network by "": all from one recording of each batch."""
         found: dict[str, list[_Found]] = {}
-        with Replay(self.study.flipout._skeleton) as replay:
+        with Replay(self.study.chips.skeleton) as replay:
             for batch in self._batches():
                 clean = partial(replay.record, partial(batch.outputs, ()))
                 found.setdefault("", []).append(batch.found(clean))
@@ -271,12 +271,11 @@ class _Block:
 
     @cached_property
     def _noise(self) -> State:
-        noise = self.study.programme.noise(self.study.seed, self.unit)
-        return {name: tensor.to(self.study.job.device) for name, tensor in noise.items()}
+        return self.study.chips.noise(self.study.seed, self.unit, self.study.job.device)
 
     @cached_property
     def _signs(self) -> Signs:
-        return self.study.flipout.signs(self.study.seed, self.unit, len(self._images))
+        return self.study.chips.signs(self.study.seed, self.unit, len(self._images))
 
 
 def _joined(parts: Sequence[_Found]) -> _Found:
