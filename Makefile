@@ -24,7 +24,7 @@ format: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/package  ## what a noisy chip costs beside the clean forward pass
-	$(BIN)/python benchmarks/chip_cost.py
+	$(BIN)/python benchmarks/throughput.py
 
 # Stamps: the dependencies once, the package again whenever a source changes.
 $(VENV)/base: pyproject.toml constraints.txt

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import noiseproof as npf
-from noiseproof.accelerator import device_name
+from noiseproof.accelerator import device_name, pick_device
 from noiseproof.image_chips import ImageChips
 from noiseproof.network import outputs, places, skeleton_of, state_of
 from noiseproof.noise import Programme
@@ -46,8 +46,9 @@ Work = Callable[[int], None]  # runs one chip, named by its number
 def main() -> None:
     options = arguments()
     torch.set_num_threads(options.threads)
-    model = npf.models.build(options.model).eval()
-    x = torch.randn(options.images, 3, 32, 32, generator=npf.rng.stream(0, "benchmark"))
+    device = pick_device(options.device)
+    model = npf.models.build(options.model).eval().to(device)
+    x = torch.randn(options.images, 3, 32, 32, generator=npf.rng.stream(0, "benchmark")).to(device)
     if options.only:  # a process of its own, for its peak of memory
         work = VARIANTS[options.only](model, x, options.batch_size)
         for chip in range(2):
@@ -72,7 +73,9 @@ def main() -> None:
             ratios["aihwkit"].append(spent / before)
         for name in ("floor", *works):
             before = seconds(partial(clean, index))
-            spent = flops / rate() if name == "floor" else seconds(partial(works[name], index))
+            spent = (
+                flops / rate(device) if name == "floor" else seconds(partial(works[name], index))
+            )
             times["clean"].append(before)
             times[name].append(spent)
             ratios[name].append(spent / before)
@@ -120,7 +123,7 @@ def report(
         "variants": table,
         "gflop_per_image": flops / options.images / 1e9,
         "matrix_product_gflop_per_second": flops / floor / 1e9,
-        "device": device_name(torch.device("cpu")),
+        "device": device_name(pick_device(options.device)),
         "threads": torch.get_num_threads(),
         "machine": platform.machine(),
         "python": platform.python_version(),
@@ -271,12 +274,14 @@ class Peer:
 def seconds(work: Callable[[], None]) -> float:
     started = time.perf_counter()
     work()
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
-def rate() -> float:
+def rate(device: torch.device) -> float:
     """Floating-point operations per second of one large matrix product, the best of three."""
-    a = torch.ones(MATRIX, MATRIX)
+    a = torch.ones(MATRIX, MATRIX, device=device)
     return 2 * MATRIX**3 / min(seconds(lambda: product(a)) for _ in range(3))
 
 
@@ -315,6 +320,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=250)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--compile", action="store_true", help="the compiled network too")
     parser.add_argument("--peer", help="the Python of an environment with aihwkit")
     parser.add_argument("--no-memory", action="store_true", help="leave peaks of memory out")
