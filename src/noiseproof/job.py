@@ -18,7 +18,7 @@ from noiseproof.analog import analog_layers, with_bias_zeros, with_biases
 from noiseproof.catalog import UNSCALED, PixelScale
 from noiseproof.data import Split, scaled
 from noiseproof.estimators import Batch, Ema, Estimator, Match
-from noiseproof.evaluation import BATCH_SIZES, check_fits
+from noiseproof.evaluation import check_fits, usual_batch
 from noiseproof.following import following
 from noiseproof.matching import Signature, signature_of
 from noiseproof.network import Place, State, outputs, places, skeleton_of, state_of, with_state
@@ -286,7 +286,7 @@ def open_job(
         calibration=used,
         calibration_source=subject.calibration,
         compiled=compiled,
-        batch_size=batch_size or BATCH_SIZES.get(row.task, BATCH_SIZES["classify"]),
+        batch_size=batch_size or usual_batch(row.task, device_of(state)),
         clean_row=row,
     )
 

@@ -35,7 +35,10 @@ Classes = Annotated[
     ),
 ]
 BatchSize = Annotated[
-    int | None, typer.Option(help="Images per forward pass. Default: 250; masks 16, boxes 8.")
+    int | None,
+    typer.Option(
+        help="Images per forward pass. Default: 50 on a CPU, else 250; masks 16, boxes 8."
+    ),
 ]
 StoreFile = Annotated[
     Path, typer.Option(help="SQLite file of rows; rows that it holds are not measured again.")
