@@ -12,7 +12,7 @@ from torch import nn
 from typer.main import get_command
 
 import noiseproof as npf
-from noiseproof import estimators, spec
+from noiseproof import designs, estimators, spec
 from noiseproof.cli import app
 from noiseproof.rng import stream
 
@@ -66,7 +66,7 @@ def test_every_estimator_is_shown_as_it_is_written() -> None:
         assert str(estimators.parse_estimator(values)).startswith(kind)
 
 
-@pytest.mark.parametrize(("module", "examples"), [(spec, 3), (estimators, 2)])
+@pytest.mark.parametrize(("module", "examples"), [(spec, 3), (estimators, 2), (designs, 2)])
 def test_the_examples_in_docstrings_hold(module: ModuleType, examples: int) -> None:
     found = doctest.testmod(module)
     assert found.attempted >= examples
