@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import noiseproof as npf
 from noiseproof.curves import Curve, curves_of, paired_difference
+from noiseproof.designs import parse_design
 from noiseproof.measuring import measure
 from noiseproof.network import places, state_of
 from noiseproof.noise import Programme, perturb
@@ -19,6 +20,8 @@ from noiseproof.records import Row, Store
 from noiseproof.rng import stream
 from noiseproof.spec import parse
 from noiseproof.splits import Split
+from noiseproof.stats import t_interval
+from noiseproof.stopping import FIRST, stein_interval
 from noiseproof.units import Ahead
 
 FALSE_FAIL = 1e-6
@@ -165,12 +168,20 @@ def test_a_second_pass_makes_the_interval_one_for_these_images() -> None:
 # --- how long ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", ["chips", "nested(50)", "per-image(20)"])
+PRECISIONS = {"chips": 0.03, "nested(50)": 0.02, "per-image(20)": 0.03}  # beyond the first units
+
+
+@pytest.mark.parametrize("design", PRECISIONS)
 def test_a_precision_is_reached_and_the_interval_says_so(design: str) -> None:
-    point = run(design=design, precision=0.04).points[0]
-    assert (point.score.high - point.score.low) / 2 <= 0.04
-    assert {row.pace for row in point.rows} == {"precision(0.04)"}
-    assert point.is_adaptive
+    point = run(design=design, precision=PRECISIONS[design]).points[0]
+    assert (point.score.high - point.score.low) / 2 <= PRECISIONS[design]
+    assert {row.pace for row in point.rows} == {f"precision({PRECISIONS[design]})"}
+    kind = parse_design(design).kind
+    stopped = stein_interval(point.by_chip, first=FIRST[kind])
+    assert (point.score.low, point.score.high) == pytest.approx((stopped.low, stopped.high))
+    usual = t_interval(point.by_chip)
+    assert len(point.rows) > FIRST[kind]
+    assert abs(stopped.low - usual.low) > 1e-6, "the usual interval is not valid here"
 
 
 def test_chips_are_the_most_where_a_precision_is_out_of_reach() -> None:
