@@ -14,7 +14,7 @@ from noiseproof.report import figures, tables
 from noiseproof.report.looks import KINDS, OFF, Look, looks_of_ways
 from noiseproof.report.panels import Panel, panels_of, stream_panels_of
 from noiseproof.report.series import dodged, gain_series, score_series
-from noiseproof.report.terminal import curves_table
+from noiseproof.report.terminal import curves_table, spread_lines
 from noiseproof.report.words import level_text, origin_of, short_names
 from noiseproof.traces import traces_of
 
@@ -374,3 +374,13 @@ def test_no_way_is_cut_and_every_line_fits(width: int) -> None:
     assert "…" not in text
     assert all(way in text for way in WAYS)
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_a_yield_is_a_sentence_with_its_interval() -> None:
+    """By hand: of 25 chips 20 score at least 50 %, their sd is 0.2 sqrt(.8 x .2 x 25 / 24)."""
+    curves = curves_of([clean(), *at(0.1, (0.4,) * 5 + (0.6,) * 20)])
+    (line,) = spread_lines(curves, 0.5)
+    assert "sd over chips 8.2 [" in line
+    assert " points; 5 % quantile" in line
+    assert "yield (chips at or above 50.0 %) 80 [" in line
+    assert not list(spread_lines(curves, None)), "nothing where no yield is asked for"

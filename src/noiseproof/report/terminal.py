@@ -103,9 +103,9 @@ def spread_lines(curves: Sequence[Curve], above: float | None) -> Iterator[str]:
     for panel in panels_of(curves, short_names(curve.clean for curve in curves)):
         if above is None and isinstance(panel.design, Chips):
             continue
-        unit = panel.unit
+        unit, points = panel.unit, panel.unit.points.removeprefix(",")
         for line in tables.spreads(panel, above):
-            text = f"{line['label']}, {line['level']}: sd over chips {line['sd']}{unit.points}; "
+            text = f"{line['label']}, {line['level']}: sd over chips {line['sd']}{points}; "
             text += f"5 % quantile {line['quantile']}{unit.sign}"
             if above is not None:
                 share = f"{unit.value(above)}{unit.sign}"
