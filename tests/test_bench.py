@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof import checkpoint, models
-from noiseproof.bench import norm_text, open_bench
+from noiseproof.bench import open_bench
+from noiseproof.catalog import norm_text
 from noiseproof.checkpoint import file_sha256
 from noiseproof.data import Boxes, Split, open_dataset
 from noiseproof.evaluation import check_classes

@@ -12,7 +12,7 @@ import noiseproof
 
 ROOT = Path(noiseproof.__file__).parent
 ROWS: tuple[frozenset[str], ...] = (  # lowest first; the package `report` is one entry
-    frozenset({"backbones", "outside", "records", "rng", "spec", "stats"}),
+    frozenset({"backbones", "cifar", "outside", "records", "rng", "spec", "stats"}),
     frozenset({"estimators", "spread"}),
     frozenset({"catalog", "designs", "stopping", "streams"}),
     frozenset(
@@ -20,7 +20,7 @@ ROWS: tuple[frozenset[str], ...] = (  # lowest first; the package `report` is on
     ),
     frozenset({"augmentation", "curves", "keeping", "pictures", "readers", "tasks"}),
     frozenset({"anatomy", "annotations", "folders", "lessons", "ranking", "traces"}),
-    frozenset({"report", "scenes"}),
+    frozenset({"report", "scenes", "study"}),
     frozenset({"data"}),
     frozenset({"models", "network"}),
     frozenset({"checkpoint", "costs", "evaluation", "noise", "pooling", "replay", "taps"}),
@@ -30,7 +30,7 @@ ROWS: tuple[frozenset[str], ...] = (  # lowest first; the package `report` is on
     frozenset({"chips", "inventory", "job"}),
     frozenset({"bench", "training", "units"}),
     frozenset({"measuring"}),
-    frozenset({"explaining", "sensitivity", "tracking"}),
+    frozenset({"crew", "explaining", "sensitivity", "tracking"}),
     frozenset({"console"}),
     frozenset({"demo"}),
     frozenset({"cli"}),
@@ -114,6 +114,7 @@ LIGHT = (
     "stats",
     "stopping",
     "streams",
+    "study",
     "traces",
 )
 

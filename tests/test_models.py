@@ -11,6 +11,7 @@ from torch import nn
 
 from noiseproof import catalog, models
 from noiseproof.backbones import Residual
+from noiseproof.cifar import BasicBlock
 from noiseproof.norms import norm_layers
 from noiseproof.rng import stream
 
@@ -62,7 +63,7 @@ def test_the_keys_are_those_of_the_public_checkpoints() -> None:
 
 
 def test_the_shortcut_subsamples_and_pads_channels_on_both_sides() -> None:
-    block = models.BasicBlock(4, 8, 2).eval()
+    block = BasicBlock(4, 8, 2).eval()
     nn.init.zeros_(block.bn2.weight)
     x = torch.rand(2, 4, 6, 6, generator=stream(0, "x"))
     expected = torch.zeros(2, 8, 3, 3)
@@ -84,8 +85,8 @@ def test_without_norm_each_convolution_has_a_bias_and_each_branch_is_scaled() ->
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     assert all(c.bias is not None for c in convolutions)
     assert not norm_layers(model)
-    blocks = [m for m in model.modules() if isinstance(m, models.BasicBlock)]
-    originals = [m for m in normed.modules() if isinstance(m, models.BasicBlock)]
+    blocks = [m for m in model.modules() if isinstance(m, BasicBlock)]
+    originals = [m for m in normed.modules() if isinstance(m, BasicBlock)]
     assert len(blocks) == 9
     for block, original in zip(blocks, originals, strict=True):
         torch.testing.assert_close(block.conv2.weight, original.conv2.weight / 3)

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof import models
-from noiseproof.catalog import PixelScale, parse_pixel_scale
+from noiseproof.catalog import PixelScale, norm_text, parse_pixel_scale
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card, weights_file
 from noiseproof.data import Source, Split, open_dataset, scaled
 from noiseproof.evaluation import check_classes, check_fits
 from noiseproof.job import Score, Subject
 from noiseproof.lessons import LESSONS
+from noiseproof.network import State
 from noiseproof.outside import named
 from noiseproof.rng import seeded, stream
 
@@ -79,20 +80,19 @@ def open_bench(
     if classes is None:
         classes = card.classes if card is not None else source.classes
     state = load_state(file)
-    network = models.build(
-        model,
+    network = network_of(
+        state,
+        model=model,
         norm=norm,
-        where=norm_where,
+        norm_where=norm_where,
         classes=classes,
         channels=source.channels,
-        auxiliary=any(name.startswith("aux_classifier.") for name in state),
     )
-    fill(network, state, name=f"{model} with norm {norm_text(norm, norm_where)}")
     test = source.read("test")
     test = test if images is None else test.first(images)
     drawn = None
     if calibration:
-        drawn = _calibration(source, calibration, augment=augment, seed=calibration_seed)
+        drawn = calibration_from(source, calibration, augment=augment, seed=calibration_seed)
     scale = source.scale if normalize is None else parse_pixel_scale(normalize)
     if score is None:
         check_fits(network, test, scale)
@@ -116,6 +116,32 @@ def open_bench(
     )
 
 
+def network_of(
+    state: State,
+    *,
+    model: str,
+    norm: str | None,
+    norm_where: str,
+    classes: int,
+    channels: int,
+) -> nn.Module:
+    """The model of that name with the tensors of `state`.
+
+    Raises:
+        ValueError: where they do not fit.
+    """
+    network = models.build(
+        model,
+        norm=norm,
+        where=norm_where,
+        classes=classes,
+        channels=channels,
+        auxiliary=any(name.startswith("aux_classifier.") for name in state),
+    )
+    fill(network, state, name=f"{model} with norm {norm_text(norm, norm_where)}")
+    return network
+
+
 def _not_code(name: str, option: str, file: Path) -> str:
     """`name` from a card, if opening it runs nothing but known code."""
     kind, _, rest = name.partition(":")
@@ -126,7 +152,7 @@ def _not_code(name: str, option: str, file: Path) -> str:
     return name
 
 
-def _calibration(source: Source, n: int, *, augment: bool, seed: int) -> Tensor:
+def calibration_from(source: Source, n: int, *, augment: bool, seed: int) -> Tensor:
     """n training images without their labels; the first of them are those of a smaller n."""
     split = source.read("train")
     if not augment:
@@ -139,10 +165,3 @@ def _calibration(source: Source, n: int, *, augment: bool, seed: int) -> Tensor:
             image = split.part(place, place + 1)
             changed.append(change(image, source, stream(seed, *path)).images)
     return torch.cat(changed)
-
-
-def norm_text(norm: str | None, where: str) -> str:
-    """How rows and messages call a normalisation: `batch_l1`, `none (last:3)`, `own`."""
-    if norm is None:
-        return "own"
-    return norm if where == "all" else f"{norm} ({where})"

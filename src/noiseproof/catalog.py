@@ -20,6 +20,11 @@ MODELS = {
     "vgg13": "VGG-13 for 32x32 images",
     "vgg16": "VGG-16 for 32x32 images (Simonyan and Zisserman 2014)",
     "vgg19": "VGG-19 for 32x32 images",
+    "vgg16_x0_25": "VGG-16 for 32x32 images with a quarter of its channels",
+    "mobilenet_v2": "MobileNetV2 for 32x32 images (Sandler et al. 2018)",
+    "mobilenet_v2_x0_5": "MobileNetV2 for 32x32 images with half of its channels",
+    "shufflenet_v2": "ShuffleNetV2 1x for 32x32 images (Ma et al. 2018)",
+    "densenet40": "DenseNet-BC for 32x32 images, 40 layers, growth 12 (Huang et al. 2017)",
 }
 DETECTORS = {
     "fcos": "FCOS on a small residual backbone (Tian et al. 2019), 1.5 M parameters",
@@ -266,6 +271,13 @@ def check_model(name: str) -> str:
 def check_norm(name: str) -> str:
     """`name`, if it is a normalisation; raises ValueError otherwise."""
     return one_of("norm", name, NORMS)
+
+
+def norm_text(norm: str | None, where: str) -> str:
+    """How rows and messages call a normalisation: `batch_l1`, `none (last:3)`, `own`."""
+    if norm is None:
+        return "own"
+    return norm if where == "all" else f"{norm} ({where})"
 
 
 def check_dataset(name: str) -> str:

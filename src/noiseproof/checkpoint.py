@@ -38,7 +38,7 @@ class Card(BaseModel):
     scale: str
     classes: int
     channels: int
-    recipe: dict[str, int | float | str | bool]
+    recipe: dict[str, int | float | str | bool | None]
     seed: int
     epochs_done: int
     task: str = "classify"
@@ -157,11 +157,33 @@ def _some(keys: list[str]) -> str:
     return ", ".join(keys[:SHOWN_KEYS]) + more
 
 
-def save_weights(model: nn.Module, path: Path) -> str:
-    """Write the model's state dict as safetensors, a tied tensor once, whole or not at all;
-    returns the file's sha256."""
+def is_kernel(tensor: Tensor) -> bool:
+    """Is it a floating-point matrix or more? Vectors (biases, scales, statistics) are small and
+    need their range."""
+    return tensor.dim() > 1 and tensor.is_floating_point()
+
+
+def round_kernels_(model: nn.Module) -> None:
+    """Round the model's kernels, in place, to what float16 can hold.
+
+    Raises:
+        ValueError: for a kernel that float16 cannot hold.
+    """
+    for name, tensor in state_of(model).items():
+        if is_kernel(tensor):
+            rounded = tensor.half()
+            if not bool(rounded.isfinite().all()):
+                raise ValueError(f"{name} does not fit float16: save it whole (half = false)")
+            tensor.copy_(rounded)
+
+
+def save_weights(model: nn.Module, path: Path, *, half: bool = False) -> str:
+    """Write the model's state dict as safetensors, a tied tensor once, whole or not at all; with
+    `half` its kernels as float16. Returns the file's sha256."""
     once = state_of(model)
     state = {k: v.cpu().contiguous() for k, v in model.state_dict().items() if k in once}
+    if half:
+        state = {k: v.half() if is_kernel(v) else v for k, v in state.items()}
     with replacing(path) as temporary:  # bytes first: a full disk is then an OSError like any other
         temporary.write_bytes(to_bytes(state))
     return file_sha256(path)

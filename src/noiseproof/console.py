@@ -34,6 +34,7 @@ from noiseproof.stopping import FIRST, stein_interval
 from noiseproof.traces import Trace
 
 if TYPE_CHECKING:
+    from noiseproof.crew.driver import News
     from noiseproof.inventory import TensorFacts
     from noiseproof.training import Progress as TrainingProgress
 
@@ -256,6 +257,44 @@ class Bars(_Bar):
             self.tasks[step] = self.progress.add_task(step, total=total, text="")
         self.progress.update(self.tasks[step], completed=done, total=total, text=text)
         self.line(f"{step}: {text}", last=done == total)
+
+
+class StudyBar(_Bar):
+    """The whole grid in one view: epochs trained, rows measured, what happened last."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            TextColumn("{task.description:<9}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[text]}"),
+        )
+        self.epochs = self.progress.add_task("epochs", total=None, text="")
+        self.rows = self.progress.add_task("rows", total=None, text="")
+
+    def update(self, news: "News") -> None:
+        """Show where the run stands."""
+        trained = f"{news.trained}/{news.trainings} networks"
+        self.progress.update(
+            self.epochs, completed=news.epochs, total=news.epochs_in_all, text=trained
+        )
+        self.progress.update(self.rows, completed=news.rows, total=news.rows_in_all, text=news.text)
+        self.line(
+            f"{trained}, {news.epochs}/{news.epochs_in_all} epochs, {news.rows}/{news.rows_in_all} "
+            f"rows: {news.text}",
+            last=False,
+        )
+
+    def training(self, name: str, state: "TrainingProgress") -> None:
+        """Show where a training on this machine stands."""
+        text = (
+            f"{name} epoch {state.epoch}/{state.epochs}, loss {state.loss:.3f}, "
+            f"{state.images_per_second:.0f} images/s"
+        )
+        self.progress.update(self.epochs, text=text)
+        self.line(text, last=False)
 
 
 def chip_text(row: Row) -> str:

@@ -106,7 +106,7 @@ def measure(
     warn_without_effect(job, wanted, targets)
     if on_design is not None and reason:
         on_design(f"design {units.design}: {reason}")
-    most = _most(units, pace, chips=chips, passes=passes)
+    most = most_units(units, pace, chips=chips, passes=passes)
     kept = Kept(known=known, store=store, on_row=on_row)
     rows = _measured(units, wanted, blank, kept, pace=pace, most=most, started=started)
     return curves_of(rows)[0]
@@ -158,7 +158,7 @@ def _all(named: Sequence[Row], units: Units, same: Sequence[bool], most: int) ->
             yield replace(row, chip=unit, images=units.images(unit))
 
 
-def _most(units: Units, pace: Pace, *, chips: int | None, passes: int | None) -> int | None:
+def most_units(units: Units, pace: Pace, *, chips: int | None, passes: int | None) -> int | None:
     """How many units a point gets at most; None: as many as it takes."""
     if chips is None and passes is None and not pace.is_fixed:
         return None

@@ -13,109 +13,25 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 from torchvision import models
 
-from noiseproof import detectors, segmenters
+from noiseproof import cifar, detectors, segmenters
 from noiseproof.backbones import Residual
 from noiseproof.catalog import DETECTORS, SEGMENTERS, check_model
+from noiseproof.cifar import BasicBlock, CifarResNet, CifarVGG
 from noiseproof.norms import chosen, norm_layers, replace_norms
 from noiseproof.outside import call_named
 from noiseproof.rng import seeded
 
-# --- CIFAR ResNets (He et al. 2015, section 4.2) ------------------------------------------------
-
-
-def _conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-
-
-class BasicBlock(nn.Module):
-    """Two convolutions beside a shortcut without parameters (option A: subsample, pad channels)."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = _conv3x3(inputs, outputs, stride)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = _conv3x3(outputs, outputs)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.stride = stride
-        self.padding = (outputs - inputs) // 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        if self.stride > 1 or self.padding:
-            x = x[:, :, :: self.stride, :: self.stride]
-            x = F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
-        return F.relu(x + y)
-
-
-class CifarResNet(nn.Module):
-    """6n+2 layers: a stem, three stages of n blocks with 16, 32, 64 channels, one linear layer."""
-
-    def __init__(self, n: int, *, classes: int, channels: int) -> None:
-        super().__init__()
-        self.conv1 = _conv3x3(channels, 16)
-        self.bn1 = nn.BatchNorm2d(16)
-        self.layer1 = self._stage(n, 16, 16, stride=1)
-        self.layer2 = self._stage(n, 16, 32, stride=2)
-        self.layer3 = self._stage(n, 32, 64, stride=2)
-        self.linear = nn.Linear(64, classes)
-
-    @staticmethod
-    def _stage(n: int, inputs: int, outputs: int, *, stride: int) -> nn.Sequential:
-        rest = [BasicBlock(outputs, outputs, 1) for _ in range(n - 1)]
-        return nn.Sequential(BasicBlock(inputs, outputs, stride), *rest)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, channels, H, W) -> (N, classes)
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = self.layer3(self.layer2(self.layer1(x)))
-        return self.linear(x.mean((2, 3)))  # type: ignore[no-any-return]
-
-
-def resnet(n: int, classes: int, channels: int) -> nn.Module:
-    """A CIFAR ResNet of 6n+2 layers."""
-    return CifarResNet(n, classes=classes, channels=channels)
-
-
-# --- VGGs for 32x32 images ----------------------------------------------------------------------
-
-VGG_STAGES = {
-    "vgg11": ((64,), (128,), (256, 256), (512, 512), (512, 512)),
-    "vgg13": ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512)),
-    "vgg16": ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3),
-    "vgg19": ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4),
-}
-
-
-class CifarVGG(nn.Module):
-    """The convolutions of a VGG, a normalisation after each, and one linear layer."""
-
-    def __init__(self, stages: tuple[tuple[int, ...], ...], *, classes: int, channels: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for stage in stages:
-            for width in stage:
-                layers += [_conv3x3(channels, width), nn.BatchNorm2d(width), nn.ReLU()]
-                channels = width
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.classifier = nn.Linear(channels, classes)
-
-    def forward(self, x: Tensor) -> Tensor:  # (N, channels, 32, 32) -> (N, classes)
-        return self.classifier(self.features(x).flatten(1))  # type: ignore[no-any-return]
-
-
-def vgg(name: str, classes: int, channels: int) -> nn.Module:
-    """A VGG for 32x32 images."""
-    return CifarVGG(VGG_STAGES[name], classes=classes, channels=channels)
-
-
 BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {  # (classes, channels) -> model
-    **{f"resnet{6 * n + 2}": partial(resnet, n) for n in (1, 2, 3, 5, 7, 9, 18)},
-    **{name: partial(vgg, name) for name in VGG_STAGES},
+    **{f"resnet{6 * n + 2}": partial(cifar.resnet, n) for n in (1, 2, 3, 5, 7, 9, 18)},
+    **{name: partial(cifar.vgg, name) for name in cifar.VGG_STAGES},
+    "vgg16_x0_25": partial(cifar.vgg, "vgg16", width=0.25),
+    "mobilenet_v2": cifar.mobilenet_v2,
+    "mobilenet_v2_x0_5": partial(cifar.mobilenet_v2, width=0.5),
+    "shufflenet_v2": cifar.shufflenet_v2,
+    "densenet40": cifar.densenet40,
 }
 SCENE_BUILDERS: dict[str, Callable[[int], nn.Module]] = {  # (classes) -> model
     **{name: getattr(detectors, name) for name in DETECTORS},
@@ -149,7 +65,7 @@ def build(
     """
     with seeded(seed, "init"):
         model = _make(check_model(name), classes, channels, auxiliary)
-        if name in BUILDERS:
+        if isinstance(model, CifarResNet | CifarVGG):
             _initialise_(model)
         if norm is not None:
             removed = chosen(list(norm_layers(model)), where) if norm == "none" else []

@@ -8,8 +8,10 @@ between variants, and in evaluation mode all of them are the same affine map.
 import copy
 import fnmatch
 import math
+import re
 import warnings
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, TypeVar
 
 import torch
@@ -213,7 +215,8 @@ def chosen(names: list[str], where: str) -> list[str]:
     """The part of `names` (normalisation layers in the order of the module) that `where` chooses.
 
     `all`, `first:K`, `last:K`, `every:K` (the 1st, the K+1st ...), or `name:PATTERN` with the
-    shell's wildcards, as in `name:layer3.*`.
+    shell's wildcards, as in `name:layer3.*`. K of `first` and `last` is a number, or a fraction of
+    all layers as `1/3`, rounded to the nearest number.
 
     Raises:
         ValueError: for any other text.
@@ -223,14 +226,16 @@ def chosen(names: list[str], where: str) -> list[str]:
         return list(names)
     if rule == "name" and value:
         return [name for name in names if fnmatch.fnmatchcase(name, value)]
-    if rule in ("first", "last", "every") and value.isdecimal() and (int(value) or rule != "every"):
-        k = int(value)
-        return {"first": names[:k], "last": names[len(names) - min(k, len(names)) :]}.get(
-            rule, names[:: max(k, 1)]
-        )
+    if rule == "every" and value.isdecimal() and int(value):
+        return names[:: int(value)]
+    if rule in ("first", "last") and (found := re.fullmatch(r"(\d+)(?:/([1-9]\d*))?", value)):
+        k = int(found[1])
+        if found[2] is not None:
+            k = round(Fraction(k, int(found[2])) * len(names))
+        return names[:k] if rule == "first" else names[len(names) - min(k, len(names)) :]
     raise ValueError(
         f"unknown part of the layers {where!r}: "
-        "expected all, first:K, last:K, every:K or name:PATTERN"
+        "expected all, first:K, last:K, every:K or name:PATTERN; K may be a fraction, as 1/3"
     )
 
 

@@ -51,6 +51,19 @@ def parse_seconds(text: str) -> float:
     return float(match[1]) * _SECONDS[match[2] or "s"]
 
 
+def units_wanted(
+    found: Sequence[float], pace: Pace, *, most: int | None, first: int, images: int | None
+) -> int:
+    """How many units a point needs in all, without a budget; `first` while these are not there to
+    tell it. `found` are the scores of units 0, 1, ... so far; the rest as in `Progress`."""
+    if pace.precision is None:
+        return first if most is None else most
+    if len(found) < first:
+        return first if most is None else min(first, most)
+    needed = units_needed(found[:first], half_width=pace.precision, images=images)
+    return needed if most is None else min(needed, most)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Where the measurement of several points (noises at their levels) stands.
@@ -89,14 +102,7 @@ class Progress:
 
     def _needed(self, found: Sequence[float]) -> int:
         """Units that the point needs, or `first` while they are not there to tell it."""
-        if self.pace.precision is None:
-            return self.first if self.most is None else self.most
-        if len(found) < self.first:
-            return self.first
-        needed = units_needed(
-            found[: self.first], half_width=self.pace.precision, images=self.images
-        )
-        return needed if self.most is None else min(needed, self.most)
+        return units_wanted(found, self.pace, most=self.most, first=self.first, images=self.images)
 
     def _until_over(self, budget: float, clock: Callable[[], float]) -> Iterator[tuple[int, int]]:
         """The first units of every point in turn, then one more for the widest interval, while

@@ -18,7 +18,14 @@ import noiseproof
 from noiseproof import models
 from noiseproof.accelerator import device_name, pick_device
 from noiseproof.catalog import PixelScale
-from noiseproof.checkpoint import Card, file_sha256, read_card, save_weights, write_card
+from noiseproof.checkpoint import (
+    Card,
+    file_sha256,
+    read_card,
+    round_kernels_,
+    save_weights,
+    write_card,
+)
 from noiseproof.data import Source, Split, scaled
 from noiseproof.evaluation import BATCH_SIZES, check_classes, check_fits, evaluate
 from noiseproof.lessons import LESSONS
@@ -30,7 +37,12 @@ from noiseproof.tasks import TASKS, Result
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """SGD with Nesterov momentum under a one-cycle schedule: the learning rate rises to `lr` over
-    the first 30 % of the steps and falls to zero along a cosine (Smith and Topin 2018)."""
+    the first 30 % of the steps and falls to zero along a cosine (Smith and Topin 2018).
+
+    `bf16`: forward and backward in bfloat16 where torch's autocast holds it safe, weights and
+    optimiser in float32; None: on GPUs. `half`: the trained kernels are rounded to float16, which
+    halves the file; what is scored and measured are the rounded ones.
+    """
 
     epochs: int = 30
     batch_size: int = 128
@@ -38,6 +50,8 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     augment: bool = True
+    bf16: bool | None = None
+    half: bool = False
 
     @classmethod
     def usual(cls, task: str, **given: int | float | None) -> "Recipe":
@@ -88,6 +102,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+WEIGHTS, RESUME = "weights.safetensors", "resume.pt"
 
 
 def train(
@@ -106,13 +121,29 @@ def train(
     Raises:
         ValueError: for an `out` that holds another run, or a loss that is no longer finite.
     """
+    card = advance(plan, source, out, device=device, on_progress=on_progress)
+    assert card is not None
+    return card
+
+
+def advance(
+    plan: Plan,
+    source: Source,
+    out: str | Path,
+    *,
+    epochs: int | None = None,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+) -> Card | None:
+    """Train on in the folder `out`, for `epochs` more (None: to the end), as `train` does; the
+    card once it is finished."""
     folder, where = Path(out), pick_device(device)
-    weights, resume = folder / "weights.safetensors", folder / "resume.pt"
+    weights, resume = folder / WEIGHTS, folder / RESUME
     model = _build(plan, source).to(where)
     if where.type == "cuda":
         model = model.to(memory_format=torch.channels_last)
     identity = _identity(plan, source)
-    done = _finished(weights, plan, source)
+    done = finished(folder, plan, source)
     if done is not None:
         return done
     split, test = source.read("train"), source.read("test")
@@ -125,9 +156,12 @@ def train(
     except OSError as error:
         raise ValueError(f"cannot make the folder {folder}: {error.strerror}") from None
     fitting.restore_(resume, identity)
-    for epoch in range(fitting.epoch, plan.recipe.epochs):
+    last = plan.recipe.epochs if epochs is None else fitting.epoch + epochs
+    for epoch in range(fitting.epoch, min(last, plan.recipe.epochs)):
         _one_epoch_(fitting, epoch, split, source, where, on_progress)
         fitting.save(resume, identity)
+    if fitting.epoch < plan.recipe.epochs:
+        return None
     card = _finish(fitting, plan, source, test, weights, where)
     resume.unlink(missing_ok=True)
     return card
@@ -151,6 +185,7 @@ def _identity(plan: Plan, source: Source) -> dict[str, Any]:
 
 
 def _check_same(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    found = {**asdict(Recipe()), **found}  # what an older run does not say was as is usual now
     differing = [key for key in wanted if found.get(key) != wanted[key]]
     if differing:
         listed = ", ".join(
@@ -159,8 +194,13 @@ def _check_same(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> 
         raise ValueError(f"{folder} holds another run ({listed}): choose another --out")
 
 
-def _finished(weights: Path, plan: Plan, source: Source) -> Card | None:
-    """The card of a run that has already ended in this folder."""
+def finished(folder: Path, plan: Plan, source: Source) -> Card | None:
+    """The card of a run that has already ended in this folder.
+
+    Raises:
+        ValueError: where it was another run.
+    """
+    weights = folder / WEIGHTS
     if not weights.is_file():
         return None
     card = read_card(weights)
@@ -172,6 +212,10 @@ def _finished(weights: Path, plan: Plan, source: Source) -> Card | None:
 
 
 CONTENT = {"identity", "epoch", "seconds", "model", "optimizer", "schedule"}
+
+
+class NotFiniteError(ValueError):
+    """A training whose loss is no longer finite: it would end so again."""
 
 
 class _Fitting:
@@ -238,6 +282,7 @@ def _one_epoch_(
     """The loop: forward, backward, step, over all images once in the order of this epoch."""
     plan, recipe, model = fitting.plan, fitting.plan.recipe, fitting.model
     lesson = LESSONS[split.task]
+    bf16 = device.type == "cuda" if recipe.bf16 is None else recipe.bf16
     started, seen, loss_sum, right = time.perf_counter(), 0, 0.0, 0.0
     order = torch.randperm(len(split), generator=stream(plan.seed, "order", epoch))
     dice = stream(plan.seed, "augment", epoch)
@@ -250,7 +295,7 @@ def _one_epoch_(
             x = scaled(batch.images.to(device), source.scale)
             if device.type == "cuda":
                 x = x.contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 loss, share = lesson.loss(model, x, batch.labels)
             fitting.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -260,7 +305,7 @@ def _one_epoch_(
             loss_sum += float(loss.detach()) * len(places)
             right += share * len(places)
             if not loss_sum < float("inf"):
-                raise ValueError(
+                raise NotFiniteError(
                     f"the loss is no longer finite in epoch {epoch + 1}: try a smaller --lr than "
                     f"{recipe.lr:g}"
                 )
@@ -303,6 +348,8 @@ def _finish(
     weights: Path,
     device: torch.device,
 ) -> Card:
+    if plan.recipe.half:
+        round_kernels_(fitting.model)
     clean = clean_result(fitting.model, test, source.scale)
     metric = TASKS[test.task].metric
     card = Card(
@@ -323,7 +370,7 @@ def _finish(
         seconds=round(fitting.seconds, 1),
         device=device_name(device),
         versions=f"noiseproof {noiseproof.__version__}, torch {torch.__version__}",
-        sha256=save_weights(fitting.model, weights),
+        sha256=save_weights(fitting.model, weights, half=plan.recipe.half),
     )
     write_card(card, weights)
     assert card.sha256 == file_sha256(weights)

@@ -11,7 +11,7 @@ import typer
 
 import noiseproof
 from noiseproof import spec
-from noiseproof.cli import chips, explain, run, sensitivity, show, stream
+from noiseproof.cli import chips, explain, run, sensitivity, show, stream, study
 
 app = typer.Typer(
     name="noiseproof",
@@ -33,6 +33,7 @@ for command in (
     show.info,
 ):
     app.command()(command)
+app.add_typer(study.app, name="study")
 
 
 @app.callback(invoke_without_command=True)

@@ -91,6 +91,15 @@ def train(
         typer.Option(help="L2 penalty on all parameters. Default: 5e-4; boxes 1e-4."),
     ] = None,
     augment: Annotated[bool, typer.Option(help="Random shifts, and flips where they fit.")] = True,
+    bf16: Annotated[
+        bool | None,
+        typer.Option(
+            help="Forward and backward in bfloat16. Default: on GPUs.", show_default=False
+        ),
+    ] = None,
+    half: Annotated[
+        bool, typer.Option("--half", help="Round the kernels to float16: half the file.")
+    ] = False,
     seed: Seed = 0,
     data_dir: DataDir = None,
     download: Download = False,
@@ -126,6 +135,8 @@ def train(
             momentum=momentum,
             weight_decay=weight_decay,
             augment=augment,
+            bf16=bf16,
+            half=half,
         ),
     )
     with TrainingBar(f"{model} {norm or ''}".strip()) as bar:

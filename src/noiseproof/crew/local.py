@@ -1,0 +1,34 @@
+"""One worker in this process."""
+
+from collections import deque
+from collections.abc import Callable
+
+from noiseproof import training
+from noiseproof.crew.pieces import Data, Outcome, Piece, Trained
+from noiseproof.crew.worker import Worker
+
+
+class LocalPool:
+    """Does one piece after another, with all of this machine's threads."""
+
+    slots = 1
+
+    def __init__(
+        self,
+        data: Data,
+        *,
+        device: str,
+        on_training: Callable[[str, training.Progress], None] | None = None,
+    ) -> None:
+        self._worker = Worker(data, device=device, on_training=on_training)
+        self._waiting: deque[tuple[Piece, Trained | None]] = deque()
+
+    def submit(self, piece: Piece, trained: Trained | None) -> None:
+        self._waiting.append((piece, trained))
+
+    def wait(self) -> tuple[Piece, Outcome]:
+        piece, trained = self._waiting.popleft()
+        return piece, self._worker.do(piece, trained)
+
+    def close(self) -> None:
+        self._waiting.clear()

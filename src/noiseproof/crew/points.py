@@ -1,0 +1,100 @@
+"""What is measured of one curve, and what comes next."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+from typing import Any
+
+from noiseproof.crew.pieces import MeasurePiece
+from noiseproof.crew.worker import blank_of, names_of
+from noiseproof.designs import sized
+from noiseproof.job import Job
+from noiseproof.measuring import most_units
+from noiseproof.pacing import units_wanted
+from noiseproof.records import Row, key_of
+from noiseproof.stopping import FIRST
+from noiseproof.study.grid import Task
+from noiseproof.units import Units
+
+PIECE_SECONDS = 5.0  # of a piece: little is lost with a worker, and handing out costs little
+FIRST_PIECE = 4
+
+
+class Points:
+    """The units of one task, level by level. Which units a level needs is decided by its own first
+    units alone (`pacing.units_wanted`), whoever measured them and in whatever order they came."""
+
+    def __init__(self, task: Task, job: Job, known: Sequence[Row]) -> None:
+        self.task = task
+        design = sized(task.design, len(job.test) if task.design.needs_hits else 0)
+        units = Units(job=job, design=design, targets=task.targets)
+        self._most = most_units(units, task.pace, chips=task.chips, passes=task.passes)
+        self._first = FIRST[design.kind]
+        self._images = units.images(0) if design.needs_hits else None
+        self._flying: list[set[int]] = [set() for _ in task.specs]
+        self._seconds: list[float] = []
+        blank = blank_of(task, job)
+        self._found: list[dict[int, float]] = []
+        for level in range(len(task.specs)):
+            name = names_of(task, units, blank, level, range(1))[0]
+            same = [row for row in known if _point_key(row) == _point_key(name)]
+            self._found.append({row.chip: row.score for row in same})
+
+    @property
+    def done(self) -> int:
+        """Units that are in the store."""
+        return sum(len(found) for found in self._found)
+
+    @property
+    def wanted(self) -> int:
+        """Units in all, as far as the first ones of each level tell."""
+        levels = range(len(self._found))
+        return sum(max(self._wanted(level), len(self._found[level])) for level in levels)
+
+    def next_piece(self) -> MeasurePiece | None:
+        """The next units that nobody measures yet."""
+        for level, found in enumerate(self._found):
+            flying = self._flying[level]
+            wanted = self._wanted(level)
+            free = (u for u in range(wanted) if u not in found and u not in flying)
+            first = next(free, None)
+            if first is None:
+                continue
+            last = first + 1
+            while last < min(wanted, first + self._size()) and not (
+                last in found or last in flying
+            ):
+                last += 1
+            flying.update(range(first, last))
+            return MeasurePiece(task=self.task, level=level, first=first, last=last)
+        return None
+
+    def take(self, piece: MeasurePiece, rows: Sequence[Row]) -> None:
+        """A piece is done: these are its rows."""
+        self._flying[piece.level] -= set(range(piece.first, piece.last))
+        self._found[piece.level].update({row.chip: row.score for row in rows})
+        self._seconds.append(sum(row.seconds for row in rows) / len(rows))
+
+    def _size(self) -> int:
+        """Units that take about `PIECE_SECONDS`."""
+        if not self._seconds:
+            return FIRST_PIECE
+        return max(1, round(PIECE_SECONDS / max(median(self._seconds[-5:]), 1e-4)))
+
+    def _wanted(self, level: int) -> int:
+        found = self._found[level]
+        begun = [found[unit] for unit in range(self._first) if unit in found]
+        if len(begun) < self._first:
+            begun = begun[:0]
+        return units_wanted(
+            begun,
+            self.task.pace,
+            most=self._most,
+            first=self._first,
+            images=self._images,
+        )
+
+
+def _point_key(row: Row) -> tuple[Any, ...]:
+    """What the units of one point share: the key but for the unit and its images."""
+    return key_of(replace(row, chip=0, images=0))

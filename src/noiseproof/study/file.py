@@ -1,0 +1,365 @@
+"""The study file: TOML, checked as it is read. Nothing that it names is opened or run."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from noiseproof import catalog, designs, spec
+from noiseproof.designs import Auto, Nested
+from noiseproof.estimators import AUTO, parse_estimator
+
+Value = str | int | float | bool
+FACTORS = (
+    *("network", "model", "norm", "lr", "epochs", "batch_size", "weight_decay", "augment"),
+    *("seed", "noise", "targets", "recalibrate", "design", "level"),
+)
+SCORES = {
+    "average_normalised": "average normalised accuracy: mean over the levels of noisy / clean",
+    "normalised": "normalised accuracy at each level: noisy / clean",
+    "average": "accuracy on noisy chips, mean over the levels",
+    "clean": "accuracy without noise",
+}
+MOST_NETWORKS, MOST_POINTS = 10_000, 1_000_000
+
+
+def _checked(check: Any) -> AfterValidator:
+    """Runs a check of the program's own, which raises ValueError, and keeps the value."""
+
+    def run(value: Any) -> Any:
+        check(value)
+        return value
+
+    return AfterValidator(run)
+
+
+def _many(value: Any) -> Any:
+    """One value is a list of one."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        raise ValueError("at least one value is needed, got none")
+    twice = [value for place, value in enumerate(values) if value in values[:place]]
+    if twice:
+        raise ValueError(f"each value may stand once, got {twice[0]!r} twice")
+    return values
+
+
+def _check_where(text: str) -> None:
+    """Refuse what `norms.chosen` would refuse, without torch."""
+    rule, _, value = text.partition(":")
+    part, _, whole = value.partition("/")
+    is_count = part.isdecimal() and (not whole or (rule != "every" and whole.isdecimal()))
+    if text != "all" and not (rule == "name" and value):
+        if rule not in ("first", "last", "every") or not is_count or value.endswith("/"):
+            raise ValueError(
+                f"unknown part of the layers {text!r}: expected all, first:K, last:K, every:K or "
+                "name:PATTERN; K may be a fraction, as 1/3"
+            )
+        if (rule == "every" and not int(part)) or (whole and not int(whole)):
+            raise ValueError(f"K must be >= 1, got {text!r}")
+
+
+def _check_family(text: str) -> None:
+    if spec.parse(text).level is None:
+        raise ValueError(f"a noise needs a level to sweep, got {text!r}")
+
+
+def _check_recalibration(text: str) -> None:
+    parse_estimator(text)
+    if text == "auto":
+        raise ValueError(f"a study names what it runs: write {AUTO} where you mean auto")
+
+
+def _check_design(text: str) -> None:
+    design = designs.parse_design(text)
+    if isinstance(design, Auto) or (isinstance(design, Nested) and design.images is None):
+        raise ValueError(
+            f"a study says how many images a chip sees, so that all machines measure the same: "
+            f"write chips, per-image or nested(50), got {text!r}"
+        )
+
+
+def _check_factor(name: str) -> None:
+    spec.one_of("factor", name, FACTORS)
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Model = Annotated[str, _checked(catalog.check_model)]
+Norm = Annotated[str, _checked(catalog.check_norm)]
+Where = Annotated[str, _checked(_check_where)]
+Positive = Annotated[float, Field(gt=0, lt=float("inf"))]
+Count = Annotated[int, Field(ge=1, le=10_000_000)]
+SeedNumber = Annotated[int, Field(ge=0, lt=2**63)]
+Factor = Annotated[str, _checked(_check_factor)]
+Selection = Annotated[dict[Factor, Value], Field(min_length=1)]
+
+
+class Part(BaseModel):
+    """Every table of the file: no unknown keys, no silent conversions, never changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def listed(kind: Any) -> Any:
+    """One value or a list of different ones, as a tuple."""
+    return Annotated[
+        tuple[kind, ...], BeforeValidator(lambda v: tuple(_many(v))), AfterValidator(_unique)
+    ]
+
+
+class Published(Part):
+    """A figure of the source. `side` is the place in the comparison's order that it belongs to."""
+
+    what: Text
+    percent: Annotated[float, Field(ge=0, le=100)]
+    side: Annotated[int, Field(ge=0)] | None = None
+    where: dict[Factor, Value] = {}
+
+
+class Claim(Part):
+    text: Text
+    source: Text
+    published: tuple[Published, ...] = ()
+
+    _tuple = field_validator("published", mode="before")(lambda v: tuple(_many(v)))
+
+
+class Trainings(Part):
+    """A grid of networks to train: every list is crossed with every other."""
+
+    model: listed(Model)  # type: ignore[valid-type]
+    norm: listed(Norm) = ("batch",)  # type: ignore[valid-type]
+    norm_where: listed(Where) = ("all",)  # type: ignore[valid-type]
+    seed: listed(SeedNumber) = (0,)  # type: ignore[valid-type]
+    epochs: listed(Count) = (30,)  # type: ignore[valid-type]
+    batch_size: listed(Count) = (128,)  # type: ignore[valid-type]
+    lr: listed(Positive) = (0.1,)  # type: ignore[valid-type]
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: listed(Annotated[float, Field(ge=0, lt=1)]) = (5e-4,)  # type: ignore[valid-type]
+    augment: listed(bool) = (True,)  # type: ignore[valid-type]
+    bf16: bool | None = None
+    half: bool = True
+
+
+class Ready(Part):
+    """Weights that are there already: a file beside the study, or in --checkpoints."""
+
+    name: Name
+    weights: Text
+    model: Model
+    norm: Norm | None = None
+    norm_where: Where = "all"
+    normalize: Annotated[str, _checked(catalog.parse_pixel_scale)] | None = None
+    seed: SeedNumber = 0
+
+
+class Measurements(Part):
+    """A grid of noises, targets and recalibrations, on all networks or those of `only`."""
+
+    noise: listed(Annotated[str, _checked(_check_family)]) = ()  # type: ignore[valid-type]
+    kind: listed(Literal["gaussian", "laplace", "uniform"]) = ("gaussian",)  # type: ignore[valid-type]
+    reference: listed(Literal[*spec.REFERENCES]) = ("std",)  # type: ignore[valid-type]
+    scope: listed(Literal[*spec.SCOPES]) = ("tensor",)  # type: ignore[valid-type]
+    levels: listed(Positive)  # type: ignore[valid-type]
+    targets: listed(Annotated[str, _checked(spec.parse_targets)]) = ("kernel",)  # type: ignore[valid-type]
+    recalibrate: listed(Annotated[str, _checked(_check_recalibration)]) = ("off",)  # type: ignore[valid-type]
+    augment_calibration: bool = False
+    design: Annotated[str, _checked(_check_design)] = "nested(50)"
+    chips: Count | None = None
+    passes: Count | None = None
+    precision: Annotated[float, Field(gt=0, lt=1)] | None = None
+    only: dict[Factor, Value | tuple[Value, ...]] = {}
+
+    @field_validator("only", mode="before")
+    @classmethod
+    def _tuples(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if "noise" in self.model_fields_set:
+            for name in ("kind", "reference", "scope"):
+                if name in self.model_fields_set:
+                    raise ValueError(f"{name} is a part of noise: give one of the two")
+        design = designs.parse_design(self.design)
+        if self.chips is not None and design.kind == "per-image":
+            raise ValueError(f"design per-image has no number of chips, got {self.chips}: passes")
+        if self.passes is not None and design.kind != "per-image":
+            raise ValueError(f"design {design.kind} has no passes, got {self.passes}: give chips")
+        specs = [spec.parse(text) for text in self.families]
+        for way in self.recalibrate:
+            for targets in self.targets:
+                roles = spec.parse_targets(targets)
+                designs.check_design(
+                    design, specs, roles, estimator=parse_estimator(way), has_hits=True
+                )
+        return self
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The noises, each at some level, as texts."""
+        if self.noise:
+            return tuple(str(text) for text in self.noise)
+        return tuple(
+            f"{kind}({self.levels[0]!r}, reference={reference}, scope={scope})"
+            for kind in self.kind
+            for reference in self.reference
+            for scope in self.scope
+        )
+
+
+class Comparison(Part):
+    """What decides: `order` are selections of what was measured, the claimed best first; each
+    neighbouring pair is compared, in every combination of the factors `by`.
+
+    `unit`: what is replicated, trainings (by seed) or the chips of one network a side. `margin`,
+    in points: what is claimed is that the better side is not worse by more than this. `peak`: the
+    claim is instead that a value between the ends of `order` is better than both of them.
+    """
+
+    question: Text
+    order: Annotated[tuple[Selection, ...], Field(min_length=2)]
+    by: tuple[Factor, ...] = ()
+    score: Literal[*SCORES] = "average_normalised"  # type: ignore[valid-type]
+    unit: Literal["training", "chip"] = "training"
+    margin: Annotated[float, Field(ge=0, le=100)] = 0.0
+    peak: bool = False
+
+    @field_validator("order", "by", mode="before")
+    @classmethod
+    def _tuples(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.peak and len(self.order) < 3:
+            raise ValueError(f"a peak needs 3 values in order, got {len(self.order)}")
+        if self.score == "normalised" and "level" not in self.by:
+            raise ValueError("score normalised is of one level: add level to by")
+        if self.score != "normalised" and "level" in self.by:
+            raise ValueError(f"score {self.score} has no level: take level out of by")
+        return self
+
+
+class Profile(Part):
+    """One size of the study."""
+
+    about: Text
+    trainings: Annotated[tuple[Trainings, ...], Field(max_length=200)] = ()
+    ready: Annotated[tuple[Ready, ...], Field(max_length=200)] = ()
+    measurements: Annotated[tuple[Measurements, ...], Field(min_length=1, max_length=200)]
+    images: Count | None = None
+    comparisons: tuple[Comparison, ...] = ()
+
+    @field_validator("trainings", "ready", "measurements", "comparisons", mode="before")
+    @classmethod
+    def _tuples(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _networks(self) -> Self:
+        if not self.trainings and not self.ready:
+            raise ValueError("a profile needs trainings or ready networks, got neither")
+        names = [one.name for one in self.ready]
+        if len(set(names)) < len(names):
+            raise ValueError("two ready networks have one name: each needs its own")
+        return self
+
+
+class Study(Part):
+    """The whole file. The first comparison decides the claim; a profile may have its own."""
+
+    name: Name
+    title: Text
+    claim: Claim
+    data: Annotated[str, _checked(catalog.check_dataset)] = "cifar10"
+    comparisons: tuple[Comparison, ...] = ()
+    notes: tuple[Text, ...] = ()
+    profiles: Annotated[dict[Name, Profile], Field(min_length=1)]
+
+    @field_validator("comparisons", "notes", mode="before")
+    @classmethod
+    def _tuples(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _decided(self) -> Self:
+        for name, profile in self.profiles.items():
+            if not self.comparisons and not profile.comparisons:
+                raise ValueError(f"nothing decides the claim: add comparisons (profile {name})")
+        return self
+
+    def comparisons_of(self, profile: str) -> tuple[Comparison, ...]:
+        """What is compared in one profile."""
+        return self.profiles[profile].comparisons or self.comparisons
+
+
+def read_study(path: str | Path) -> Study:
+    """The study in the TOML file `path`.
+
+    Raises:
+        ValueError: in one line: the key, the rule and the value of the first mistake.
+    """
+    file = Path(path)
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read the study {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the study {file} is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"the study {file} is not TOML: {error}") from None
+    try:
+        return Study.model_validate(document)
+    except ValidationError as error:
+        raise ValueError(f"{file}: {_sentence(error, document)}") from None
+
+
+def _sentence(error: ValidationError, document: dict[str, Any]) -> str:
+    """The first mistake: its key, the rule, the value."""
+    found = error.errors(include_url=False)
+    first = found[0]
+    rule = first["msg"].removeprefix("Value error, ")
+    rule = RULES.get(first["type"], rule)
+    if "got " not in rule and first["type"] != "missing":
+        shown = repr(first["input"])
+        rule += f", got {shown if len(shown) < 60 else shown[:57] + '...'}"
+    more = "" if len(found) == 1 else f" (and {len(found) - 1} more)"
+    return f"{_key(first['loc'], document)}: {rule[:1].lower()}{rule[1:]}{more}"
+
+
+RULES = {
+    "missing": "this key is required",
+    "extra_forbidden": "there is no such key",
+}
+
+
+def _key(loc: tuple[int | str, ...], document: Any) -> str:
+    """`profiles.quick.trainings[1].lr`, as the file writes it."""
+    text, here = "", document
+    for part in loc:
+        if isinstance(part, int):
+            if not isinstance(here, list):
+                continue
+            here = here[part] if part < len(here) else None
+            text += f"[{part}]"
+        elif isinstance(here, dict):
+            here = here.get(part)
+            text += f".{part}"
+    return text.removeprefix(".") or "the file"

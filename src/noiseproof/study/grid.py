@@ -1,0 +1,242 @@
+"""A profile of a study, written out: every network, every curve that is measured on it."""
+
+import hashlib
+import itertools
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from noiseproof.catalog import norm_text
+from noiseproof.designs import Design, parse_design
+from noiseproof.pacing import Pace
+from noiseproof.spec import Spec, parse, parse_targets
+from noiseproof.study.file import (
+    MOST_NETWORKS,
+    MOST_POINTS,
+    Comparison,
+    Measurements,
+    Ready,
+    Study,
+    Trainings,
+    Value,
+)
+
+Recipe = dict[str, int | float | bool | None]
+RECIPE_FACTORS = ("lr", "epochs", "batch_size", "weight_decay", "augment")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One network of a study: `recipe` says how to train it; None where its weights are there."""
+
+    name: str  # also of the folder that it is trained in
+    data: str
+    model: str
+    norm: str | None
+    norm_where: str
+    seed: int
+    recipe: tuple[tuple[str, int | float | bool | None], ...] | None = None
+    weights: str | None = None
+    normalize: str | None = None
+
+    @property
+    def norm_text(self) -> str:
+        """`batch`, `none (last:1/3)`, `own`: as rows call it."""
+        return norm_text(self.norm, self.norm_where)
+
+    @cached_property
+    def factors(self) -> dict[str, Value]:
+        """What comparisons select by."""
+        found: dict[str, Value] = {
+            "network": self.name,
+            "model": self.model,
+            "norm": self.norm_text,
+            "seed": self.seed,
+        }
+        for key, value in self.recipe or ():
+            if key in RECIPE_FACTORS and value is not None:
+                found[key] = value
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One curve to measure: a network under one noise at several levels. Chips are named by the
+    network's own seed, so that trainings with different seeds have different chips."""
+
+    network: Network
+    specs: tuple[Spec, ...]
+    targets: tuple[str, ...]
+    recalibrate: str
+    augment: bool
+    design: Design
+    chips: int | None
+    passes: int | None
+    pace: Pace
+
+    @property
+    def family(self) -> str:
+        """The noise with its level left open."""
+        return self.specs[0].family
+
+    @cached_property
+    def factors(self) -> dict[str, Value]:
+        """What comparisons select by."""
+        return self.network.factors | {
+            "noise": self.family,
+            "targets": ",".join(self.targets),
+            "recalibrate": self.recalibrate,
+            "design": str(self.design),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """All of a profile."""
+
+    networks: tuple[Network, ...]
+    tasks: tuple[Task, ...]
+    images: int | None  # first N test images; None: all
+
+    @property
+    def trainings(self) -> tuple[Network, ...]:
+        """The networks that have to be trained."""
+        return tuple(network for network in self.networks if network.recipe is not None)
+
+
+def grid_of(study: Study, profile: str) -> Grid:
+    """The grid of one profile.
+
+    Raises:
+        ValueError: for an unknown profile, a grid beyond reason, or a comparison of things that the
+            profile does not measure.
+    """
+    if profile not in study.profiles:
+        known = ", ".join(study.profiles)
+        raise ValueError(f"study {study.name} has no profile {profile!r}: expected one of {known}")
+    chosen = study.profiles[profile]
+    networks: dict[str, Network] = {}
+    for trainings in chosen.trainings:
+        for network in _trained(trainings, study.data):
+            networks.setdefault(network.name, network)
+            if len(networks) > MOST_NETWORKS:
+                raise ValueError(f"profile {profile} has more than {MOST_NETWORKS:,} networks")
+    for ready in chosen.ready:
+        networks[ready.name] = _ready(ready, study.data)
+    tasks: dict[Task, None] = {}
+    points = 0
+    for place, measurements in enumerate(chosen.measurements):
+        matching = [n for n in networks.values() if is_selected(n.factors, measurements.only)]
+        if not matching:
+            raise ValueError(
+                f"profiles.{profile}.measurements[{place}].only: it must select a network, got "
+                f"{dict(measurements.only)}"
+            )
+        for network in matching:
+            for task in _tasks(network, measurements):
+                tasks[task] = None
+                points += len(task.specs)
+                if points > MOST_POINTS:
+                    raise ValueError(f"profile {profile} has more than {MOST_POINTS:,} points")
+    grid = Grid(networks=tuple(networks.values()), tasks=tuple(tasks), images=chosen.images)
+    for place, comparison in enumerate(study.comparisons_of(profile)):
+        _check_measured(comparison, grid, f"comparisons[{place}] in profile {profile}")
+    return grid
+
+
+def is_selected(factors: dict[str, Value], selection: dict[str, Value | tuple[Value, ...]]) -> bool:
+    """Has a network or curve with these factors what is selected? Several values: any of them."""
+    return all(
+        name in factors and factors[name] in (value if isinstance(value, tuple) else (value,))
+        for name, value in selection.items()
+    )
+
+
+def _check_measured(comparison: Comparison, grid: Grid, where: str) -> None:
+    for place, selection in enumerate(comparison.order):
+        if not any(is_selected(task.factors, dict(selection)) for task in grid.tasks):
+            raise ValueError(
+                f"{where}, order[{place}]: it must select something that is measured, got "
+                f"{dict(selection)}"
+            )
+
+
+def _trained(trainings: Trainings, data: str) -> list[Network]:
+    found = []
+    crossed = itertools.product(
+        trainings.model,
+        trainings.norm,
+        trainings.norm_where,
+        trainings.lr,
+        trainings.epochs,
+        trainings.batch_size,
+        trainings.weight_decay,
+        trainings.augment,
+        trainings.seed,
+    )
+    for model, norm, where, lr, epochs, batch, decay, augment, seed in crossed:
+        recipe: Recipe = {
+            "epochs": epochs,
+            "batch_size": batch,
+            "lr": lr,
+            "momentum": trainings.momentum,
+            "weight_decay": decay,
+            "augment": augment,
+            "bf16": trainings.bf16,
+            "half": trainings.half,
+        }
+        name = training_name(model, norm, where, seed, recipe, data)
+        found.append(
+            Network(
+                name=name,
+                data=data,
+                model=model,
+                norm=norm,
+                norm_where=where,
+                seed=seed,
+                recipe=tuple(recipe.items()),
+            )
+        )
+    return found
+
+
+def training_name(model: str, norm: str, where: str, seed: int, recipe: Recipe, data: str) -> str:
+    """A folder's name that a person can read, and no two trainings share."""
+    part = "" if where == "all" else f"-{where}"
+    text = f"{model}-{norm}{part}-lr{recipe['lr']:g}-e{recipe['epochs']}-s{seed}"
+    everything = json.dumps([model, norm, where, seed, recipe, data], sort_keys=True)
+    digest = hashlib.sha256(everything.encode()).hexdigest()[:6]
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '-', text)}-{digest}"
+
+
+def _ready(ready: Ready, data: str) -> Network:
+    return Network(
+        name=ready.name,
+        data=data,
+        model=ready.model,
+        norm=ready.norm,
+        norm_where=ready.norm_where,
+        seed=ready.seed,
+        weights=ready.weights,
+        normalize=ready.normalize,
+    )
+
+
+def _tasks(network: Network, measurements: Measurements) -> list[Task]:
+    return [
+        Task(
+            network=network,
+            specs=tuple(parse(family).at(sorted(measurements.levels))),
+            targets=parse_targets(targets),
+            recalibrate=recalibrate,
+            augment=measurements.augment_calibration,
+            design=parse_design(measurements.design),
+            chips=measurements.chips,
+            passes=measurements.passes,
+            pace=Pace(precision=measurements.precision),
+        )
+        for family in measurements.families
+        for targets in measurements.targets
+        for recalibrate in measurements.recalibrate
+    ]
