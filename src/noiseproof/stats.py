@@ -65,6 +65,25 @@ def paired_interval(
     return t_interval(np.asarray(a) - np.asarray(b), confidence=confidence)
 
 
+def welch_interval(
+    a: Sequence[float] | Floats, b: Sequence[float] | Floats, *, confidence: float = CONFIDENCE
+) -> Interval:
+    """Mean of a minus mean of b, two independent samples whose variances may differ (Welch 1947);
+    nan ends where one has fewer than two values."""
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    if not len(x) or not len(y):
+        return Interval(mean=math.nan, low=math.nan, high=math.nan)
+    mean = float(x.mean() - y.mean())
+    if len(x) < 2 or len(y) < 2:
+        return Interval(mean=mean, low=math.nan, high=math.nan)
+    parts = [float(np.var(one, ddof=1)) / len(one) for one in (x, y)]
+    total = sum(parts)
+    squares = sum(v * v / (len(one) - 1) for v, one in zip(parts, (x, y), strict=True))
+    df = total * total / squares if squares else float(len(x) + len(y) - 2)
+    half = _quantile(confidence, df) * math.sqrt(total)
+    return Interval(mean=mean, low=mean - half, high=mean + half)
+
+
 def crossed_interval(y: Bools | Floats, *, confidence: float = CONFIDENCE) -> Interval:
     """Mean of y (K, N) with an interval for new chips and new images.
 

@@ -1,0 +1,228 @@
+"""Values -> what the intervals say of the claim, and nothing that they do not say.
+
+A cell is one pair of neighbours in a comparison's order at one combination of its factors `by`.
+Cells that are read together share the error: where one of several cells is singled out, its
+interval is Bonferroni's, of confidence 1 - 0.05 / cells. "All cells agree" needs no such care,
+since every one of them has to (Berger 1982, intersection-union tests).
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from noiseproof import stats
+from noiseproof.stats import CONFIDENCE, Interval
+from noiseproof.study.file import Comparison, Value
+from noiseproof.study.grid import is_selected
+from noiseproof.study.values import Measured, at_levels
+
+At = tuple[tuple[str, Value], ...]
+FOR, AGAINST, OPEN = "for", "against", "open"
+NO_VALUE = Interval(mean=math.nan, low=math.nan, high=math.nan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """One side of a cell: the value of each training, or of each chip."""
+
+    selection: Mapping[str, Value]
+    values: Mapping[tuple[str, int, int], float]  # by (network, seed, chip); chip -1: a training
+    missing: int = 0  # networks without a value: not measured, or they have not learned
+
+    @property
+    def interval(self) -> Interval:
+        """Mean with its interval over trainings or chips."""
+        return stats.t_interval(list(self.values.values()))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """The claimed better side against the other, at one combination of factors."""
+
+    at: At
+    better: Side
+    worse: Side
+    margin: float  # of the score, not points
+    cells: int = 1  # read together
+
+    @property
+    def is_paired(self) -> bool:
+        """Are both sides the same networks, or the same chips?"""
+        return set(_pairs(self.better)) == set(_pairs(self.worse)) and len(self.better.values) > 0
+
+    def difference(self, *, together: bool = False) -> Interval:
+        """Better minus worse; `together`: with Bonferroni's confidence for all cells."""
+        confidence = 1 - (1 - CONFIDENCE) / self.cells if together else CONFIDENCE
+        a, b = _pairs(self.better), _pairs(self.worse)
+        if self.is_paired:
+            return stats.paired_interval(
+                list(a.values()), [b[name] for name in a], confidence=confidence
+            )
+        return stats.welch_interval(list(a.values()), list(b.values()), confidence=confidence)
+
+    def says(self, *, together: bool = False) -> str:
+        """`for`, `against` or `open`: which side of minus the margin the interval lies on."""
+        found = self.difference(together=together)
+        if found.low > -self.margin:
+            return FOR
+        return AGAINST if found.high < -self.margin else OPEN
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came of a comparison. `kind`: reproduced, contradicted, depends, partly reproduced,
+    partly contradicted, not decided, or not measured."""
+
+    comparison: Comparison
+    kind: str
+    text: str
+    cells: tuple[Cell, ...]
+
+
+def verdict_of(comparison: Comparison, measured: Iterable[Measured]) -> Verdict:
+    """The verdict on one comparison.
+
+    Raises:
+        ValueError: where a side of a cell holds curves that no factor of `by` tells apart.
+    """
+    curves = [one for one in measured if one.is_whole]
+    if "level" in comparison.by:
+        curves = at_levels(curves)
+    groups = {
+        at: _cells(comparison, at, [c for c in curves if is_selected(dict(c.factors), dict(at))])
+        for at in _combinations(comparison, curves)
+    }
+    groups = {at: cells for at, cells in groups.items() if cells}
+    count = sum(len(cells) for cells in groups.values())
+    groups = {at: [_among(cell, count) for cell in cells] for at, cells in groups.items()}
+    cells = tuple(cell for group in groups.values() for cell in group)
+    if not cells:
+        return Verdict(comparison=comparison, kind="not measured", text="not measured", cells=())
+    if comparison.peak:
+        alone = together = {at: _peak_says(comparison, group) for at, group in groups.items()}
+    else:
+        alone = {_name(cell): cell.says() for cell in cells}
+        together = {_name(cell): cell.says(together=True) for cell in cells}
+    kind, text = _decided(comparison, list(alone.values()), together)
+    return Verdict(comparison=comparison, kind=kind, text=text, cells=cells)
+
+
+def _decided(
+    comparison: Comparison, alone: Sequence[str], together: Mapping[At, str]
+) -> tuple[str, str]:
+    if all(one == FOR for one in alone):
+        return "reproduced", "reproduced"
+    if all(one == AGAINST for one in alone):
+        return "contradicted", "contradicted"
+    count = {word: sum(one == word for one in together.values()) for word in (FOR, AGAINST, OPEN)}
+    tally = (
+        f"of {len(together)} cells {count[FOR]} for the claim, {count[AGAINST]} against it, "
+        f"{count[OPEN]} not told apart"
+    )
+    if count[FOR] and count[AGAINST]:
+        return "depends", f"depends on {_depends_on(comparison, together)} ({tally})"
+    if count[FOR]:
+        return "partly reproduced", f"partly reproduced ({tally})"
+    if count[AGAINST]:
+        return "partly contradicted", f"partly contradicted ({tally})"
+    return "not decided", f"not decided ({tally})"
+
+
+def _depends_on(comparison: Comparison, says: Mapping[At, str]) -> str:
+    """The one factor whose values tell for from against, where there is one; else all."""
+    decided = {at: word for at, word in says.items() if word != OPEN}
+    for factor in comparison.by:
+        words: dict[Value, set[str]] = {}
+        for at, word in decided.items():
+            words.setdefault(dict(at)[factor], set()).add(word)
+        if all(len(one) == 1 for one in words.values()):
+            return factor
+    return ", ".join(comparison.by) or "which neighbours are compared"
+
+
+def _combinations(comparison: Comparison, curves: Sequence[Measured]) -> list[At]:
+    """The combinations of the factors `by` that were measured, in the order of the grid."""
+    chosen = [
+        c for c in curves if any(is_selected(dict(c.factors), dict(s)) for s in comparison.order)
+    ]
+    known = [c for c in chosen if all(name in c.factors for name in comparison.by)]
+    return list(
+        dict.fromkeys(tuple((name, c.factors[name]) for name in comparison.by) for c in known)
+    )
+
+
+def _cells(comparison: Comparison, at: At, curves: Sequence[Measured]) -> list[Cell]:
+    sides = [_side(comparison, selection, curves) for selection in comparison.order]
+    pairs: Iterable[tuple[Side, Side]] = itertools.pairwise(sides)
+    if comparison.peak:
+        pairs = itertools.product(sides[1:-1], (sides[0], sides[-1]))
+    margin = comparison.margin / 100
+    return [
+        Cell(at=at, better=better, worse=worse, margin=margin)
+        for better, worse in pairs
+        if better.values and worse.values
+    ]
+
+
+def _side(
+    comparison: Comparison, selection: Mapping[str, Value], curves: Sequence[Measured]
+) -> Side:
+    chosen = [c for c in curves if is_selected(dict(c.factors), dict(selection))]
+    _check_alike(comparison, selection, chosen)
+    values: dict[tuple[str, int, int], float] = {}
+    missing = 0
+    for curve in chosen:
+        name, seed = curve.task.network.name, curve.task.network.seed
+        if math.isnan(curve.value(comparison.score)):
+            missing += 1
+        elif comparison.unit == "training":
+            values[name, seed, -1] = curve.value(comparison.score)
+        else:
+            by_chip = curve.by_chip(comparison.score)
+            values |= {(name, seed, chip): value for (_, chip), value in by_chip.items()}
+    return Side(selection=selection, values=values, missing=missing)
+
+
+def _check_alike(
+    comparison: Comparison, selection: Mapping[str, Value], curves: Sequence[Measured]
+) -> None:
+    """Raise ValueError where the curves of one side differ in more than their training's seed."""
+    free = {"network", "seed"} if comparison.unit == "training" else set()
+    for name in curves[0].factors if curves else ():
+        different = {curve.factors.get(name) for curve in curves}
+        if name not in free and len(different) > 1:
+            shown = ", ".join(sorted(str(value) for value in different)[:3])
+            raise ValueError(
+                f"comparison {comparison.question!r}: {dict(selection)} selects curves of several "
+                f"values of {name} ({shown}): add {name} to by, or select one"
+            )
+
+
+def _pairs(side: Side) -> dict[tuple[object, ...], float]:
+    """Values by what pairs them: the chip, or the network."""
+    return {
+        (seed, chip) if chip >= 0 else (name,): value
+        for (name, seed, chip), value in side.values.items()
+    }
+
+
+def _among(cell: Cell, count: int) -> Cell:
+    return Cell(at=cell.at, better=cell.better, worse=cell.worse, margin=cell.margin, cells=count)
+
+
+def _name(cell: Cell) -> At:
+    return (*cell.at, ("pair", f"{dict(cell.better.selection)} > {dict(cell.worse.selection)}"))
+
+
+def _peak_says(comparison: Comparison, cells: Sequence[Cell]) -> str:
+    """For: one value between the ends is better than both. Against: each is worse than an end."""
+    between: dict[str, list[Cell]] = {}
+    for cell in cells:
+        between.setdefault(str(dict(cell.better.selection)), []).append(cell)
+    words = [[cell.says(together=True) for cell in group] for group in between.values()]
+    if any(len(group) == 2 and all(word == FOR for word in group) for group in words):
+        return FOR
+    if all(AGAINST in group for group in words):
+        return AGAINST
+    return OPEN
