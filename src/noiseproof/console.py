@@ -35,7 +35,9 @@ from noiseproof.traces import Trace
 
 if TYPE_CHECKING:
     from noiseproof.crew.driver import News
+    from noiseproof.crew.estimate import Line
     from noiseproof.inventory import TensorFacts
+    from noiseproof.study.progress import NetworkProgress
     from noiseproof.training import Progress as TrainingProgress
 
 NOISES = {
@@ -143,6 +145,40 @@ def print_traces(traces: Sequence[Trace]) -> None:
     """A table for each stream: the mean over it, the paired difference to off, both its ends."""
     for table in terminal.trace_tables(traces):
         _console().print(table)
+
+
+def print_plan(title: str, lines: "Sequence[Line]") -> None:
+    """What a study would do, and for how long."""
+    table = Table(title=title, title_justify="left")
+    for column in ("work", "left", "in all", "each", "time"):
+        table.add_column(column, justify="left" if column == "work" else "right")
+    for line in lines:
+        each = f"{line.each:.3g} s" if line.left else ""
+        left = f"{line.left:,} {line.unit}"
+        table.add_row(line.what, left, f"{line.in_all:,}", each, duration(line.seconds))
+    table.add_row("all", "", "", "", duration(sum(line.seconds for line in lines)))
+    _console().print(table)
+
+
+def print_status(title: str, states: "Sequence[NetworkProgress]") -> None:
+    """How far a study is."""
+    table = Table(title=title, title_justify="left")
+    for column in ("network", "state", "clean", "curves", "rows", ""):
+        table.add_column(column, justify="right" if column in ("clean", "rows") else "left")
+    for one in states:
+        clean = "" if one.clean is None else f"{100 * one.clean:.2f} %"
+        begun = f" (+{one.begun} begun)" if one.begun else ""
+        curves = f"{one.curves}/{one.curves_in_all}{begun}"
+        table.add_row(one.name, one.state, clean, curves, f"{one.rows:,}", one.note)
+    _console().print(table)
+
+
+def duration(seconds: float) -> str:
+    """`2 h 05 min`, `3 min 20 s`, `12 s`."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
 
 
 class _Bar:

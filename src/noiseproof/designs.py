@@ -185,3 +185,13 @@ def blocks_of(design: PerImage, images: int) -> int:
     """How many blocks one pass over that many test images has."""
     assert design.block is not None
     return -(-images // design.block)
+
+
+def images_of(design: Design, images: int) -> int | None:
+    """How many images a unit's score is the share of, where equal scores need caution (`stopping`);
+    `images`: of the test set; the design has its sizes."""
+    if isinstance(design, Nested):
+        return design.images
+    if isinstance(design, PerImage):
+        return images // blocks_of(design, images)
+    return None

@@ -16,13 +16,11 @@ from noiseproof.estimators import Estimator, Pooled, parse_estimator
 from noiseproof.job import Job, Score, Subject, open_job
 from noiseproof.keeping import Kept, OnRow
 from noiseproof.noise import DEFAULT_TARGETS, touched
-from noiseproof.pacing import Pace, Progress
+from noiseproof.pacing import Pace, Progress, most_units
 from noiseproof.records import Row, Store
 from noiseproof.spec import NoEffectWarning, Spec, ordered_targets
 from noiseproof.stopping import FIRST
 from noiseproof.units import Units, open_units
-
-USUAL_CHIPS = {"chips": 25, "nested": 200}
 
 
 def measure(
@@ -106,7 +104,7 @@ def measure(
     warn_without_effect(job, wanted, targets)
     if on_design is not None and reason:
         on_design(f"design {units.design}: {reason}")
-    most = most_units(units, pace, chips=chips, passes=passes)
+    most = most_units(units.design, pace, chips=chips, passes=passes, images=job.clean_row.images)
     kept = Kept(known=known, store=store, on_row=on_row)
     rows = _measured(units, wanted, blank, kept, pace=pace, most=most, started=started)
     return curves_of(rows)[0]
@@ -156,15 +154,6 @@ def _all(named: Sequence[Row], units: Units, same: Sequence[bool], most: int) ->
     for row, alike in zip(named, same, strict=True):
         for unit in range(1 if alike else most):
             yield replace(row, chip=unit, images=units.images(unit))
-
-
-def most_units(units: Units, pace: Pace, *, chips: int | None, passes: int | None) -> int | None:
-    """How many units a point gets at most; None: as many as it takes."""
-    if chips is None and passes is None and not pace.is_fixed:
-        return None
-    if isinstance(units.design, PerImage):
-        return units.per_pass * (passes or 1)
-    return chips or USUAL_CHIPS[units.design.kind]
 
 
 def check_length(design: Design, *, chips: int | None, passes: int | None) -> None:

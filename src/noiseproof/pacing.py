@@ -8,8 +8,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from noiseproof.designs import Design, PerImage, blocks_of
 from noiseproof.stopping import next_point, units_needed
 
+USUAL_CHIPS = {"chips": 25, "nested": 200}
 MOST_SECONDS = 10_000_000.0
 _SECONDS = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
@@ -49,6 +51,18 @@ def parse_seconds(text: str) -> float:
     if match is None:
         raise ValueError(f"budget must be a time as 60s, 5m or 1h, got {text!r}")
     return float(match[1]) * _SECONDS[match[2] or "s"]
+
+
+def most_units(
+    design: Design, pace: Pace, *, chips: int | None, passes: int | None, images: int
+) -> int | None:
+    """How many units a point gets at most; None: as many as it takes. `images`: of the test set;
+    the design has its sizes."""
+    if chips is None and passes is None and not pace.is_fixed:
+        return None
+    if isinstance(design, PerImage):
+        return blocks_of(design, images) * (passes or 1)
+    return chips or USUAL_CHIPS[design.kind]
 
 
 def units_wanted(

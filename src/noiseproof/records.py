@@ -8,7 +8,7 @@ import importlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, astuple, dataclass, fields
 from functools import cached_property
@@ -157,6 +157,19 @@ class Store:
                 f"INSERT OR IGNORE INTO chips ({names}) VALUES ({marks})", astuple(row)
             )
 
+    def add_all(self, rows: Sequence[Row]) -> None:
+        """Insert several rows at once: all of them, or none."""
+        with self._one_line():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                for row in rows:
+                    self.add(row)
+                self._db.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):  # the disk may be full for this too
+                    self._db.execute("ROLLBACK")
+                raise
+
     def rows(self, *, checkpoint: str | None = None) -> list[Row]:
         """The rows of one checkpoint, or all rows, in the order in which they came."""
         columns = ", ".join(_COLUMNS)
@@ -214,15 +227,37 @@ def export(rows: list[Row], path: str | Path) -> None:
                 writer.writeheader()
                 writer.writerows(table)
         elif target.suffix == ".parquet":
-            try:
-                pyarrow = importlib.import_module("pyarrow")
-                parquet = importlib.import_module("pyarrow.parquet")
-            except ImportError:
-                raise ValueError("Parquet needs pyarrow: run `pip install pyarrow`") from None
             columns = {name: [entry[name] for entry in table] for name in _COLUMNS}
-            parquet.write_table(pyarrow.table(columns), temporary)
+            arrow, parquet = _arrow()
+            parquet.write_table(arrow.table(columns), temporary, compression="zstd")
         else:
             raise ValueError(f"export must end in .csv or .parquet, got {target.name!r}")
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ValueError("Parquet needs pyarrow: run `pip install pyarrow`") from None
+
+
+def exported(path: str | Path) -> list[Row]:
+    """The rows in a Parquet file that `export` wrote (needs pyarrow).
+
+    Raises:
+        ValueError: for any other file, or rows that do not add up.
+    """
+    _, parquet = _arrow()
+    try:
+        table = parquet.read_table(path).to_pylist()
+        rows = [Row(**entry | {"hits": bytes.fromhex(entry["hits"])}) for entry in table]
+    except Exception as error:  # whatever a damaged file does to the reader
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{path} holds no exported rows: {reason}") from None
+    for row in rows:
+        if not _adds_up(row):
+            raise ValueError(f"{path} is damaged: chip {row.chip} does not add up")
+    return rows
 
 
 @contextmanager

@@ -184,6 +184,24 @@ def _identity(plan: Plan, source: Source) -> dict[str, Any]:
     return {**flat, **asdict(plan.recipe), "data": source.name}
 
 
+def epochs_done(folder: Path) -> int:
+    """How many epochs a training in this folder has behind it, finished ones left out."""
+    file = folder / RESUME
+    if not file.is_file():
+        return 0
+    return int(_read_resume(file)["epoch"])
+
+
+def _read_resume(path: Path) -> dict[str, Any]:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"cannot resume from {path}: delete it to start over") from error
+    if not isinstance(content, dict) or content.keys() != CONTENT:
+        raise ValueError(f"cannot resume from {path}: delete it to start over")
+    return content
+
+
 def _check_same(found: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
     found = {**asdict(Recipe()), **found}  # what an older run does not say was as is usual now
     differing = [key for key in wanted if found.get(key) != wanted[key]]
@@ -258,12 +276,7 @@ class _Fitting:
         """Go on from `path`, if it is there."""
         if not path.is_file():
             return
-        try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise ValueError(f"cannot resume from {path}: delete it to start over") from error
-        if not isinstance(content, dict) or content.keys() != CONTENT:
-            raise ValueError(f"cannot resume from {path}: delete it to start over")
+        content = _read_resume(path)
         _check_same(content["identity"], identity, path.parent)
         self.epoch, self.seconds = content["epoch"], content["seconds"]
         self.model.load_state_dict(content["model"])

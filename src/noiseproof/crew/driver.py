@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from noiseproof.bench import OPENED_BY_US, calibration_from
 from noiseproof.catalog import parse_pixel_scale
 from noiseproof.checkpoint import Card, file_sha256, load_state
@@ -35,7 +37,7 @@ from noiseproof.records import Row, Store, replacing
 from noiseproof.splits import Source
 from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
 from noiseproof.study.grid import Grid, Network
-from noiseproof.training import RESUME, WEIGHTS, finished
+from noiseproof.training import RESUME, WEIGHTS, epochs_done, finished
 
 STORE, FACTS, FAILED = "rows.db", "networks.json", "failed.txt"
 OnNews = Callable[["News"], None]
@@ -199,6 +201,7 @@ class _Run:
         else:
             resume = folder / RESUME
             begun = resume.read_bytes() if resume.is_file() else None
+            self.epochs[network.name] = epochs_done(folder)
             self.ready.append((TrainPiece(network=network, resume=begun), None))
 
     def _finished(self, network: Network, card: Card) -> None:
@@ -206,7 +209,7 @@ class _Run:
         self._measure(network, self.places.weights / network.name / WEIGHTS, card)
 
     def _measure(self, network: Network, file: Path, card: Card | None = None) -> None:
-        trained = self._load(network, file, card)
+        trained = load_trained(network, file, card, self.grid, self.data)
         self.trained[network.name] = trained
         known = self.rows.pop(trained.sha256, [])
         model = model_of(trained, self.data)
@@ -226,29 +229,6 @@ class _Run:
                 augment=task.augment,
             )
             self.points.append(Points(task, job, known))
-
-    def _load(self, network: Network, file: Path, card: Card | None) -> Trained:
-        needed: dict[bool, int] = {}
-        for task in self.grid.tasks:
-            estimator = parse_estimator(task.recalibrate)
-            if task.network == network and estimator is not None and estimator.calibration_images:
-                images = max(needed.get(task.augment, 0), estimator.calibration_images)
-                needed[task.augment] = images
-        return Trained(
-            network=network,
-            sha256=file_sha256(file),
-            classes=self.data.classes if card is None else card.classes,
-            state=load_state(file),
-            scale=self.data.scale
-            if network.normalize is None
-            else parse_pixel_scale(network.normalize),
-            calibration={
-                augment: calibration_from(
-                    self.data.source, images, augment=augment, seed=network.seed
-                )
-                for augment, images in needed.items()
-            },
-        )
 
     def _note(self, network: Network, sha256: str, card: Card | None, clean: Row | None) -> None:
         """Write down what the report needs to know of a network."""
@@ -296,8 +276,7 @@ class _Run:
         self._tell(self.failures[-1])
 
     def _take_rows(self, piece: Piece, outcome: Measured) -> None:
-        for row in outcome.rows:
-            self.store.add(row)
+        self.store.add_all(outcome.rows)
         if isinstance(piece, MeasurePiece):
             points = next((one for one in self.points if one.task == piece.task), None)
             if points is not None:
@@ -315,6 +294,10 @@ class _Run:
                 file.write_bytes(outcome.resume)
             self.epochs[network.name] = self.epochs.get(network.name, 0) + 1
             self.ready.appendleft((TrainPiece(network=network, resume=outcome.resume), None))
+            self.facts[network.name] = NetworkFacts(
+                factors=network.factors, epochs=self.epochs[network.name]
+            )
+            write_facts(self.facts, self.places.out / FACTS)
             self._tell(f"{network.name}, epoch {self.epochs[network.name]}")
             return
         with _writing(folder, WEIGHTS) as file:
@@ -366,6 +349,39 @@ def ready_file(network: Network, places: Places) -> Path:
         f"weights {network.weights} of {network.name} are not in {listed}: name their folder with "
         "--checkpoints or $NOISEPROOF_CHECKPOINTS"
     )
+
+
+def load_trained(
+    network: Network, file: Path, card: Card | None, grid: Grid, data: Data
+) -> Trained:
+    """A network with its weights from `file`, and the calibration images that the grid needs.
+
+    Raises:
+        ValueError: for a file that cannot be read.
+    """
+    return Trained(
+        network=network,
+        sha256=file_sha256(file),
+        classes=data.classes if card is None else card.classes,
+        state=load_state(file),
+        scale=data.scale if network.normalize is None else parse_pixel_scale(network.normalize),
+        calibration=calibration_of(network, grid, data),
+    )
+
+
+def calibration_of(network: Network, grid: Grid, data: Data) -> dict[bool, Tensor]:
+    """As many calibration images as any task of the network needs, plain and augmented, drawn by
+    the network's seed."""
+    needed: dict[bool, int] = {}
+    for task in grid.tasks:
+        estimator = parse_estimator(task.recalibrate)
+        images = 0 if estimator is None else estimator.calibration_images
+        if task.network == network and images:
+            needed[task.augment] = max(needed.get(task.augment, 0), images)
+    return {
+        augment: calibration_from(data.source, images, augment=augment, seed=network.seed)
+        for augment, images in needed.items()
+    }
 
 
 def _same_clean(row: Row, clean: Row) -> bool:

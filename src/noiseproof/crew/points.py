@@ -9,10 +9,7 @@ from noiseproof.crew.pieces import MeasurePiece
 from noiseproof.crew.worker import blank_of, names_of
 from noiseproof.designs import sized
 from noiseproof.job import Job
-from noiseproof.measuring import most_units
-from noiseproof.pacing import units_wanted
 from noiseproof.records import Row, key_of
-from noiseproof.stopping import FIRST
 from noiseproof.study.grid import Task
 from noiseproof.units import Units
 
@@ -28,9 +25,7 @@ class Points:
         self.task = task
         design = sized(task.design, len(job.test) if task.design.needs_hits else 0)
         units = Units(job=job, design=design, targets=task.targets)
-        self._most = most_units(units, task.pace, chips=task.chips, passes=task.passes)
-        self._first = FIRST[design.kind]
-        self._images = units.images(0) if design.needs_hits else None
+        self._images = len(job.test)
         self._flying: list[set[int]] = [set() for _ in task.specs]
         self._seconds: list[float] = []
         blank = blank_of(task, job)
@@ -82,17 +77,7 @@ class Points:
         return max(1, round(PIECE_SECONDS / max(median(self._seconds[-5:]), 1e-4)))
 
     def _wanted(self, level: int) -> int:
-        found = self._found[level]
-        begun = [found[unit] for unit in range(self._first) if unit in found]
-        if len(begun) < self._first:
-            begun = begun[:0]
-        return units_wanted(
-            begun,
-            self.task.pace,
-            most=self._most,
-            first=self._first,
-            images=self._images,
-        )
+        return self.task.units_wanted(self._found[level], test_images=self._images)
 
 
 def _point_key(row: Row) -> tuple[Any, ...]:

@@ -4,13 +4,15 @@ import hashlib
 import itertools
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from noiseproof.catalog import norm_text
-from noiseproof.designs import Design, parse_design
-from noiseproof.pacing import Pace
+from noiseproof.designs import Design, images_of, parse_design, sized
+from noiseproof.pacing import Pace, most_units, units_wanted
 from noiseproof.spec import Spec, parse, parse_targets
+from noiseproof.stopping import FIRST
 from noiseproof.study.file import (
     MOST_NETWORKS,
     MOST_POINTS,
@@ -89,6 +91,21 @@ class Task:
             "recalibrate": self.recalibrate,
             "design": str(self.design),
         }
+
+    def units_wanted(self, found: Mapping[int, float], *, test_images: int) -> int:
+        """How many units a level needs, of which those in `found` have these scores."""
+        design = sized(self.design, test_images if self.design.needs_hits else 0)
+        first = FIRST[design.kind]
+        begun = [found[unit] for unit in range(first) if unit in found]
+        return units_wanted(
+            begun if len(begun) == first else (),
+            self.pace,
+            most=most_units(
+                design, self.pace, chips=self.chips, passes=self.passes, images=test_images
+            ),
+            first=first,
+            images=images_of(design, test_images),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

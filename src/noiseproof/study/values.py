@@ -38,8 +38,12 @@ class Measured:
 
     @property
     def is_whole(self) -> bool:
-        """Does every level have rows?"""
-        return len(self.points) == len(self.task.specs)
+        """Does every level have all its units?"""
+        images = self.points[0].clean.images
+        return self.level is not None or (
+            len(self.points) == len(self.task.specs)
+            and all(_is_whole(self.task, point, images) for point in self.points)
+        )
 
     def value(self, score: str) -> float:
         """The curve's value of one of `file.SCORES`; nan where it has none."""
@@ -66,6 +70,11 @@ class Measured:
         """Normalised accuracy at each level, 1 at level 0."""
         shares = {float(p.level or 0.0): p.score.mean / self.clean for p in self.points}
         return {0.0: 1.0} | shares
+
+
+def _is_whole(task: Task, point: Point, images: int) -> bool:
+    found = {row.chip: row.score for row in point.rows}
+    return len(found) >= task.units_wanted(found, test_images=images)
 
 
 def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]:

@@ -1,0 +1,225 @@
+"""A comparison with its verdict: what each cell says, and the pairs that have no cell."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from noiseproof.stats import CONFIDENCE
+from noiseproof.study.file import SCORES, Comparison
+from noiseproof.study.grid import Grid, Task, is_selected
+from noiseproof.study.report.words import Names, counts, many, share, with_n
+from noiseproof.study.values import Measured
+from noiseproof.study.verdicts import At, Cell, Side, Verdict, _peak_says, verdict_of
+
+ALL_ALIKE = ("reproduced", "contradicted")  # every cell has to agree by itself
+Pair = tuple[At, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One comparison: `levels` are those of its curves, `absent` the pairs of the grid that no cell
+    compares, since a side has no network with a value."""
+
+    verdict: Verdict
+    levels: tuple[tuple[float, ...], ...]
+    absent: tuple[str, ...]
+    names: Names
+
+    @property
+    def comparison(self) -> Comparison:
+        return self.verdict.comparison
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return self.verdict.cells
+
+    @property
+    def is_together(self) -> bool:
+        """Does the verdict single out some of several cells, so that these share the error?"""
+        return len(self.cells) > 1 and (
+            self.verdict.kind not in ALL_ALIKE or self.comparison.peak
+        )
+
+    @property
+    def confidence(self) -> float:
+        """Of the cells' intervals when they are read together."""
+        return 1 - (1 - CONFIDENCE) / max(1, len(self.cells))
+
+    @property
+    def together_text(self) -> str:
+        """`99.58 %`."""
+        return f"{100 * self.confidence:.2f}".rstrip("0").rstrip(".") + " %"
+
+    def word(self, cell: Cell) -> str:
+        """What the cell counts as in the verdict."""
+        return cell.says(together=self.is_together)
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """The different pairs of selections that cells compare."""
+        name = self.names.selection
+        found = [(name(cell.better.selection), name(cell.worse.selection)) for cell in self.cells]
+        return tuple(dict.fromkeys(found))
+
+    @cached_property
+    def peaks(self) -> tuple[tuple[At, str], ...]:
+        """Where a peak is claimed: what each combination says of it."""
+        if not self.comparison.peak:
+            return ()
+        groups: dict[At, list[Cell]] = {}
+        for cell in self.cells:
+            groups.setdefault(cell.at, []).append(cell)
+        return tuple((at, _peak_says(self.comparison, cells)) for at, cells in groups.items())
+
+    @property
+    def score_text(self) -> str:
+        """The score, with the levels that it is averaged over."""
+        text = SCORES[self.comparison.score]
+        if self.comparison.score == "clean" or "level" in self.comparison.by or not self.levels:
+            return text
+        shown = [", ".join(f"{level:g}" for level in one) for one in self.levels]
+        if len(shown) == 1:
+            return f"{text}; levels {shown[0]}"
+        return f"{text}; levels differ between curves: {' | '.join(shown)}"
+
+    @property
+    def unit_text(self) -> str:
+        """What is replicated, and how often."""
+        found = counts(len(s.values) for cell in self.cells for s in (cell.better, cell.worse))
+        if self.comparison.unit == "training":
+            return f"the training, by seed; n = {found} on a side"
+        return (
+            f"the chip, of one network a side; n = {found} on a side; nothing is said of other "
+            "trainings of these networks"
+        )
+
+    @property
+    def claim_text(self) -> str:
+        """What would be for the claim, where that is not plainly a difference above zero."""
+        margin = f"{self.comparison.margin:g} points"
+        if self.comparison.peak:
+            rule = "for: a value between the ends is better than both ends; against: each value "
+            rule += "between them is worse than an end"
+            return rule + (f"; worse by less than {margin} counts as not worse"
+                           if self.comparison.margin else "")  # fmt: skip
+        if self.comparison.margin:
+            return (
+                f"margin {margin}: the claim is that the first side is not worse by more than "
+                "that; for: the whole interval lies above minus the margin"
+            )
+        return ""
+
+    @property
+    def pairing_text(self) -> str:
+        """How differences were taken."""
+        same = "chips" if self.comparison.unit == "chip" else "networks"
+        paired = {cell.is_paired for cell in self.cells}
+        if paired == {True}:
+            return f"Differences are paired on the same {same}, with Student's t interval."
+        if paired == {False}:
+            return "Differences are of independent samples, with Welch's interval (1947)."
+        return (
+            f"Differences marked (paired) are on the same {same}; the others are of independent "
+            "samples, with Welch's interval (1947)."
+        )
+
+    @property
+    def together_note(self) -> str:
+        """Which of the two columns the verdict counts; "" with one cell."""
+        if len(self.cells) < 2:
+            return ""
+        share_of = f"Bonferroni's, of confidence {self.together_text} for {len(self.cells)} cells"
+        if self.is_together:
+            return (
+                f"The verdict singles out cells, so that it counts the last column: {share_of}."
+            )
+        return (
+            f"The verdict needs all cells to agree, each by itself (95 %). The last column is "
+            f"{share_of} read together."
+        )
+
+    @property
+    def span_text(self) -> str:
+        """The difference, or the lowest and the highest of the cells, in points."""
+        known = [(cell, cell.difference()) for cell in self.cells]
+        if not known:
+            return ""
+        what = f"{self.pairs[0][0]} minus {self.pairs[0][1]}"
+        if len(known) == 1:
+            cell, found = known[0]
+            return f"{what}: {share(found)} points, {_n_text(cell)}"
+        ends = (min(known, key=lambda k: k[1].mean), max(known, key=lambda k: k[1].mean))
+        shown = []
+        for cell, found in ends:
+            pair = "" if len(self.pairs) == 1 else f"{self.pair_text(cell)}, "
+            where = f"{pair}{self.names.at(cell.at)}" if cell.at else pair.removesuffix(", ")
+            shown.append(f"{share(found)} ({where}; {_n_text(cell)})")
+        lead = f"{what}, " if len(self.pairs) == 1 else "differences "
+        return f"{lead}points: from {shown[0]} to {shown[1]}, over {many(len(known), 'cell')}"
+
+    def pair_text(self, cell: Cell) -> str:
+        """`norm none minus norm batch`."""
+        name = self.names.selection
+        return f"{name(cell.better.selection)} minus {name(cell.worse.selection)}"
+
+    def side_text(self, side: Side) -> str:
+        """`91.2 [90.1, 92.3], n = 3`, with the networks that have no value."""
+        lost = f", {side.missing} not learned" if side.missing else ""
+        return with_n(side.interval, len(side.values)) + lost
+
+
+def compared_of(
+    comparison: Comparison, grid: Grid, measured: Sequence[Measured], names: Names
+) -> Compared:
+    """The comparison with its verdict.
+
+    Raises:
+        ValueError: where the comparison does not tell curves apart that it selects.
+    """
+    verdict = verdict_of(comparison, measured)
+    tasks = [t for t in grid.tasks if any(_fits(t, dict(one)) for one in comparison.order)]
+    levels = [tuple(float(spec.level or 0) for spec in task.specs) for task in tasks]
+    there = {_pair_name(cell.at, cell.better, cell.worse, names) for cell in verdict.cells}
+    absent = [pair for pair in _planned(comparison, tasks, names) if pair not in there]
+    return Compared(
+        verdict=verdict,
+        levels=tuple(dict.fromkeys(levels)),
+        absent=tuple(f"{better} against {worse}: {names.at(at)}" for at, better, worse in absent),
+        names=names,
+    )
+
+
+def _planned(comparison: Comparison, tasks: Sequence[Task], names: Names) -> Iterator[Pair]:
+    """The pairs that the grid lets be compared."""
+    found = [factors for task in tasks for factors in _expanded(comparison, task)]
+    known = [f for f in found if all(name in f for name in comparison.by)]
+    for at in dict.fromkeys(tuple((name, f[name]) for name in comparison.by) for f in known):
+        here = [f for f in found if is_selected(f, dict(at))]
+        sides = [s for s in comparison.order if any(is_selected(f, dict(s)) for f in here)]
+        pairs = itertools.pairwise(comparison.order)
+        if comparison.peak:
+            ends = (comparison.order[0], comparison.order[-1])
+            pairs = itertools.product(comparison.order[1:-1], ends)  # type: ignore[assignment]
+        for better, worse in pairs:
+            if better in sides and worse in sides:
+                yield at, names.selection(better), names.selection(worse)
+
+
+def _expanded(comparison: Comparison, task: Task) -> list[dict[str, object]]:
+    if "level" not in comparison.by:
+        return [dict(task.factors)]
+    return [{**task.factors, "level": float(spec.level or 0)} for spec in task.specs]
+
+
+def _fits(task: Task, selection: dict[str, object]) -> bool:
+    return all(name == "level" or task.factors.get(name) == v for name, v in selection.items())
+
+
+def _pair_name(at: At, better: Side, worse: Side, names: Names) -> Pair:
+    return at, names.selection(better.selection), names.selection(worse.selection)
+
+
+def _n_text(cell: Cell) -> str:
+    a, b = len(cell.better.values), len(cell.worse.values)
+    return f"n = {a}" if a == b else f"n = {a} and {b}"

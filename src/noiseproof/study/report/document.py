@@ -1,0 +1,138 @@
+"""The report as plain values for JSON; nan is None."""
+
+from typing import Any
+
+from noiseproof import stats
+from noiseproof.points import number_or_none
+from noiseproof.study.report.compared import Compared
+from noiseproof.study.report.content import StudyReport
+from noiseproof.study.report.matched import Matched
+from noiseproof.study.report.networks import NetworkLine
+from noiseproof.study.report.published import Beside
+from noiseproof.study.verdicts import Cell, Side
+
+Json = dict[str, Any]
+
+
+def document_of(report: StudyReport) -> Json:
+    """Verdict of each comparison with its cells, the source's figures, and the networks."""
+    study, progress = report.study, report.progress
+    return {
+        "study": study.name,
+        "title": study.title,
+        "claim": {"text": study.claim.text, "source": study.claim.source},
+        "profile": report.profile,
+        "command": report.command,
+        "verdict": {"kind": report.first.verdict.kind, "text": report.first.verdict.text},
+        "finished": progress.is_finished,
+        "curves": {
+            "planned": progress.curves,
+            "done": progress.done,
+            "begun": progress.begun,
+            "of failed trainings": progress.failed,
+        },
+        "missing": list(progress.gaps),
+        "comparisons": [_comparison(one) for one in report.compared],
+        "published": [_beside(one) for one in report.beside],
+        "matched": [_matched(one) for one in report.matched],
+        "networks": [_network(one) for one in report.networks],
+        "provenance": dict(report.provenance),
+    }
+
+
+def _comparison(compared: Compared) -> Json:
+    comparison, verdict = compared.comparison, compared.verdict
+    return {
+        "question": comparison.question,
+        "kind": verdict.kind,
+        "text": verdict.text,
+        "score": comparison.score,
+        "levels": [list(levels) for levels in compared.levels],
+        "unit": comparison.unit,
+        "margin": comparison.margin,
+        "peak": comparison.peak,
+        "by": list(comparison.by),
+        "read_together": compared.is_together,
+        "confidence_together": compared.confidence,
+        "cells": [_cell(cell, compared) for cell in compared.cells],
+        "peaks": [{"at": dict(at), "says": word} for at, word in compared.peaks],
+        "not_compared": list(compared.absent),
+    }
+
+
+def _cell(cell: Cell, compared: Compared) -> Json:
+    return {
+        "at": dict(cell.at),
+        "better": _side(cell.better),
+        "worse": _side(cell.worse),
+        "paired": cell.is_paired,
+        "difference": stats.as_json(cell.difference()),
+        "says": cell.says(),
+        "difference_together": stats.as_json(cell.difference(together=True)),
+        "says_together": cell.says(together=True),
+        "counts_as": compared.word(cell),
+    }
+
+
+def _side(side: Side) -> Json:
+    return {
+        "selection": dict(side.selection),
+        "n": len(side.values),
+        "missing": side.missing,
+        **stats.as_json(side.interval),
+    }
+
+
+def _beside(beside: Beside) -> Json:
+    published = beside.published
+    return {
+        "what": published.what,
+        "percent": published.percent,
+        "side": published.side,
+        "where": dict(published.where),
+        "combinations": beside.combinations,
+        "measured": [
+            {
+                "at": dict(found.at),
+                "which": found.which or None,
+                "n": found.n,
+                **stats.as_json(found.interval),
+            }
+            for found in beside.found
+        ],
+    }
+
+
+def _matched(matched: Matched) -> Json:
+    return {
+        "where": dict(matched.first.where),
+        "published": [matched.first.percent, matched.second.percent],
+        "sides": [matched.first.side, matched.second.side],
+        "matches": [
+            {
+                "at": dict(match.at),
+                "level": match.level,
+                "n": match.second,
+                "beyond": match.beyond or None,
+                "first_side_keeps_at_most_level": number_or_none(match.reach),
+                **stats.as_json(match.kept),
+            }
+            for match in matched.matches
+        ],
+    }
+
+
+def _network(line: NetworkLine) -> Json:
+    fact, clean = line.fact, line.clean
+    return {
+        "name": line.network.name,
+        "state": line.state,
+        "factors": dict(line.network.factors),
+        "clean": None if clean is None else number_or_none(clean),
+        "learned": None if clean is None or not line.classes else not line.has_not_learned,
+        "epochs": 0 if fact is None else fact.epochs,
+        "seconds": 0.0 if fact is None else number_or_none(fact.seconds),
+        "device": "" if fact is None else fact.device,
+        "failed": "" if fact is None else fact.failed,
+        "sha256": "" if fact is None else fact.sha256,
+    }

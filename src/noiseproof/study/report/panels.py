@@ -1,0 +1,97 @@
+"""Normalised accuracy against level, side by side: what the small panels and their table show."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from noiseproof import stats
+from noiseproof.report.words import level_axis
+from noiseproof.stats import Interval
+from noiseproof.study.file import Comparison
+from noiseproof.study.report.matched import curves_by_side
+from noiseproof.study.report.words import Names
+from noiseproof.study.values import Measured
+from noiseproof.study.verdicts import NO_VALUE, At
+
+MOST = 24  # panels that are drawn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One selection: `means` over n trainings; over the chips of the only one where chips are what
+    is replicated. `each`: the trainings one by one."""
+
+    label: str
+    place: int  # in the comparison's order
+    n: int
+    levels: tuple[float, ...]
+    means: tuple[Interval, ...]
+    each: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One combination of the comparison's factors."""
+
+    at: At
+    title: str
+    axis: str
+    lines: tuple[Line, ...]
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Of all lines."""
+        return tuple(sorted({level for line in self.lines for level in line.levels}))
+
+
+def panels_of(
+    comparison: Comparison, measured: Sequence[Measured], names: Names
+) -> tuple[Panel, ...]:
+    """A panel for each combination, in the order of the grid."""
+    found = []
+    for at, sides in curves_by_side(comparison, measured):
+        curves = [curve for side in sides for curve in side]
+        lines = [
+            _line(comparison, names.selection(comparison.order[place]), place, side)
+            for place, side in enumerate(sides)
+            if side
+        ]
+        axes = {level_axis(curve.task.family) for curve in curves}
+        if lines:
+            found.append(
+                Panel(
+                    at=at,
+                    title=names.at(at),
+                    axis=axes.pop() if len(axes) == 1 else "noise level",
+                    lines=tuple(lines),
+                )
+            )
+    return tuple(found)
+
+
+def _line(comparison: Comparison, label: str, place: int, curves: Sequence[Measured]) -> Line:
+    levels = sorted(set.intersection(*(set(curve.by_level) for curve in curves)))
+    over_chips = comparison.unit == "chip" and len(curves) == 1
+    return Line(
+        label=label,
+        place=place,
+        n=min(point.chips for point in curves[0].points) if over_chips else len(curves),
+        levels=tuple(levels),
+        means=tuple(
+            _over_chips(curves[0], level) if over_chips else _over_trainings(curves, level)
+            for level in levels
+        ),
+        each=tuple(tuple(curve.by_level[level] for level in levels) for curve in curves),
+    )
+
+
+def _over_trainings(curves: Sequence[Measured], level: float) -> Interval:
+    if level == 0:
+        return Interval(mean=1.0, low=1.0, high=1.0)
+    return stats.t_interval([curve.by_level[level] for curve in curves])
+
+
+def _over_chips(curve: Measured, level: float) -> Interval:
+    if level == 0:
+        return Interval(mean=1.0, low=1.0, high=1.0)
+    found = [point.normalised for point in curve.points if point.level == level]
+    return found[0] if found else NO_VALUE

@@ -1,0 +1,99 @@
+"""How the report calls factors, selections and intervals, the same in every table and figure."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from noiseproof import stats
+from noiseproof.spec import Additive, parse
+from noiseproof.stats import Interval
+from noiseproof.study.file import Value
+from noiseproof.study.verdicts import AGAINST, FOR, OPEN, At
+
+SAYS = {FOR: "for", AGAINST: "against", OPEN: "not told apart"}
+FACTOR_NAMES = {"recalibrate": "recalibration", "batch_size": "batch size", "lr": "learning rate"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Short names of the noises of a study."""
+
+    noises: Mapping[str, str] = field(default_factory=dict)
+
+    def value(self, factor: str, value: Value) -> str:
+        """A factor's value, as tables show it."""
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        if isinstance(value, float):
+            return f"{value:g}"
+        return self.noises.get(str(value), str(value)) if factor == "noise" else str(value)
+
+    def at(self, at: At) -> str:
+        """A combination in a line: `resnet14; kernel,bias; std per tensor`."""
+        return "; ".join(self._told(name, value) for name, value in at) or "all together"
+
+    def selection(self, selection: Mapping[str, Value]) -> str:
+        """One side of a comparison: `norm none`."""
+        return ", ".join(f"{factor_name(k)} {self.value(k, v)}" for k, v in selection.items())
+
+    def _told(self, name: str, value: Value) -> str:
+        shown = self.value(name, value)
+        return shown if isinstance(value, str) else f"{factor_name(name)} {shown}"
+
+
+def names_of(families: Iterable[str]) -> Names:
+    """Short names for noises that are one additive stage each, as `std per tensor`, with the kind
+    where kinds differ or there is but one noise; the whole text for all others."""
+    found = list(dict.fromkeys(families))
+    stages = [parse(text.replace("(level", "(0")).stages for text in found]
+    added = [one[0] for one in stages if len(one) == 1 and isinstance(one[0], Additive)]
+    if not found or len(added) < len(found):
+        return Names()
+    kind = len({stage.kind for stage in added}) > 1 or len(found) == 1
+    short = [
+        (f"{stage.kind}, " if kind else "")
+        + (stage.reference if stage.reference == "absolute" else f"{stage.reference} per ")
+        + ("" if stage.reference == "absolute" else stage.scope)
+        for stage in added
+    ]
+    if len(set(short)) < len(short):
+        return Names()
+    return Names(noises=dict(zip(found, short, strict=True)))
+
+
+def factor_name(name: str) -> str:
+    """A factor, as the head of a column."""
+    return FACTOR_NAMES.get(name, name)
+
+
+def share(interval: Interval) -> str:
+    """Mean and ends in percent or points, with the digits they support; `-` without a mean."""
+    return "-" if math.isnan(interval.mean) else stats.percent(interval)
+
+
+def with_n(interval: Interval, n: int) -> str:
+    """The same and how many values it is of."""
+    return f"{share(interval)}, n = {n}"
+
+
+def plain(number: float) -> str:
+    """A figure of the source, as its file writes it."""
+    return f"{number:.15g}"
+
+
+def counts(numbers: Iterable[int]) -> str:
+    """`3`, or `2 to 3`."""
+    found = sorted(set(numbers))
+    if not found:
+        return "0"
+    return f"{found[0]:,}" if len(found) == 1 else f"{found[0]:,} to {found[-1]:,}"
+
+
+def listed(texts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+def many(count: int, thing: str) -> str:
+    """`1 cell`, `12 cells`."""
+    return f"{count:,} {thing}" + ("" if count == 1 else "s")
