@@ -166,9 +166,7 @@ def report(
     folder = _folder(study, name, out)
     facts, rows = _results(folder)
     if not rows:
-        raise ValueError(
-            f"{folder} holds no rows of {study.name}: run `noiseproof study run` first"
-        )
+        raise ValueError(f"{folder} holds no rows: run `noiseproof study run {file}` first")
     command = f"noiseproof study run {file} --profile {name}"
     found = report_of(study, name, grid, facts, rows, command=command)
     for path in write_study_report(found, folder):
@@ -194,7 +192,7 @@ def _open(file: Path, profile: str | None) -> "tuple[Study, Grid, str]":
     from noiseproof.study import grid_of, read_study
 
     study = read_study(file)
-    name = profile or next(iter(study.profiles))
+    name = next(iter(study.profiles)) if profile is None else profile
     return study, grid_of(study, name), name
 
 

@@ -105,6 +105,16 @@ Positive = Annotated[float, Field(gt=0, lt=float("inf"))]
 Count = Annotated[int, Field(ge=1, le=10_000_000)]
 SeedNumber = Annotated[int, Field(ge=0, lt=2**63)]
 Factor = Annotated[str, _checked(_check_factor)]
+Selections = Annotated[
+    dict[Factor, Value | tuple[Value, ...]],
+    BeforeValidator(
+        lambda value: (
+            {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+            if isinstance(value, dict)
+            else value
+        )
+    ),
+]
 Selection = Annotated[dict[Factor, Value], Field(min_length=1)]
 
 
@@ -127,7 +137,7 @@ class Published(Part):
     what: Text
     percent: Annotated[float, Field(ge=0, le=100)]
     side: Annotated[int, Field(ge=0)] | None = None
-    where: dict[Factor, Value] = {}
+    where: Selections = {}
 
 
 class Claim(Part):
@@ -182,14 +192,7 @@ class Measurements(Part):
     chips: Count | None = None
     passes: Count | None = None
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
-    only: dict[Factor, Value | tuple[Value, ...]] = {}
-
-    @field_validator("only", mode="before")
-    @classmethod
-    def _tuples(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    only: Selections = {}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -44,6 +44,10 @@ class Measured:
             len(self.points) == len(self.task.specs)
             and all(_is_whole(self.task, point, images) for point in self.points)
         )
+
+    def of_network(self) -> "Measured":
+        """The same, selected by what its network is only."""
+        return replace(self, factors=self.task.network.factors)
 
     def value(self, score: str) -> float:
         """The curve's value of one of `file.SCORES`; nan where it has none."""

@@ -169,6 +169,8 @@ def _side(
     comparison: Comparison, selection: Mapping[str, Value], curves: Sequence[Measured]
 ) -> Side:
     chosen = [c for c in curves if is_selected(dict(c.factors), dict(selection))]
+    if comparison.score == "clean":  # of the network, whatever its curves are
+        chosen = list({c.task.network: c.of_network() for c in chosen}.values())
     _check_alike(comparison, selection, chosen)
     values: dict[tuple[str, int, int], float] = {}
     missing = 0

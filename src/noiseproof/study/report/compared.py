@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from noiseproof.stats import CONFIDENCE
-from noiseproof.study.file import SCORES, Comparison
+from noiseproof.study.file import SCORES, Comparison, Value
 from noiseproof.study.grid import Grid, Task, is_selected
 from noiseproof.study.report.words import Names, counts, many, share, with_n
 from noiseproof.study.values import Measured
@@ -37,9 +37,7 @@ class Compared:
     @property
     def is_together(self) -> bool:
         """Does the verdict single out some of several cells, so that these share the error?"""
-        return len(self.cells) > 1 and (
-            self.verdict.kind not in ALL_ALIKE or self.comparison.peak
-        )
+        return len(self.cells) > 1 and (self.verdict.kind not in ALL_ALIKE or self.comparison.peak)
 
     @property
     def confidence(self) -> float:
@@ -131,9 +129,7 @@ class Compared:
             return ""
         share_of = f"Bonferroni's, of confidence {self.together_text} for {len(self.cells)} cells"
         if self.is_together:
-            return (
-                f"The verdict singles out cells, so that it counts the last column: {share_of}."
-            )
+            return f"The verdict singles out cells, so that it counts the last column: {share_of}."
         return (
             f"The verdict needs all cells to agree, each by itself (95 %). The last column is "
             f"{share_of} read together."
@@ -206,13 +202,15 @@ def _planned(comparison: Comparison, tasks: Sequence[Task], names: Names) -> Ite
                 yield at, names.selection(better), names.selection(worse)
 
 
-def _expanded(comparison: Comparison, task: Task) -> list[dict[str, object]]:
+def _expanded(comparison: Comparison, task: Task) -> list[dict[str, Value]]:
+    """The factors of a curve, or of each of its levels."""
     if "level" not in comparison.by:
         return [dict(task.factors)]
     return [{**task.factors, "level": float(spec.level or 0)} for spec in task.specs]
 
 
-def _fits(task: Task, selection: dict[str, object]) -> bool:
+def _fits(task: Task, selection: dict[str, Value]) -> bool:
+    """Does the selection hold the curve, or a level of it?"""
     return all(name == "level" or task.factors.get(name) == v for name, v in selection.items())
 
 

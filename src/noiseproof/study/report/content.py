@@ -118,6 +118,7 @@ def _provenance(
         "simulated chips": f"{sum(point.chips for point in points):,}",
         "chips at a level": counts(point.chips for point in points),
         "test images a chip": counts(point.images for point in points),
+        "test images of a clean network": counts({one.points[0].clean.images for one in measured}),
         "images through noisy networks": f"{sum(p.image_passes for p in points):,}",
         "non-finite outputs": _nonfinite(points),
         "designs": _all(str(point.design) for point in points),

@@ -4,8 +4,9 @@ import html
 import re
 import unicodedata
 
-_MARKS = re.compile(r"([\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_]))")
-_START = re.compile(r"^([#+\-=]|\d{1,9}(?=[.)]))")
+# An underscore within a word means nothing, nor does a bracket that no link follows.
+_MARKS = re.compile(r"([\\`*|~$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_]))")
+_START = re.compile(r"^(\d{0,9})([#+\-=.)])(?=[\s#=-]|$)")  # of a heading or a list
 
 
 def one_line(foreign: str) -> str:
@@ -15,9 +16,19 @@ def one_line(foreign: str) -> str:
 
 
 def text(foreign: str) -> str:
-    """The text, escaped, on one line; for prose and for tables."""
-    escaped = _MARKS.sub(r"\\\1", one_line(foreign))
-    return _START.sub(_not_at_start, html.escape(escaped, quote=False))
+    """The text, escaped, on one line: a paragraph or the rest of one."""
+    return _START.sub(r"\1\\\2", cell(foreign))
+
+
+def cell(foreign: str) -> str:
+    """The text, escaped, on one line, where no block can begin: in a table."""
+    return html.escape(_MARKS.sub(r"\\\1", one_line(foreign)), quote=False)
+
+
+def sentence(foreign: str) -> str:
+    """The text, escaped, with a full stop."""
+    line = one_line(foreign)
+    return text(line) + ("" if line.endswith((".", "!", "?")) else ".")
 
 
 def code(foreign: str) -> str:
@@ -35,9 +46,3 @@ def block(foreign: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}sh\n{line}\n{fence}"
-
-
-def _not_at_start(found: re.Match[str]) -> str:
-    """A mark that would begin a heading or a list, made harmless."""
-    mark = found[1]
-    return f"{mark}&#8203;" if mark.isdigit() else f"\\{mark}"

@@ -4,6 +4,7 @@ The level at which the first side keeps what the source says it keeps, and what 
 at that level. A source that says no level can be read no further than that.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -57,8 +58,10 @@ def matched_of(
     found = []
     for first in published:
         for second in published:
-            is_pair = first.side == 0 and second.side and first.where == second.where
-            if is_pair and "level" not in first.where and second.side < len(comparison.order):
+            is_other = second.side is not None and 0 < second.side < len(comparison.order)
+            if first.side == 0 and is_other and first.where == second.where:
+                if "level" in first.where:
+                    continue
                 matches = _matches(comparison, first, second, measured)
                 found.append(Matched(first=first, second=second, matches=matches))
     return found
@@ -132,7 +135,7 @@ def level_at(by_level: Mapping[float, float], share: float) -> float | None:
     levels = sorted(by_level)
     if by_level[levels[0]] <= share:
         return levels[0]
-    for low, high in zip(levels, levels[1:], strict=False):
+    for low, high in itertools.pairwise(levels):
         above, below = by_level[low], by_level[high]
         if below <= share:
             return low + (above - share) / (above - below) * (high - low)

@@ -52,9 +52,7 @@ class NetworkLine:
         return f"{done}" if done == planned else f"{done} of {planned}"
 
 
-def networks_of(
-    grid: Grid, facts: Facts, measured: Sequence[Measured]
-) -> tuple[NetworkLine, ...]:
+def networks_of(grid: Grid, facts: Facts, measured: Sequence[Measured]) -> tuple[NetworkLine, ...]:
     """A line for each network of the grid."""
     known = {one.task.network.name: one.points[0].clean.classes for one in measured}
     usual = set(known.values())

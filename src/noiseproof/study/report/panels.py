@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from noiseproof import stats
-from noiseproof.report.words import level_axis
 from noiseproof.stats import Interval
 from noiseproof.study.file import Comparison
 from noiseproof.study.report.matched import curves_by_side
@@ -47,6 +46,8 @@ def panels_of(
     comparison: Comparison, measured: Sequence[Measured], names: Names
 ) -> tuple[Panel, ...]:
     """A panel for each combination, in the order of the grid."""
+    from noiseproof.report.words import level_axis  # with a package that takes long to import
+
     found = []
     for at, sides in curves_by_side(comparison, measured):
         curves = [curve for side in sides for curve in side]

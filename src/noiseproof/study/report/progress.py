@@ -48,9 +48,7 @@ class Progress:
         return f"unfinished: {self.done} of {many(self.curves, 'curve')} measured{begun}{failed}"
 
 
-def progress_of(
-    grid: Grid, facts: Facts, measured: Sequence[Measured], names: Names
-) -> Progress:
+def progress_of(grid: Grid, facts: Facts, measured: Sequence[Measured], names: Names) -> Progress:
     """Where the grid stands."""
     known = {one.task: one for one in measured}
     failed = {name for name, fact in facts.items() if fact.failed and not fact.sha256}

@@ -1,7 +1,7 @@
 """One line for each study: the table of all studies."""
 
 from noiseproof.study.report.content import StudyReport
-from noiseproof.study.report.escaping import code, text
+from noiseproof.study.report.escaping import cell, code
 from noiseproof.study.report.words import counts, plain
 
 HEAD = ("claim", "published", "measured, 95 % interval", "verdict", "n", "command")
@@ -16,17 +16,17 @@ def summary_row(report: StudyReport) -> str:
     """The line of one study."""
     first, claim = report.first, report.study.claim
     unit = "trainings" if first.comparison.unit == "training" else "chips of one network"
-    n = counts(len(s.values) for cell in first.cells for s in (cell.better, cell.worse))
+    n = counts(len(s.values) for one in first.cells for s in (one.better, one.worse))
     verdict = first.verdict.text
     if report.progress.text:
         verdict += f" ({report.progress.text})"
-    published = [f"{text(one.what)}: {plain(one.percent)} %" for one in claim.published]
-    cells = (
-        f"{text(claim.text)} ({text(claim.source)})",
+    published = [f"{cell(one.what)}: {plain(one.percent)} %" for one in claim.published]
+    columns = (
+        f"{cell(claim.text)} ({cell(claim.source)})",
         "<br>".join(published) or "no figure",
-        text(first.span_text) or "not measured",
-        f"**{text(verdict)}**",
+        cell(first.span_text) or "not measured",
+        f"**{cell(verdict)}**",
         f"{n} {unit} a side",
         code(report.command),
     )
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(columns)} |"

@@ -11,6 +11,7 @@ from noiseproof.study.file import Value
 from noiseproof.study.verdicts import AGAINST, FOR, OPEN, At
 
 SAYS = {FOR: "for", AGAINST: "against", OPEN: "not told apart"}
+PLAIN_FACTORS = ("network", "model", "targets", "noise", "design")  # their values name them
 FACTOR_NAMES = {"recalibrate": "recalibration", "batch_size": "batch size", "lr": "learning rate"}
 
 
@@ -38,7 +39,7 @@ class Names:
 
     def _told(self, name: str, value: Value) -> str:
         shown = self.value(name, value)
-        return shown if isinstance(value, str) else f"{factor_name(name)} {shown}"
+        return shown if name in PLAIN_FACTORS else f"{factor_name(name)} {shown}"
 
 
 def names_of(families: Iterable[str]) -> Names:

@@ -1,0 +1,88 @@
+"""The report's sentences that are not the study file's own."""
+
+from noiseproof.study.report.content import StudyReport
+from noiseproof.study.report.matched import Matched
+from noiseproof.study.report.panels import MOST
+from noiseproof.study.report.words import listed, many, plain
+
+BESIDE = (
+    "Measured: mean over trainings, or over chips of one network, with its 95 % interval. A "
+    "figure's where says which combinations it is compared with; the source's own conditions may "
+    "differ from all of them."
+)
+MATCHED = (
+    "The published figures come without noise levels. This table reads the pair at one common "
+    "level, which is not the source's own average: the level at which the first side's mean "
+    "normalised accuracy (straight lines between level 0 and the measured levels) falls to its "
+    "published figure, and what the other side keeps at that level. The interval is over the "
+    "other side's trainings and takes the level as known."
+)
+LIMITS = (
+    "A chip is one draw of all that is random when weights are programmed. Normalised accuracy is "
+    "noisy over clean accuracy of the same network, which is taken as known. The noise is a model "
+    "of programming: read noise, converters and drift are not in it. Intervals are two-sided, 95 % "
+    "where nothing else is said."
+)
+GAPS = 20  # lines of what is missing that are shown
+
+
+def n_sentence(report: StudyReport) -> str:
+    """What is replicated in the deciding comparison, how often, and what it leaves out."""
+    first = report.first
+    parts = []
+    if first.cells:
+        parts.append(f"What is replicated is {first.unit_text}.")
+    if first.span_text:
+        parts.append(f"Found: {first.span_text}.")
+    if first.absent:
+        parts.append(
+            f"Not in the verdict: {many(len(first.absent), 'pair')} of the grid that could not be "
+            "compared (listed below)."
+        )
+    return " ".join(parts)
+
+
+def pair_sentence(matched: Matched) -> str:
+    """The published pair in words."""
+    first, second = matched.first, matched.second
+    return (
+        f"{first.what}: {plain(first.percent)} %; {second.what}: {plain(second.percent)} % "
+        "(published)."
+    )
+
+
+def panels_sentence(report: StudyReport) -> str:
+    """What lines and bands are, and how many panels are not drawn."""
+    over = (
+        "chips of one network"
+        if report.first.comparison.unit == "chip"
+        else "trainings; thin lines are single trainings"
+    )
+    text = f"Thick lines are means, bands their 95 % intervals over {over}."
+    hidden = len(report.panels) - MOST
+    if hidden > 0:
+        text += (
+            f" {many(hidden, 'further combination')} of {len(report.panels)} not drawn here: "
+            "the table below and the rows hold them."
+        )
+    return text
+
+
+def counts_sentence(panels: StudyReport) -> str:
+    """How many values each line is of: `norm none: n = 3`."""
+    found: dict[str, set[int]] = {}
+    for panel in panels.panels:
+        for line in panel.lines:
+            found.setdefault(line.label, set()).add(line.n)
+    parts = [
+        f"{label}: n = {listed([str(n) for n in sorted(numbers)])}"
+        for label, numbers in found.items()
+    ]
+    return "; ".join(parts) + "." if parts else ""
+
+
+def gap_lines(report: StudyReport) -> list[str]:
+    """What is missing, a line each, and how many lines more there would be."""
+    gaps = report.progress.gaps
+    more = len(gaps) - GAPS
+    return [*gaps[:GAPS], *([f"and {more} more"] if more > 0 else [])]
