@@ -33,6 +33,7 @@ from noiseproof.crew.points import Points
 from noiseproof.crew.worker import job_of, model_of, plan_of
 from noiseproof.data import open_dataset
 from noiseproof.estimators import parse_estimator
+from noiseproof.job import Job
 from noiseproof.records import Row, Store, replacing
 from noiseproof.splits import Source
 from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
@@ -219,16 +220,14 @@ class _Run:
         self._note(network, trained.sha256, card, found)
         if found is None:
             self.ready.append((CleanPiece(network=network), trained))
+        jobs: dict[tuple[str, bool], Job] = {}
         for task in tasks:
-            job = job_of(
-                trained,
-                self.data,
-                model,
-                self.device,
-                recalibrate=task.recalibrate,
-                augment=task.augment,
-            )
-            self.points.append(Points(task, job, known))
+            way = (task.recalibrate, task.augment)
+            if way not in jobs:
+                jobs[way] = job_of(
+                    trained, self.data, model, self.device, recalibrate=way[0], augment=way[1]
+                )
+            self.points.append(Points(task, jobs[way], known))
 
     def _note(self, network: Network, sha256: str, card: Card | None, clean: Row | None) -> None:
         """Write down what the report needs to know of a network."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from noiseproof.stats import CONFIDENCE
 from noiseproof.study.file import SCORES, Comparison, Value
 from noiseproof.study.grid import Grid, Task, is_selected
-from noiseproof.study.report.words import Names, counts, many, share, with_n
+from noiseproof.study.report.words import Names, apart, counts, many, share, side_names, with_n
 from noiseproof.study.values import Measured
 from noiseproof.study.verdicts import At, Cell, Side, Verdict, _peak_says, verdict_of
 
@@ -30,9 +30,23 @@ class Compared:
     def comparison(self) -> Comparison:
         return self.verdict.comparison
 
-    @property
+    @cached_property
     def cells(self) -> tuple[Cell, ...]:
-        return self.verdict.cells
+        """Grouped by the first factor, in the order in which its values come."""
+        groups: dict[At, list[Cell]] = {}
+        for cell in self.verdict.cells:
+            groups.setdefault(cell.at[:1], []).append(cell)
+        return tuple(cell for group in groups.values() for cell in group)
+
+    def name(self, side: Side) -> str:
+        """A side of a cell: `norm none`."""
+        place = [dict(one) for one in self.comparison.order].index(dict(side.selection))
+        return side_names(self.comparison.order, self.names)[place]
+
+    @property
+    def shared_text(self) -> str:
+        """What all selections have in common: `model resnet14`; mostly nothing."""
+        return self.names.selection(apart(self.comparison.order)[1])
 
     @property
     def is_together(self) -> bool:
@@ -46,8 +60,8 @@ class Compared:
 
     @property
     def together_text(self) -> str:
-        """`99.58 %`."""
-        return f"{100 * self.confidence:.2f}".rstrip("0").rstrip(".") + " %"
+        """`99.58 %`, which no line break parts."""
+        return f"{100 * self.confidence:.2f}".rstrip("0").rstrip(".") + "\u00a0%"
 
     def word(self, cell: Cell) -> str:
         """What the cell counts as in the verdict."""
@@ -56,8 +70,7 @@ class Compared:
     @cached_property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """The different pairs of selections that cells compare."""
-        name = self.names.selection
-        found = [(name(cell.better.selection), name(cell.worse.selection)) for cell in self.cells]
+        found = [(self.name(cell.better), self.name(cell.worse)) for cell in self.cells]
         return tuple(dict.fromkeys(found))
 
     @cached_property
@@ -79,7 +92,7 @@ class Compared:
         shown = [", ".join(f"{level:g}" for level in one) for one in self.levels]
         if len(shown) == 1:
             return f"{text}; levels {shown[0]}"
-        return f"{text}; levels differ between curves: {' | '.join(shown)}"
+        return f"{text}; levels {' or '.join(shown)}, by curve"
 
     @property
     def unit_text(self) -> str:
@@ -93,7 +106,7 @@ class Compared:
         )
 
     @property
-    def claim_text(self) -> str:
+    def rule_text(self) -> str:
         """What would be for the claim, where that is not plainly a difference above zero."""
         margin = f"{self.comparison.margin:g} points"
         if self.comparison.peak:
@@ -156,8 +169,7 @@ class Compared:
 
     def pair_text(self, cell: Cell) -> str:
         """`norm none minus norm batch`."""
-        name = self.names.selection
-        return f"{name(cell.better.selection)} minus {name(cell.worse.selection)}"
+        return f"{self.name(cell.better)} minus {self.name(cell.worse)}"
 
     def side_text(self, side: Side) -> str:
         """`91.2 [90.1, 92.3], n = 3`, with the networks that have no value."""

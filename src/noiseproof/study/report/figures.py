@@ -14,7 +14,7 @@ from noiseproof.report.looks import COLOURS
 from noiseproof.report.paper import DASHES, STYLE
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.panels import Panel
-from noiseproof.study.report.words import SAYS, factor_name
+from noiseproof.study.report.words import SAYS, factor_name, share
 from noiseproof.study.verdicts import AGAINST, FOR, OPEN, Cell
 
 if TYPE_CHECKING:
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 OWN_STYLE: Any = {
     **STYLE,
-    "font.family": ["sans-serif"],
+    "font.sans-serif": ["Helvetica", "Arial", "DejaVu Sans"],
     "svg.hashsalt": "noiseproof",
     "axes.linewidth": 0.7,
 }
 WORD_LOOKS = {FOR: ("#0072B2", "o"), AGAINST: ("#D55E00", "s"), OPEN: ("#666666", "D")}
 LINE_DASHES = tuple(DASHES.values())
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LETTER, WIDE, RIGHT = 0.074, 3.1, 1.35  # inches: a label's letter, the axis, its figures
 LONGEST = 58  # characters of a label
 MOST_POINTS = 1.1  # a difference of shares, beyond which an interval's end is not drawn
 
@@ -49,13 +50,15 @@ def forest_svg(compared: Compared, *, number: int) -> str:
     """The differences with their intervals, a row for each cell. `number` keeps names apart that
     two figures on one page would share."""
     entries = _entries(compared)
-    high = 0.2 * len(entries) + 1.15
+    high = 0.215 * len(entries) + 1.15
+    left = 0.15 + LETTER * max(len(_cut(one.label)) for one in entries)
+    wide = left + WIDE + RIGHT
     with _style():
-        figure = _figure(7.6, high)
-        axis = figure.add_axes((0.36, 0.62 / high, 0.41, 1 - 1.13 / high))
+        figure = _figure(wide, high)
+        axis = figure.add_axes((left / wide, 0.62 / high, WIDE / wide, 1 - 1.13 / high))
         low, top = _ends(compared)
         for place, entry in enumerate(entries):
-            _draw_entry(axis, compared, entry, place, (low, top))
+            _draw_entry(axis, compared, entry, place, ends=(low, top), left=left)
         axis.axvline(0, color="0.25", lw=0.8, zorder=0)
         if compared.comparison.margin:
             axis.axvline(-compared.comparison.margin, color="0.25", lw=0.8, ls="--", zorder=0)
@@ -63,8 +66,8 @@ def forest_svg(compared: Compared, *, number: int) -> str:
         axis.set_ylim(len(entries) - 0.4, -0.6)
         axis.set_yticks([])
         axis.spines["left"].set_visible(False)
-        axis.tick_params(labelsize=8)
-        axis.set_xlabel(_difference_label(compared), fontsize=8)
+        axis.tick_params(labelsize=8.5)
+        axis.set_xlabel(_difference_label(compared), fontsize=8.5)
         _word_legend(axis, compared)
         return _svg(figure, number, "Differences with their intervals, a row for each cell")
 
@@ -87,12 +90,19 @@ def _entries(compared: Compared) -> list[Entry]:
 
 
 def _draw_entry(
-    axis: "Axes", compared: Compared, entry: Entry, place: int, ends: tuple[float, float]
+    axis: "Axes",
+    compared: Compared,
+    entry: Entry,
+    place: int,
+    *,
+    ends: tuple[float, float],
+    left: float,
 ) -> None:
-    beside: Any = {"transform": axis.get_yaxis_transform(), "va": "center", "fontsize": 7.5}
+    """One row; `left`: inches of room for its label."""
+    beside: Any = {"transform": axis.get_yaxis_transform(), "va": "center", "fontsize": 8.5}
     label = _cut(entry.label)
     if entry.cell is None:
-        axis.text(-0.87, place, label, fontweight="bold", **beside)
+        axis.text(0.05 - left / WIDE, place, label, fontweight="bold", **beside)
         return
     axis.text(-0.03, place, label, ha="right", **beside)
     colour, marker = WORD_LOOKS[compared.word(entry.cell)]
@@ -103,7 +113,7 @@ def _draw_entry(
     hollow = compared.word(entry.cell) == OPEN
     face = "white" if hollow else colour
     axis.plot([100 * found.mean], [place], marker, color=colour, mfc=face, ms=4.5, mew=1.1)
-    axis.text(1.03, place, stats.percent(found), color="0.2", **beside)
+    axis.text(1.03, place, share(found), color="0.2", **beside)
 
 
 def _bar(
@@ -164,9 +174,9 @@ def _word_legend(axis: "Axes", compared: Compared) -> None:
     axis.legend(
         handles=handles,
         loc="lower center",
-        bbox_to_anchor=(0.35, 1.0),
+        bbox_to_anchor=(0.4, 1.0),
         ncols=len(handles),
-        fontsize=7.5,
+        fontsize=8.5,
         handlelength=1.8,
         columnspacing=1.4,
     )
@@ -201,7 +211,7 @@ def top_of(panels: Sequence[Panel]) -> float:
     """Of the shared axis: what shows all means."""
     means = [one.mean for panel in panels for line in panel.lines for one in line.means]
     singles = [v for panel in panels for line in panel.lines for one in line.each for v in one]
-    return max(105.0, *(100 * value * 1.03 for value in (*means, *singles) if isfinite(value)))
+    return max([105.0, *(103 * value for value in (*means, *singles) if isfinite(value))])
 
 
 def line_look(place: int) -> tuple[str, Any, str]:
@@ -256,9 +266,6 @@ def _svg(figure: "Figure", number: int, about: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>f{number}-", text)
-    text = re.sub(
-        r'(font: [^;"]*?)\'?DejaVu Sans\'?[^;"]*', r"\1Helvetica, Arial, sans-serif", text
-    )
     label = html.escape(about, quote=True)
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 

@@ -30,7 +30,8 @@ def _head(report: StudyReport) -> list[str]:
     unfinished = ""
     if progress.text:
         word, _, rest = progress.text.partition(":")
-        unfinished = f"**{word.capitalize()}:{rest}.** What is missing is listed at the end."
+        unfinished = f"**{word.capitalize()}:{rest}** ({progress.rest_text}). "
+        unfinished += "What is missing is listed at the end."
     return [
         f"# {text(study.title)}",
         unfinished,
@@ -38,6 +39,7 @@ def _head(report: StudyReport) -> list[str]:
         f"Source of the claim: {sentence(study.claim.source)}",
         f"**{text(report.headline)}.**",
         text(phrases.n_sentence(report)),
+        "Figures: report.html, beside this file.",
         *(["Notes:"] if study.notes else []),
         "\n".join(f"- {text(note)}" for note in study.notes),
     ]
@@ -55,7 +57,7 @@ def _matched(report: StudyReport) -> list[str]:
         return []
     parts = ["## Which definition gives the published pair?", text(phrases.MATCHED)]
     for one in report.matched:
-        parts.append(text(phrases.pair_sentence(one)))
+        parts.append(text(phrases.pair_sentence(one, report.names)))
         table = tables.matched_table(one, report.names)
         parts.append(_table(table) if table.rows else "Not measured.")
     return parts
@@ -65,8 +67,9 @@ def _comparison(compared: Compared, report: StudyReport) -> list[str]:
     lead = verdict_lead(report.progress)
     facts = [
         f"- Score: {text(compared.score_text)}.",
+        f"- Only: {text(compared.shared_text)}." if compared.shared_text else "",
         f"- Replicated: {text(compared.unit_text)}." if compared.cells else "",
-        f"- Claim: {text(compared.claim_text)}." if compared.claim_text else "",
+        f"- Rule: {text(compared.rule_text)}." if compared.rule_text else "",
         f"- {text(lead)}: **{text(compared.verdict.text)}**.",
     ]
     parts = [
@@ -79,8 +82,8 @@ def _comparison(compared: Compared, report: StudyReport) -> list[str]:
     if compared.peaks:
         parts.append(_table(tables.peaks_table(compared)))
     if compared.absent:
-        parts.append("Not compared, since a side has no network with a value:")
-        parts.append("\n".join(f"- {text(line)}" for line in compared.absent))
+        lines = phrases.first_lines(compared.absent)
+        parts += [text(phrases.ABSENT), "\n".join(f"- {text(line)}" for line in lines)]
     return parts
 
 
@@ -105,7 +108,7 @@ def _networks(report: StudyReport) -> list[str]:
 
 def _provenance(report: StudyReport) -> list[str]:
     facts = [f"- {text(name)}: {text(value)}" for name, value in report.provenance]
-    gaps = [f"- {text(line)}" for line in phrases.gap_lines(report)]
+    gaps = [f"- {text(line)}" for line in phrases.first_lines(report.progress.gaps)]
     return [
         "## Provenance",
         "\n".join(facts),

@@ -15,6 +15,7 @@ from noiseproof import stats
 from noiseproof.stats import Interval
 from noiseproof.study.file import Comparison, Published, Value
 from noiseproof.study.grid import is_selected
+from noiseproof.study.report.words import agreed
 from noiseproof.study.values import Measured
 from noiseproof.study.verdicts import NO_VALUE, At, _combinations
 
@@ -46,6 +47,11 @@ class Matched:
     first: Published
     second: Published
     matches: tuple[Match, ...]
+
+    @property
+    def shared(self) -> dict[str, Value]:
+        """What the pair's `where` selects in all of them."""
+        return agreed([match.at for match in self.matches], self.first.where)
 
 
 def matched_of(

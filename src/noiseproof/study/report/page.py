@@ -18,7 +18,11 @@ def page_of(report: StudyReport) -> str:
     """The page as text. Every text from a file is escaped, and the page forbids itself every
     outside address and every script."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     template = resources.files("noiseproof.study.report").joinpath("page.html.j2").read_text()
     return environment.from_string(template).render(
@@ -30,7 +34,7 @@ def page_of(report: StudyReport) -> str:
         beside=tables.beside_table(report),
         beside_note=phrases.BESIDE,
         matched=[
-            (phrases.pair_sentence(one), tables.matched_table(one, report.names))
+            (phrases.pair_sentence(one, report.names), tables.matched_table(one, report.names))
             for one in report.matched
         ],
         matched_note=phrases.MATCHED,
@@ -42,7 +46,8 @@ def page_of(report: StudyReport) -> str:
         levels=tables.levels_table(report.panels),
         networks=tables.networks_table(report),
         learned=tables.learned_text(report),
-        gaps=phrases.gap_lines(report),
+        gaps=phrases.first_lines(report.progress.gaps),
+        absent_note=phrases.ABSENT,
         limits=phrases.LIMITS,
         tones={word: tone for tone, word in SAYS.items()},
     )
@@ -53,6 +58,7 @@ def _compared(compared: Compared, place: int) -> dict[str, Any]:
     return {
         "about": compared,
         "table": tables.cells_table(compared) if has_cells else None,
+        "absent": phrases.first_lines(compared.absent),
         "peaks": tables.peaks_table(compared) if compared.peaks else None,
         "forest": Markup(figures.forest_svg(compared, number=place)) if has_cells else None,
     }

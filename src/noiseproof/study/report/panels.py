@@ -7,7 +7,7 @@ from noiseproof import stats
 from noiseproof.stats import Interval
 from noiseproof.study.file import Comparison
 from noiseproof.study.report.matched import curves_by_side
-from noiseproof.study.report.words import Names
+from noiseproof.study.report.words import Names, side_names
 from noiseproof.study.values import Measured
 from noiseproof.study.verdicts import NO_VALUE, At
 
@@ -45,14 +45,15 @@ class Panel:
 def panels_of(
     comparison: Comparison, measured: Sequence[Measured], names: Names
 ) -> tuple[Panel, ...]:
-    """A panel for each combination, in the order of the grid."""
+    """A panel for each combination, grouped by the first factor."""
     from noiseproof.report.words import level_axis  # with a package that takes long to import
 
+    labels = side_names(comparison.order, names)
     found = []
     for at, sides in curves_by_side(comparison, measured):
         curves = [curve for side in sides for curve in side]
         lines = [
-            _line(comparison, names.selection(comparison.order[place]), place, side)
+            _line(comparison, labels[place], place, side)
             for place, side in enumerate(sides)
             if side
         ]
@@ -66,7 +67,8 @@ def panels_of(
                     lines=tuple(lines),
                 )
             )
-    return tuple(found)
+    groups = list(dict.fromkeys(panel.at[:1] for panel in found))
+    return tuple(sorted(found, key=lambda panel: groups.index(panel.at[:1])))
 
 
 def _line(comparison: Comparison, label: str, place: int, curves: Sequence[Measured]) -> Line:

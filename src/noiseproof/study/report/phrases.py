@@ -1,9 +1,11 @@
 """The report's sentences that are not the study file's own."""
 
+from collections.abc import Sequence
+
 from noiseproof.study.report.content import StudyReport
 from noiseproof.study.report.matched import Matched
 from noiseproof.study.report.panels import MOST
-from noiseproof.study.report.words import listed, many, plain
+from noiseproof.study.report.words import Names, listed, many, plain
 
 BESIDE = (
     "Measured: mean over trainings, or over chips of one network, with its 95 % interval. A "
@@ -23,7 +25,8 @@ LIMITS = (
     "of programming: read noise, converters and drift are not in it. Intervals are two-sided, 95 % "
     "where nothing else is said."
 )
-GAPS = 20  # lines of what is missing that are shown
+ABSENT = "Not compared, since a side has no whole curve of a network that has learned:"
+LINES = 20  # of a list of what is missing that are shown
 
 
 def n_sentence(report: StudyReport) -> str:
@@ -42,13 +45,12 @@ def n_sentence(report: StudyReport) -> str:
     return " ".join(parts)
 
 
-def pair_sentence(matched: Matched) -> str:
-    """The published pair in words."""
+def pair_sentence(matched: Matched, names: Names) -> str:
+    """The published pair in words, and what it is read from."""
     first, second = matched.first, matched.second
-    return (
-        f"{first.what}: {plain(first.percent)} %; {second.what}: {plain(second.percent)} % "
-        "(published)."
-    )
+    pair = f"{first.what}: {plain(first.percent)} %; {second.what}: {plain(second.percent)} %"
+    where = names.selection(matched.shared)
+    return f"Published: {pair}." + (f" Read from: {where}." if where else "")
 
 
 def panels_sentence(report: StudyReport) -> str:
@@ -68,10 +70,10 @@ def panels_sentence(report: StudyReport) -> str:
     return text
 
 
-def counts_sentence(panels: StudyReport) -> str:
+def counts_sentence(report: StudyReport) -> str:
     """How many values each line is of: `norm none: n = 3`."""
     found: dict[str, set[int]] = {}
-    for panel in panels.panels:
+    for panel in report.panels:
         for line in panel.lines:
             found.setdefault(line.label, set()).add(line.n)
     parts = [
@@ -81,8 +83,7 @@ def counts_sentence(panels: StudyReport) -> str:
     return "; ".join(parts) + "." if parts else ""
 
 
-def gap_lines(report: StudyReport) -> list[str]:
-    """What is missing, a line each, and how many lines more there would be."""
-    gaps = report.progress.gaps
-    more = len(gaps) - GAPS
-    return [*gaps[:GAPS], *([f"and {more} more"] if more > 0 else [])]
+def first_lines(lines: Sequence[str]) -> list[str]:
+    """The first of many lines, and how many more there would be."""
+    more = len(lines) - LINES
+    return [*lines[:LINES], *([f"and {more} more"] if more > 0 else [])]

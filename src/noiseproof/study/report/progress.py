@@ -3,16 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from noiseproof.designs import Design, PerImage, blocks_of, sized
-from noiseproof.pacing import units_wanted
+from noiseproof.designs import images_of, sized
+from noiseproof.pacing import most_units, units_wanted
 from noiseproof.points import Point
 from noiseproof.stopping import FIRST
 from noiseproof.study.facts import Facts
 from noiseproof.study.grid import Grid, Task
 from noiseproof.study.report.words import Names, listed, many
 from noiseproof.study.values import Measured
-
-USUAL_UNITS = {"chips": 25, "nested": 200}  # of a level, where a study gives no number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +39,16 @@ class Progress:
         """`unfinished: 12 of 40 curves measured`; "" where nothing is missing."""
         if self.done == self.curves:
             return ""
-        failed = "" if not self.failed else f", {self.failed} cannot be, since a training failed"
-        if self.is_finished:
-            return f"incomplete: {self.done} of {many(self.curves, 'curve')} measured{failed}"
-        begun = f", {self.begun} begun" if self.begun else ""
-        return f"unfinished: {self.done} of {many(self.curves, 'curve')} measured{begun}{failed}"
+        word = "incomplete" if self.is_finished else "unfinished"
+        return f"{word}: {self.done} of {many(self.curves, 'curve')} measured"
+
+    @property
+    def rest_text(self) -> str:
+        """What became of the other curves: `8 begun, 20 without a row`."""
+        parts = [f"{self.begun} begun"] if self.begun else []
+        parts += [f"{self.absent} without a row"] if self.absent else []
+        parts += [f"{self.failed} impossible, since a training failed"] if self.failed else []
+        return ", ".join(parts)
 
 
 def progress_of(grid: Grid, facts: Facts, measured: Sequence[Measured], names: Names) -> Progress:
@@ -102,23 +105,15 @@ def _short(task: Task, measured: Measured) -> str:
 def units_planned(task: Task, point: Point) -> int:
     """How many units (chips, or blocks of images) the point needs, as far as its first ones tell:
     the rule that decides when a level is done."""
-    design = sized(task.design, point.clean.images if task.design.needs_hits else 0)
+    images = point.clean.images
+    design = sized(task.design, images if task.design.needs_hits else 0)
     first = FIRST[design.kind]
     found = {row.chip: row.score for row in point.rows}
     begun = [found[unit] for unit in range(first) if unit in found]
-    images = point.rows[0].images if design.needs_hits else None
     return units_wanted(
         begun if len(begun) == first else [],
         task.pace,
-        most=_most(task, design, point.clean.images),
+        most=most_units(design, task.pace, chips=task.chips, passes=task.passes, images=images),
         first=first,
-        images=images,
+        images=images_of(design, images),
     )
-
-
-def _most(task: Task, design: Design, images: int) -> int | None:
-    if task.chips is None and task.passes is None and not task.pace.is_fixed:
-        return None
-    if isinstance(design, PerImage):
-        return blocks_of(design, images) * (task.passes or 1)
-    return task.chips or USUAL_UNITS[design.kind]

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from noiseproof.stats import Interval
-from noiseproof.study.file import Comparison, Published
+from noiseproof.study.file import Comparison, Published, Value
 from noiseproof.study.grid import is_selected
+from noiseproof.study.report.words import agreed
 from noiseproof.study.values import Measured, at_levels
 from noiseproof.study.verdicts import At, Side, _combinations, _side
 
@@ -36,6 +37,7 @@ class Beside:
     published: Published
     found: tuple[Found, ...]
     combinations: int
+    shared: Mapping[str, Value]  # what the published figure's `where` selects in all of them
 
     @property
     def reason(self) -> str:
@@ -54,7 +56,7 @@ def beside_of(
 
 def _beside(comparison: Comparison, one: Published, measured: Sequence[Measured]) -> Beside:
     if one.side is None or one.side >= len(comparison.order):
-        return Beside(published=one, found=(), combinations=0)
+        return Beside(published=one, found=(), combinations=0, shared={})
     curves = [curve for curve in measured if curve.is_whole]
     if "level" in comparison.by or "level" in one.where:
         curves = at_levels(curves)
@@ -71,7 +73,10 @@ def _beside(comparison: Comparison, one: Published, measured: Sequence[Measured]
         if side.values:
             found.append(Found(at=at, side=side))
     return Beside(
-        published=one, found=tuple(_few(found, one.percent / 100)), combinations=len(found)
+        published=one,
+        found=tuple(_few(found, one.percent / 100)),
+        combinations=len(found),
+        shared=agreed([here.at for here in found], one.where),
     )
 
 
@@ -84,4 +89,10 @@ def _few(found: Sequence[Found], share: float) -> list[Found]:
         "lowest": min(found, key=lambda one: one.interval.mean),
         "highest": max(found, key=lambda one: one.interval.mean),
     }
-    return [Found(at=one.at, side=one.side, which=which) for which, one in chosen.items()]
+    words: dict[At, list[str]] = {}
+    for which, one in chosen.items():
+        words.setdefault(one.at, []).append(which)
+    places = {one.at: one for one in chosen.values()}
+    return [
+        Found(at=at, side=places[at].side, which=" and ".join(which)) for at, which in words.items()
+    ]

@@ -1,15 +1,16 @@
 """The report's tables as plain texts, which the page and the Markdown escape and lay out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from noiseproof.study.file import Value
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
 from noiseproof.study.report.matched import Match, Matched
 from noiseproof.study.report.networks import FAILED, NetworkLine
 from noiseproof.study.report.panels import Line, Panel
 from noiseproof.study.report.published import Beside
-from noiseproof.study.report.words import SAYS, Names, factor_name, plain, share, with_n
+from noiseproof.study.report.words import SAYS, Names, factor_name, plain, share, with_n, without
 from noiseproof.study.values import LEARNED
 
 LEFT, RIGHT = "left", ""
@@ -43,13 +44,21 @@ def beside_table(report: StudyReport) -> Table:
 
 def _beside_rows(one: Beside, names: Names) -> list[tuple[str, ...]]:
     what, percent = one.published.what, plain(one.published.percent)
+    if one.shared:
+        what += f" (beside it: {names.selection(one.shared)})"
     if not one.found:
         return [(what, percent, one.reason, "")]
     rows: list[tuple[str, ...]] = []
     for place, found in enumerate(one.found):
         which = f"{found.which} of {one.combinations}: " if found.which else ""
         first = ("", "") if place else (what, percent)
-        rows.append((*first, with_n(found.interval, found.n), which + names.at(found.at)))
+        rows.append(
+            (
+                *first,
+                with_n(found.interval, found.n),
+                which + names.at(without(found.at, one.shared)),
+            )
+        )
     return rows
 
 
@@ -63,12 +72,14 @@ def matched_table(matched: Matched, names: Names) -> Table:
             f"the other side keeps there, % (published {plain(theirs)})",
             "off by, points",
         ),
-        rows=tuple(_match_row(match, theirs, names) for match in matched.matches),
+        rows=tuple(_match_row(match, theirs, matched.shared, names) for match in matched.matches),
     )
 
 
-def _match_row(match: Match, published: float, names: Names) -> tuple[str, ...]:
-    at = names.at(match.at)
+def _match_row(
+    match: Match, published: float, where: Mapping[str, Value], names: Names
+) -> tuple[str, ...]:
+    at = names.at(without(match.at, where))
     if match.level is None:
         keeps = f"beyond the levels (keeps {100 * match.reach:.1f} % at the highest)"
         return (at, keeps, "-", "-")
@@ -86,7 +97,7 @@ def cells_table(compared: Compared) -> Table:
     by = [factor_name(name) for name in compared.comparison.by]
     one_pair = len(compared.pairs) == 1
     sides = compared.pairs[0] if one_pair else ("claimed better", "other side")
-    heads = (*by, *(f"{side}, %" for side in sides), "difference, points [95 %]", "by itself")
+    heads = (*by, *(f"{side}, %" for side in sides), "difference, points [95\u00a0%]", "by itself")
     if several:
         heads += (f"points [{compared.together_text}]", "together")
     mixed = len({cell.is_paired for cell in compared.cells}) > 1
@@ -97,9 +108,8 @@ def cells_table(compared: Compared) -> Table:
         if group != last:
             starts.append(len(rows))
         last = group
-        name = compared.names.selection
         pair = ("", "") if one_pair else tuple(
-            f"{name(side.selection)}: " for side in (cell.better, cell.worse)
+            f"{compared.name(side)}: " for side in (cell.better, cell.worse)
         )  # fmt: skip
         difference, together = cell.difference(), cell.difference(together=True)
         row = (

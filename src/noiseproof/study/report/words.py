@@ -1,6 +1,7 @@
 """How the report calls factors, selections and intervals, the same in every table and figure."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from noiseproof.stats import Interval
 from noiseproof.study.file import Value
 from noiseproof.study.verdicts import AGAINST, FOR, OPEN, At
 
+_MINUS_ZERO = re.compile(r"-(0(?:\.0+)?)(?![\d.])")
 SAYS = {FOR: "for", AGAINST: "against", OPEN: "not told apart"}
 PLAIN_FACTORS = ("network", "model", "targets", "noise", "design")  # their values name them
 FACTOR_NAMES = {"recalibrate": "recalibration", "batch_size": "batch size", "lr": "learning rate"}
@@ -34,7 +36,7 @@ class Names:
         return "; ".join(self._told(name, value) for name, value in at) or "all together"
 
     def selection(self, selection: Mapping[str, Value]) -> str:
-        """One side of a comparison: `norm none`."""
+        """Factors with their values: `norm none`."""
         return ", ".join(f"{factor_name(k)} {self.value(k, v)}" for k, v in selection.items())
 
     def _told(self, name: str, value: Value) -> str:
@@ -52,14 +54,18 @@ def names_of(families: Iterable[str]) -> Names:
         return Names()
     kind = len({stage.kind for stage in added}) > 1 or len(found) == 1
     short = [
-        (f"{stage.kind}, " if kind else "")
-        + (stage.reference if stage.reference == "absolute" else f"{stage.reference} per ")
-        + ("" if stage.reference == "absolute" else stage.scope)
+        (f"{stage.kind}, " if kind else "") + _relative_to(stage.reference, stage.scope)
         for stage in added
     ]
     if len(set(short)) < len(short):
         return Names()
     return Names(noises=dict(zip(found, short, strict=True)))
+
+
+def _relative_to(reference: str, scope: str) -> str:
+    if reference == "absolute":
+        return reference
+    return f"{reference}, global" if scope == "global" else f"{reference} per {scope}"
 
 
 def factor_name(name: str) -> str:
@@ -69,12 +75,37 @@ def factor_name(name: str) -> str:
 
 def share(interval: Interval) -> str:
     """Mean and ends in percent or points, with the digits they support; `-` without a mean."""
-    return "-" if math.isnan(interval.mean) else stats.percent(interval)
+    if math.isnan(interval.mean):
+        return "-"
+    return _MINUS_ZERO.sub(r"\1", stats.percent(interval))
 
 
 def with_n(interval: Interval, n: int) -> str:
     """The same and how many values it is of."""
     return f"{share(interval)}, n = {n}"
+
+
+def apart(order: Sequence[Mapping[str, Value]]) -> tuple[list[dict[str, Value]], dict[str, Value]]:
+    """What tells the selections of a comparison apart, and what they share."""
+    first = order[0]
+    shared = {k: v for k, v in first.items() if all(k in one and one[k] == v for one in order)}
+    return [{k: v for k, v in one.items() if k not in shared} for one in order], shared
+
+
+def side_names(order: Sequence[Mapping[str, Value]], names: Names) -> list[str]:
+    """What tables and figures call the sides of a comparison: only what tells them apart."""
+    return [names.selection(one) or names.selection(order[0]) for one in apart(order)[0]]
+
+
+def agreed(ats: Sequence[At], where: Mapping[str, object]) -> dict[str, Value]:
+    """The factors in `where` that have one value in all these combinations."""
+    first = dict(ats[0]) if ats else {}
+    return {k: v for k, v in first.items() if k in where and all(dict(at)[k] == v for at in ats)}
+
+
+def without(at: At, known: Mapping[str, Value]) -> At:
+    """The combination without what is said elsewhere."""
+    return tuple(one for one in at if one[0] not in known)
 
 
 def plain(number: float) -> str:
