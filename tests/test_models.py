@@ -186,3 +186,93 @@ def test_a_model_of_ones_own_comes_from_the_working_folder(
 def test_an_unknown_model_is_one_sentence(name: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         models.build(name)
+
+
+# --- small networks for 32x32 ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "source"),
+    [
+        # Huang et al. 2017, table 2: DenseNet-BC (k = 12, depth 100) has 0.8 M; of depth 40 by hand
+        ("densenet40", 176_122, "by hand"),
+        # torchvision's at 1000 classes, less 990 classes and the stem's stride, which has no weight
+        ("mobilenet_v2", 3_504_872 - 990 * 1281, "Sandler et al. 2018: 3.4 M"),
+        ("shufflenet_v2", 2_278_604 - 990 * 1025, "Ma et al. 2018: 2.3 M"),
+    ],
+)
+def test_small_networks_have_the_published_number_of_parameters(
+    name: str, count: int, source: str
+) -> None:
+    assert parameters(models.build(name)) == count, source
+
+
+def vgg_parameters(widths: tuple[int, ...], *, channels: int, classes: int) -> int:
+    """Kernels of 3x3 without bias, a scale and a shift after each, one linear layer."""
+    pairs = zip((channels, *widths), widths, strict=False)
+    return sum(9 * a * b + 2 * b for a, b in pairs) + (widths[-1] + 1) * classes
+
+
+@pytest.mark.parametrize(("name", "width"), [("vgg16", 1), ("vgg16_x0_25", 4)])
+def test_a_quarter_of_a_vgg_has_a_quarter_of_its_channels(name: str, width: int) -> None:
+    whole = (64,) * 2 + (128,) * 2 + (256,) * 3 + (512,) * 6
+    widths = tuple(one // width for one in whole)
+    model = models.build(name, classes=10)
+    assert [m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)] == list(widths)
+    assert parameters(model) == vgg_parameters(widths, channels=3, classes=10)
+
+
+def test_half_a_mobilenet_has_half_of_its_channels() -> None:
+    whole, half = (models.build(name) for name in ("mobilenet_v2", "mobilenet_v2_x0_5"))
+    widths = [
+        [m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d)][1:-1]
+        for model in (whole, half)
+    ]
+    assert len(widths[0]) == len(widths[1])
+    ratios = [b / a for a, b in zip(*widths, strict=True)]
+    assert all(0.45 <= ratio <= 0.67 for ratio in ratios)  # rounded to multiples of 8
+
+
+SMALL = {"mobilenet_v2": 4, "shufflenet_v2": 4, "densenet40": 8, "vgg16_x0_25": 1}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("name", "side"), SMALL.items())
+def test_the_last_feature_map_of_a_small_network_has_this_resolution(
+    name: str, side: int, channels: int
+) -> None:
+    model = models.build(name, classes=7, channels=channels).eval()
+    sides: list[tuple[int, ...]] = []
+
+    def see(module: nn.Module, args: object, output: torch.Tensor) -> None:
+        sides.append(tuple(output.shape[2:]))
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
+            module.register_forward_hook(see)
+    x = torch.randn(2, channels, 32, 32, generator=stream(0, "x"))
+    with torch.no_grad():
+        output = model(x)
+    assert output.shape == (2, 7)
+    assert output.isfinite().all()
+    assert sides[0] == (32, 32), "the first layer keeps the resolution"
+    assert sides[-1] == (side, side)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch_l1", "group"])
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks_take_any_normalisation(name: str, norm: str) -> None:
+    model = models.build(name, norm=norm, classes=5, channels=1)
+    x = torch.randn(2, 1, 32, 32, generator=stream(0, "x"))
+    output = model(x)
+    output.square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_networks_have_one_initialisation_for_each_seed(name: str) -> None:
+    before = torch.random.get_rng_state()
+    one, same, other = (models.build(name, seed=seed).state_dict() for seed in (3, 3, 4))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(tensor, same[key]) for key, tensor in one.items())
+    assert any(not torch.equal(tensor, other[key]) for key, tensor in one.items())

@@ -537,3 +537,49 @@ def test_a_subclass_that_holds_identities_only_is_replaced() -> None:
 @pytest.mark.parametrize("kind", sorted(SCALES))
 def test_the_scale_of_a_single_value_per_channel_is_zero(kind: str) -> None:
     assert torch.equal(SCALES[kind](torch.zeros(3, 1)), torch.zeros(3))
+
+
+# --- fractions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("where", "count"),
+    [
+        ("first:1/3", 3),
+        ("first:2/3", 6),
+        ("first:1/2", 4),  # 4.5 of 9: to the even number
+        ("first:1/18", 0),  # 0.5
+        ("first:9/9", 9),
+        ("first:4/3", 9),
+        ("first:0/3", 0),
+    ],
+)
+def test_a_fraction_is_of_all_layers_from_either_end(where: str, count: int) -> None:
+    names = list("abcdefghi")
+    assert chosen(names, where) == names[:count]
+    last = where.replace("first", "last")
+    assert chosen(names, last) == names[len(names) - count :]
+
+
+@pytest.mark.parametrize("layers", range(1, 60))
+def test_the_first_third_and_the_last_two_thirds_are_all_layers_once(layers: int) -> None:
+    names = [str(place) for place in range(layers)]
+    assert chosen(names, "first:1/3") + chosen(names, "last:2/3") == names
+    assert chosen(names, "first:2/3") + chosen(names, "last:1/3") == names
+
+
+def test_a_network_loses_a_third_of_its_normalisations() -> None:
+    net = nn.Sequential(*(nn.BatchNorm2d(2) for _ in range(6)))
+    kinds = [type(layer) for layer in replace_norms(net, "none", where="last:1/3")]
+    assert kinds == [nn.BatchNorm2d] * 4 + [nn.Identity] * 2
+
+
+BAD_FRACTIONS = ["every:1/2", "first:1/0", "last:1/0", "first:1/", "first:/3", "first:-1/3"]
+
+
+@pytest.mark.parametrize(
+    "where", [*BAD_FRACTIONS, "first:1/2/3", "first:1.5/3", "name:", "all:1/3"]
+)
+def test_a_fraction_that_is_none_is_refused(where: str) -> None:
+    with pytest.raises(ValueError, match="unknown part of the layers '.*K may be a fraction"):
+        chosen(NAMES, where)

@@ -358,3 +358,123 @@ def test_training_on_a_gpu_ends_in_a_network_that_works_on_the_cpu(tmp_path: Pat
     assert training.clean_result(model, test, digits().scale).score == pytest.approx(
         card.clean_accuracy, abs=2 / len(test)
     )
+
+
+# --- bfloat16, half precision, one epoch at a time ------------------------------------------------
+
+
+def test_half_saves_kernels_as_float16_and_scores_the_rounded_ones(tmp_path: Path) -> None:
+    plan = replace(PLAN, recipe=replace(PLAN.recipe, half=True))
+    card = train(plan, digits(), tmp_path / "half", device="cpu")
+    whole = train(PLAN, digits(), tmp_path / "whole", device="cpu")
+    state, exact = load_state(tmp_path / "half"), load_state(tmp_path / "whole")
+    assert state.keys() == exact.keys()
+    for name, tensor in state.items():
+        is_kernel = tensor.dim() > 1
+        assert tensor.dtype == (torch.float16 if is_kernel else exact[name].dtype), name
+        expected = exact[name].half() if is_kernel else exact[name]
+        assert torch.equal(tensor, expected), f"{name}: rounded once, after the same training"
+    model = training._build(plan, digits())
+    fill(model, state, name="resnet8")
+    found = training.clean_result(model, digits().read("test"), digits().scale)
+    assert card.clean_scores == {"accuracy": found.score}
+    assert (card.recipe["half"], whole.recipe["half"]) == (True, False)
+    assert card.sha256 == file_sha256(tmp_path / "half" / "weights.safetensors") != whole.sha256
+
+
+def test_the_score_on_the_card_is_of_the_rounded_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two scores that are told apart: the network is asked at the moment of scoring."""
+    seen: list[bool] = []
+    real = training.clean_result
+
+    def asked(model: nn.Module, *args: object) -> object:
+        kernels = [p for p in model.parameters() if p.dim() > 1]
+        seen.append(all(torch.equal(p, p.half().float()) for p in kernels))
+        return real(model, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "clean_result", asked)
+    for half in (True, False):
+        plan = replace(PLAN, recipe=replace(PLAN.recipe, epochs=1, half=half))
+        train(plan, digits(), tmp_path / str(half), device="cpu")
+    assert seen == [True, False]
+
+
+def test_bfloat16_is_used_where_it_is_asked_for(tmp_path: Path) -> None:
+    """None is float32 on a CPU; weights and optimiser stay in float32 in any case."""
+    shas = {}
+    for bf16 in (True, False, None):
+        plan = replace(PLAN, recipe=replace(PLAN.recipe, epochs=1, bf16=bf16))
+        card = train(plan, digits(), tmp_path / str(bf16), device="cpu")
+        state = load_state(tmp_path / str(bf16))
+        assert {t.dtype for t in state.values() if t.is_floating_point()} == {torch.float32}
+        assert all(bool(t.isfinite().all()) for t in state.values())
+        assert card.recipe["bf16"] is bf16
+        shas[bf16] = card.sha256
+    assert shas[None] == shas[False] != shas[True]
+
+
+def test_bfloat16_learns_the_digits_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+    plan = replace(PLAN, recipe=replace(PLAN.recipe, bf16=True, half=True))
+    card = train(plan, digits(), tmp_path / "whole", device="cpu")
+    assert card.clean_accuracy is not None
+    assert card.clean_accuracy > 0.5
+    assert training.advance(plan, digits(), tmp_path / "two", epochs=1, device="cpu") is None
+    again = training.advance(plan, digits(), tmp_path / "two", epochs=1, device="cpu")
+    assert again is not None
+    assert again.sha256 == card.sha256
+
+
+def test_one_epoch_at_a_time_is_the_whole_training_bit_for_bit(tmp_path: Path) -> None:
+    plan = replace(PLAN, recipe=replace(PLAN.recipe, epochs=3))
+    whole = train(plan, digits(), tmp_path / "whole", device="cpu")
+    out = tmp_path / "parts"
+    for epoch in range(2):
+        assert training.advance(plan, digits(), out, epochs=1, device="cpu") is None
+        assert sorted(p.name for p in out.iterdir()) == ["resume.pt"], epoch
+    card = training.advance(plan, digits(), out, epochs=1, device="cpu")
+    assert card is not None
+    assert (card.sha256, card.epochs_done) == (whole.sha256, 3)
+    assert sorted(p.name for p in out.iterdir()) == ["weights.json", "weights.safetensors"]
+    assert training.advance(plan, digits(), out, epochs=1, device="cpu") == card
+
+
+def test_more_epochs_than_are_left_end_the_training(tmp_path: Path) -> None:
+    card = training.advance(PLAN, digits(), tmp_path, epochs=99, device="cpu")
+    assert card is not None
+    assert card.epochs_done == 2
+
+
+def test_a_card_from_before_there_was_bfloat16_is_of_a_finished_run(tmp_path: Path) -> None:
+    card = train(PLAN, digits(), tmp_path, device="cpu")
+    content = json.loads((tmp_path / "weights.json").read_text())
+    for key in ("bf16", "half"):
+        content["recipe"].pop(key)
+    (tmp_path / "weights.json").write_text(json.dumps(content))
+    older = training.finished(tmp_path, PLAN, digits())
+    assert older is not None
+    assert older.sha256 == card.sha256
+    seen: list[Progress] = []
+    assert train(PLAN, digits(), tmp_path, device="cpu", on_progress=seen.append) == older
+    assert seen == []
+    for changed in ({"half": True}, {"bf16": True}):
+        plan = replace(PLAN, recipe=replace(PLAN.recipe, **changed))
+        with pytest.raises(
+            ValueError, match=r"holds another run .(half|bf16) .* there, True asked"
+        ):
+            training.finished(tmp_path, plan, digits())
+
+
+def test_a_kernel_beyond_float16_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    with torch.no_grad():
+        model[1].weight[0, 0] = 7e4  # float16 ends at 65504
+    monkeypatch.setattr(training, "_build", lambda plan, source: model)
+    plan = replace(PLAN, recipe=replace(PLAN.recipe, epochs=1, lr=1e-6, half=True))
+    sentence = r"^1.weight does not fit float16: save it whole .half = false.$"
+    with pytest.raises(ValueError, match=sentence):
+        train(plan, digits(), tmp_path, device="cpu")
+    assert not (tmp_path / "weights.safetensors").exists()

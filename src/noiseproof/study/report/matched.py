@@ -47,11 +47,7 @@ class Matched:
     first: Published
     second: Published
     matches: tuple[Match, ...]
-
-    @property
-    def shared(self) -> dict[str, Value]:
-        """What the pair's `where` selects in all of them."""
-        return agreed([match.at for match in self.matches], self.first.where)
+    shared: Mapping[str, Value]  # what the pair's `where` selects in all of them
 
 
 def matched_of(
@@ -68,21 +64,26 @@ def matched_of(
             if first.side == 0 and is_other and first.where == second.where:
                 if "level" in first.where:
                     continue
-                matches = _matches(comparison, first, second, measured)
-                found.append(Matched(first=first, second=second, matches=matches))
+                found.append(_matched(comparison, first, second, measured))
     return found
 
 
-def _matches(
+def _matched(
     comparison: Comparison, first: Published, second: Published, measured: Sequence[Measured]
-) -> tuple[Match, ...]:
+) -> Matched:
     fitting = [c for c in measured if is_selected(dict(c.factors), dict(first.where))]
-    matches = []
+    matches, used = [], []
     for at, sides in curves_by_side(comparison, fitting):
         ours, theirs = sides[0], sides[second.side or 0]
         if ours and theirs:
             matches.append(_match(at, ours, theirs, share=first.percent / 100))
-    return tuple(sorted(matches, key=lambda one: one.distance(second.percent / 100)))
+            used += [curve.factors for curve in (*ours, *theirs)]
+    return Matched(
+        first=first,
+        second=second,
+        matches=tuple(sorted(matches, key=lambda one: one.distance(second.percent / 100))),
+        shared=agreed(used, first.where),
+    )
 
 
 def curves_by_side(

@@ -13,7 +13,7 @@ BESIDE = (
     "differ from all of them."
 )
 MATCHED = (
-    "The published figures come without noise levels. This table reads the pair at one common "
+    "The published figures are given without noise levels. This table reads the pair at one common "
     "level, which is not the source's own average: the level at which the first side's mean "
     "normalised accuracy (straight lines between level 0 and the measured levels) falls to its "
     "published figure, and what the other side keeps at that level. The interval is over the "

@@ -76,7 +76,7 @@ def _beside(comparison: Comparison, one: Published, measured: Sequence[Measured]
         published=one,
         found=tuple(_few(found, one.percent / 100)),
         combinations=len(found),
-        shared=agreed([here.at for here in found], one.where),
+        shared=agreed([curve.factors for curve in curves], one.where) if found else {},
     )
 
 

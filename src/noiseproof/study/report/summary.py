@@ -2,7 +2,7 @@
 
 from noiseproof.study.report.content import StudyReport
 from noiseproof.study.report.escaping import cell, code
-from noiseproof.study.report.words import counts, plain
+from noiseproof.study.report.words import counts, many, plain
 
 HEAD = ("claim", "published", "measured, 95 % interval", "verdict", "n", "command")
 
@@ -20,6 +20,8 @@ def summary_row(report: StudyReport) -> str:
     verdict = first.verdict.text
     if report.progress.text:
         verdict += f" ({report.progress.text})"
+    if first.absent:
+        verdict += f"; {many(len(first.absent), 'pair')} not compared"
     published = [f"{cell(one.what)}: {plain(one.percent)} %" for one in claim.published]
     columns = (
         f"{cell(claim.text)} ({cell(claim.source)})",

@@ -97,10 +97,10 @@ def side_names(order: Sequence[Mapping[str, Value]], names: Names) -> list[str]:
     return [names.selection(one) or names.selection(order[0]) for one in apart(order)[0]]
 
 
-def agreed(ats: Sequence[At], where: Mapping[str, object]) -> dict[str, Value]:
-    """The factors in `where` that have one value in all these combinations."""
-    first = dict(ats[0]) if ats else {}
-    return {k: v for k, v in first.items() if k in where and all(dict(at)[k] == v for at in ats)}
+def agreed(factors: Sequence[Mapping[str, Value]], where: Mapping[str, object]) -> dict[str, Value]:
+    """The factors in `where` that have one value in all these curves."""
+    found = {name: {one[name] for one in factors if name in one} for name in where}
+    return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
 
 def without(at: At, known: Mapping[str, Value]) -> At:
