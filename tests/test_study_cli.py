@@ -70,7 +70,16 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of `quick`."""
     out = tmp_path_factory.mktemp("done")
-    program = [sys.executable, "-m", "noiseproof.cli", "study", "run", str(study), "--out", str(out)]
+    program = [
+        sys.executable,
+        "-m",
+        "noiseproof.cli",
+        "study",
+        "run",
+        str(study),
+        "--out",
+        str(out),
+    ]
     subprocess.run([*program, "--device", "cpu"], check=True, capture_output=True)
     return out
 

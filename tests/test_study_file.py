@@ -23,7 +23,7 @@ PARTS = {
     "top": "",
     "claim": '[claim]\ntext = "It holds."\nsource = "A paper"',
     "comparison": '[[comparisons]]\nquestion = "q"\n'
-    'order = [{ norm = "none" }, { norm = "batch" }]\nby = ["targets"]',
+    'order = [{ norm = "none" }, { norm = "batch" }]\nby = ["model", "targets", "recalibrate"]',
     "profile": '[profiles.quick]\nabout = "seconds"',
     "first": '[[profiles.quick.trainings]]\nmodel = "resnet8"\nnorm = ["batch", "none"]',
     "training": '[[profiles.quick.trainings]]\nmodel = "vgg11"',
@@ -130,15 +130,15 @@ def test_a_study_is_never_changed(tmp_path: Path) -> None:
 
 T, M = "profiles.quick.trainings[1]", "profiles.quick.measurements[0]"
 R, C = "profiles.quick.ready[0]", "comparisons[0]"
-ORDER = 'question = "q"\norder = [{ norm = "none" }, { norm = "batch" }]'
 
 
 def levels(value: str) -> str:
     return text(measurement=f"[[profiles.quick.measurements]]\nlevels = {value}")
 
 
-def order(value: str, more: str = "") -> str:
-    return text(comparison=f'[[comparisons]]\nquestion = "q"\norder = {value}\n{more}')
+def order(value: str) -> str:
+    by = 'by = ["model", "targets"]'
+    return text(comparison=f'[[comparisons]]\nquestion = "q"\norder = {value}\n{by}')
 
 
 # what is written, the key as the user wrote it, words of the rule, the value as it is shown
@@ -423,8 +423,8 @@ def test_a_way_to_recalibrate_is_not_measured_twice_under_two_names(
     "content",
     [
         order('[{ norm = "batch" }, { norm = "batch" }]'),
-        added("comparison", 'by = ["targets", "targets"]'),
-        added("comparison", 'by = ["norm"]'),
+        added("comparison", 'by = ["model", "targets", "targets"]'),
+        added("comparison", 'by = ["model", "norm"]'),
     ],
     ids=["a selection twice", "a factor twice", "a factor that the sides differ in"],
 )

@@ -12,8 +12,6 @@ from noiseproof.norms import chosen
 from noiseproof.study import Grid, Study, grid_of
 from noiseproof.study.grid import is_selected, training_name
 
-ORDER = [{"norm": "none"}, {"norm": "batch"}]
-
 
 def study(
     trainings: list[dict[str, Any]],
@@ -22,9 +20,13 @@ def study(
     comparisons: list[dict[str, Any]] | None = None,
     **profile: Any,
 ) -> Study:
-    """A study of one profile; compared is whatever is measured."""
-    anything = [{"design": "nested(50)"}, {"design": "nested(50)"}]
-    usual = [{"question": "q", "order": anything}]
+    """A study of one profile; compared is whatever is measured, each curve by itself."""
+    tables = measurements or [{"levels": [0.1]}]
+    anything = {"design": tables[0].get("design", "nested(50)")}
+    models = [table["model"] for table in (*trainings, *profile.get("ready", ()))]
+    first = models[0] if isinstance(models[0], str) else models[0][0]
+    each = {"by": ["network", "noise", "targets", "recalibrate"]}
+    usual = [{"question": "q", "order": [anything, anything | {"model": first}]} | each]
     return Study.model_validate(
         {
             "name": "toy",
@@ -36,7 +38,7 @@ def study(
                 "quick": {
                     "about": "seconds",
                     "trainings": trainings,
-                    "measurements": measurements or [{"levels": [0.1]}],
+                    "measurements": tables,
                     **profile,
                 }
             },
@@ -246,12 +248,7 @@ def test_each_network_has_a_curve_for_each_noise_target_and_recalibration() -> N
 
 def test_a_curve_carries_design_numbers_and_calibration() -> None:
     measurement = {"levels": 0.1, "design": "chips", "chips": 7, "augment_calibration": True}
-    anything = [{"design": "chips"}, {"design": "chips"}]
-    (task,) = grid(
-        [{"model": "resnet8"}],
-        [measurement | {"precision": 0.02}],
-        comparisons=[{"question": "q", "order": anything}],
-    ).tasks
+    (task,) = grid([{"model": "resnet8"}], [measurement | {"precision": 0.02}]).tasks
     assert (str(task.design), task.chips, task.passes, task.augment) == ("chips", 7, None, True)
     assert task.pace.precision == 0.02
 
@@ -274,7 +271,7 @@ def test_one_curve_measured_in_two_ways_that_no_factor_tells_apart_is_refused(
     other: dict[str, Any],
 ) -> None:
     """A comparison would take the one or the other."""
-    with pytest.raises(ValueError, match=r"measurements\[1\]"):
+    with pytest.raises(ValueError, match=r"measurements\[1\]|two curves of one network"):
         grid([{"model": "resnet8"}], [{"levels": [0.1, 0.2]}, other])
 
 
@@ -303,7 +300,10 @@ TABLE = {"model": ["resnet8", "vgg11"], "norm": ["batch", "none", "group"], "see
     ],
 )
 def test_only_measures_some_networks(only: dict[str, Any], count: int) -> None:
-    assert len(grid([TABLE], [{"levels": 0.1, "only": only}]).tasks) == count
+    order = [{"seed": 1}, {"design": "nested(50)"}]
+    comparison = {"question": "q", "order": order, "by": ["network"]}
+    found = grid([TABLE], [{"levels": 0.1, "only": only}], comparisons=[comparison])
+    assert len(found.tasks) == count
 
 
 def test_only_a_factor_that_a_network_has_can_select_it() -> None:
@@ -328,7 +328,7 @@ def test_only_has_to_select_a_network(only: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("place", "order"), [(1, ["none", "layer"]), (0, ["layer", "none"])])
 def test_each_side_of_a_comparison_has_to_be_measured(place: int, order: list[str]) -> None:
-    comparison = {"question": "q", "order": [{"norm": norm} for norm in order]}
+    comparison = {"question": "q", "order": [{"norm": n} for n in order], "by": ["model"]}
     sentence = rf"comparisons\[0\] in profile quick, order\[{place}\]: .*'layer'"
     with pytest.raises(ValueError, match=sentence):
         grid([TABLE], comparisons=[comparison])

@@ -624,6 +624,14 @@ def test_networks_that_have_not_learned_are_marked_and_left_out() -> None:
     assert [n["learned"] for n in report.as_json()["networks"]].count(False) == 1
 
 
+def test_a_network_is_told_with_its_recipe_and_what_became_of_it() -> None:
+    report = reported(study_of(), lambda t, v, c: 0.5, clean=lambda network: 0.915)
+    row, network = networks_table(report).rows[1], report.networks[1].network
+    sha = sha_of(network)[:12]
+    about = ("resnet8", "batch", "0.1", "3", "1", "91.5", "12", "cpu x1", sha, "")
+    assert row == (network.name, *about)
+
+
 def test_pairs_that_no_cell_compares_are_listed() -> None:
     def clean(network: Network) -> float:
         return 0.15 if network.norm_text == "none" else 1.0

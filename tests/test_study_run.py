@@ -37,7 +37,11 @@ claim = { text = "It holds.", source = "A paper" }
 [profiles.quick]
 about = "seconds"
 images = 100
-comparisons = [{ question = "q", order = [{ targets = "kernel" }, { targets = "kernel" }] }]
+
+[[profiles.quick.comparisons]] # what is compared does not matter here
+question = "q"
+order = [{ targets = "kernel" }, { targets = "kernel", recalibrate = "off" }]
+by = ["network", "noise", "recalibrate", "design"]
 """
 TRAININGS = """
 [[profiles.quick.trainings]]
@@ -227,9 +231,9 @@ def test_a_run_that_has_ended_does_nothing_again(whole: Ran) -> None:
 
 def test_a_way_to_recalibrate_by_another_name_is_found_again(tmp_path: Path) -> None:
     text = HEAD + TRAININGS.replace('["batch", "none"]', '"batch"') + LITTLE
-    ran = Ran(study_in(tmp_path, text + 'recalibrate = "20"\n'))
+    ran = Ran(study_in(tmp_path, text + LITTLE + 'recalibrate = "20"\n'))
     facts = read_facts(ran.places.out / "networks.json")
-    assert len(measured_of(ran.grid, facts, ran.rows)) == 1
+    assert len(measured_of(ran.grid, facts, ran.rows)) == 2
 
 
 def test_weights_of_one_folder_are_trained_once_for_two_studies(whole: Ran, tmp_path: Path) -> None:
@@ -509,7 +513,15 @@ def test_a_training_that_diverges_is_recorded_and_the_rest_goes_on(tmp_path: Pat
     again = Ran(file)
     assert again.steps == [], "it would end so again"
     assert again.rows == ran.rows
-    assert again.failures == ran.failures, "and is said again"
+
+
+def test_a_rerun_says_again_what_has_failed(tmp_path: Path) -> None:
+    """Otherwise it would end well, and the program with it."""
+    text = HEAD + DIVERGING + TRAININGS.replace('["batch", "none"]', '"batch"') + LITTLE
+    file = study_in(tmp_path, text)
+    first, again = Ran(file), Ran(file)
+    assert len(first.failures) == 1
+    assert again.failures == first.failures
 
 
 def test_a_measurement_that_is_refused_does_not_stop_the_others(tmp_path: Path) -> None:
@@ -549,6 +561,22 @@ def test_a_sample_larger_than_the_test_set_is_refused_before_anything_is_trained
     with pytest.raises(ValueError, match=r"nested\(200\) asks for more than the 100 test images"):
         Ran(file)
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_a_training_whose_resume_file_is_damaged_names_that_file_or_starts_over(
+    whole: Ran, tmp_path: Path
+) -> None:
+    folder = tmp_path / "out" / "weights" / whole.grid.networks[0].name
+    folder.mkdir(parents=True)
+    (folder / training.RESUME).write_bytes(b"PK half a file")
+    try:
+        ran = Ran(study_in(tmp_path, HEAD + TRAININGS + LITTLE))
+    except ValueError as error:  # before anything was done
+        sentence = str(error)
+    else:
+        assert file_sha256(ran.weights()) == file_sha256(whole.weights())
+        return
+    assert f"cannot resume from {folder / training.RESUME}: delete it" in sentence
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"a": 3}', '{"a": {}}', "\0\xff"])

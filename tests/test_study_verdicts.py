@@ -605,9 +605,12 @@ def test_a_cell_without_any_network_that_has_learned_stays_in_the_count() -> Non
     assert "of 2 cells 1 for the claim, 0 against it, 1 not told apart" in verdict.text
 
 
+ANY = [{"norm": "batch"}, {"model": "resnet8"}]  # what is compared does not matter here
+
+
 def one(clean: float, *, classes: int = 10, score: float = 0.25) -> Measured:
     """One curve of one network."""
-    made = study({"model": "resnet8"}, CHIPS | {"chips": 1}, order=[{"norm": "batch"}] * 2)
+    made = study({"model": "resnet8"}, CHIPS | {"chips": 1}, order=ANY)
     grid = grid_of(made, "quick")
     rows = rows_of(grid, lambda t, s, c: score, lambda network: clean, classes=classes)
     (found,) = measured_of(grid, facts_of(grid), rows)
@@ -639,7 +642,7 @@ def test_a_network_that_is_never_right_has_no_share_left() -> None:
 
 
 def test_rows_of_other_test_images_are_not_taken_for_these() -> None:
-    made = study({"model": "resnet8"}, CHIPS | {"chips": 1}, order=[{"norm": "batch"}] * 2)
+    made = study({"model": "resnet8"}, CHIPS | {"chips": 1}, order=ANY)
     profile = made.profiles["quick"].model_copy(update={"images": 100})
     grid = grid_of(made.model_copy(update={"profiles": {"quick": profile}}), "quick")
     now = rows_of(grid, lambda t, s, c: 0.4, lambda n: CLEAN, images=100, data_sha256="few")
@@ -651,7 +654,7 @@ def test_rows_of_other_test_images_are_not_taken_for_these() -> None:
 
 def test_designs_of_two_sizes_are_two_curves() -> None:
     tables = [CHIPS | {"design": f"nested({n})", "chips": 1} for n in (50, 100)]
-    made = study({"model": "resnet8"}, tables, order=[{"norm": "batch"}] * 2)
+    made = study({"model": "resnet8"}, tables, order=ANY, by=["design"])
     found = measured(made, lambda task, s, c: 0.1 if str(task.design) == "nested(50)" else 0.4)
     assert [one.value("average") for one in found] == pytest.approx([0.1, 0.4])
 
@@ -678,7 +681,7 @@ def test_two_networks_from_one_file_of_weights_are_two_curves(others: list[Any])
 
 
 def test_a_network_without_facts_or_clean_row_is_not_measured() -> None:
-    made = study({"model": "resnet8"}, CHIPS | {"chips": 1}, order=[{"norm": "batch"}] * 2)
+    made = study({"model": "resnet8"}, CHIPS | {"chips": 1}, order=ANY)
     grid = grid_of(made, "quick")
     rows = rows_of(grid, lambda t, s, c: 0.4, lambda n: CLEAN)
     assert len(measured_of(grid, facts_of(grid), rows)) == 1

@@ -11,11 +11,12 @@ import pickle
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
@@ -234,6 +235,11 @@ class RayPool:
             self._counted = time.monotonic()
         return PER_WORKER * max(1, self._workers)
 
+    @property
+    def in_flight(self) -> int:
+        """How many pieces are handed out."""
+        return len(self._flying)
+
     def submit(self, piece: Piece, trained: Trained | None) -> None:
         self._send(_Flight(piece=piece, trained=trained))
 
@@ -305,7 +311,29 @@ class RayPool:
     def _count(self, resource: str) -> int:
         self._cluster.check()
         with self._cluster.asked():
-            return int(self._ray.cluster_resources().get(resource, 0))
+            found = _within(GONE_SECONDS, self._ray.cluster_resources)
+        return int(found.get(resource, 0))
+
+
+def _within(seconds: float, call: Callable[[], Any]) -> Any:
+    """What `call` returns. Ray's calls have no limit of their own, and outlast the head by a minute
+    if it goes away in the middle.
+
+    Raises:
+        ConnectionError: where it takes longer, or fails.
+    """
+    found: list[Any] = []
+
+    def ask() -> None:
+        with suppress(Exception):
+            found.append(call())
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    if not found:
+        raise ConnectionError("it does not say what it has")
+    return found[0]
 
 
 def _device(asked: str, *, has_gpus: bool) -> str:

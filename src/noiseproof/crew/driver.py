@@ -212,7 +212,7 @@ class _Run:
     def _measure(self, network: Network, file: Path, card: Card | None = None) -> None:
         trained = load_trained(network, file, card, self.grid, self.data)
         self.trained[network.name] = trained
-        known = self.rows.pop(trained.sha256, [])
+        known = self.rows.get(trained.sha256, [])
         model = model_of(trained, self.data)
         tasks = [task for task in self.grid.tasks if task.network == network]
         clean = job_of(trained, self.data, model, self.device).clean_row

@@ -1,20 +1,21 @@
 """Rows and facts -> one value for each curve of a study."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from noiseproof.curves import Curve, curves_of
+from noiseproof.designs import Design, PerImage
 from noiseproof.points import Point
 from noiseproof.records import Row
 from noiseproof.study.facts import Facts
 from noiseproof.study.file import Value
 from noiseproof.study.grid import Grid, Task
 
-LEARNED = 2.0  # times chance: below it there is no accuracy to keep, and a ratio says nothing
+LEARNED = 0.1  # of the way from chance to 1: below it a share of the accuracy says nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,9 @@ class Measured:
     @property
     def has_learned(self) -> bool:
         """Is the clean network good enough for a share of its accuracy to mean something?"""
-        return self.clean > LEARNED / max(1, self.points[0].clean.classes)
+        row = self.points[0].clean
+        chance = 1 / row.classes if row.hits and row.classes else 0.0
+        return self.clean > chance + LEARNED * (1 - chance)
 
     @property
     def is_whole(self) -> bool:
@@ -56,23 +59,26 @@ class Measured:
         mean = float(np.mean([point.score.mean for point in self.points]))
         if score == "average":
             return mean
-        return mean / self.clean if self.has_learned else math.nan
+        return mean * self._per_clean
+
+    @property
+    def _per_clean(self) -> float:
+        return 1 / self.clean if self.has_learned else math.nan
 
     def by_chip(self, score: str) -> dict[tuple[int, int], float]:
         """The same for each chip, named by (seed, number), that was measured at every level."""
         found = [{(row.seed, row.chip): row.score for row in p.rows} for p in self.points]
         shared = [chip for chip in found[0] if all(chip in one for one in found)]
-        factor = 1.0 if score in ("average", "clean") else 1.0 / self.clean
-        if score != "average" and not self.has_learned:
-            factor = math.nan
         if score == "clean":
             return dict.fromkeys(shared, self.clean)
+        factor = 1.0 if score == "average" else self._per_clean
         return {chip: factor * float(np.mean([one[chip] for one in found])) for chip in shared}
 
     @cached_property
     def by_level(self) -> dict[float, float]:
         """Normalised accuracy at each level, 1 at level 0."""
-        shares = {float(p.level or 0.0): p.score.mean / self.clean for p in self.points}
+        per = 1 / self.clean if self.clean else math.nan
+        shares = {float(p.level or 0.0): p.score.mean * per for p in self.points}
         return {0.0: 1.0} | shares
 
 
@@ -83,18 +89,36 @@ def _is_whole(task: Task, point: Point, images: int) -> bool:
 
 def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]:
     """What there is of every curve of the grid; curves without a row are left out."""
-    by_place = {_place_of(curve): curve for curve in curves_of(rows)}
+    by_place: dict[Place, list[Curve]] = {}
+    for curve in _curves(rows):
+        by_place.setdefault(_place_of(curve), []).append(curve)
     found = []
     for task in grid.tasks:
         fact = facts.get(task.network.name)
-        curve = None if fact is None else by_place.get(_place(task, fact.sha256))
-        if curve is None:
-            continue
+        curves = [] if fact is None else by_place.get(_place(task, fact.sha256), [])
+        curves = [curve for curve in curves if _is_design(task.design, curve.points[0].design)]
+        images = grid.images or max((curve.clean.images for curve in curves), default=0)
         levels = {spec.level for spec in task.specs}
-        points = tuple(point for point in curve.points if point.level in levels)
-        if points:
-            found.append(Measured(task=task, factors=task.factors, points=points))
+        for curve in curves:
+            points = tuple(point for point in curve.points if point.level in levels)
+            if points and curve.clean.images == images:
+                found.append(Measured(task=task, factors=task.factors, points=points))
     return found
+
+
+def _curves(rows: Iterable[Row]) -> Iterator[Curve]:
+    """The curves of each seed by itself: a seed names the chips of one network."""
+    clean: list[Row] = []
+    by_seed: dict[int, list[Row]] = {}
+    for row in rows:
+        (clean if row.noise == "none" else by_seed.setdefault(row.seed, [])).append(row)
+    for own in by_seed.values():
+        yield from curves_of([*clean, *own])
+
+
+def _is_design(asked: Design, measured: Design) -> bool:
+    """Is it the design that was asked for, its sizes chosen?"""
+    return asked == measured or (asked == PerImage() and isinstance(measured, PerImage))
 
 
 def at_levels(measured: Iterable[Measured]) -> list[Measured]:
@@ -111,17 +135,18 @@ def at_levels(measured: Iterable[Measured]) -> list[Measured]:
     ]
 
 
-Place = tuple[str, str, str, str, bool, str, int]
+Place = tuple[str, str, str, str, str, str, bool, int]
 
 
 def _place(task: Task, sha256: str) -> Place:
     return (
         sha256,
+        task.network.model,
+        task.network.norm_text,
         task.family,
         ",".join(task.targets),
         task.recalibrate,
         task.augment,
-        task.design.kind,
         task.network.seed,
     )
 
@@ -130,10 +155,11 @@ def _place_of(curve: Curve) -> Place:
     row = curve.first
     return (
         row.checkpoint,
+        row.model,
+        row.norm,
         curve.family,
         row.targets,
         row.recalibrate,
         row.calibration == "train augmented",
-        curve.points[0].design.kind,
         row.seed,
     )

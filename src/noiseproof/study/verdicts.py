@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from noiseproof import stats
 from noiseproof.stats import CONFIDENCE, Interval
 from noiseproof.study.file import Comparison, Value
-from noiseproof.study.grid import is_selected
+from noiseproof.study.grid import check_alike, is_selected
 from noiseproof.study.values import Measured, at_levels
 
 At = tuple[tuple[str, Value], ...]
+PAIR = "pair"
 FOR, AGAINST, OPEN = "for", "against", "open"
 NO_VALUE = Interval(mean=math.nan, low=math.nan, high=math.nan)
 
@@ -28,7 +29,12 @@ class Side:
 
     selection: Mapping[str, Value]
     values: Mapping[tuple[str, int, int], float]  # by (network, seed, chip); chip -1: a training
-    missing: int = 0  # networks without a value: not measured, or they have not learned
+    missing: int = 0  # networks without a value, since they have not learned
+
+    @property
+    def networks(self) -> int:
+        """How many were measured, with or without a value."""
+        return len({name for name, _, _ in self.values}) + self.missing
 
     @property
     def interval(self) -> Interval:
@@ -91,7 +97,7 @@ def verdict_of(comparison: Comparison, measured: Iterable[Measured]) -> Verdict:
         curves = at_levels(curves)
     groups = {
         at: _cells(comparison, at, [c for c in curves if is_selected(dict(c.factors), dict(at))])
-        for at in _combinations(comparison, curves)
+        for at in combinations_of(comparison, curves)
     }
     groups = {at: cells for at, cells in groups.items() if cells}
     count = sum(len(cells) for cells in groups.values())
@@ -100,7 +106,7 @@ def verdict_of(comparison: Comparison, measured: Iterable[Measured]) -> Verdict:
     if not cells:
         return Verdict(comparison=comparison, kind="not measured", text="not measured", cells=())
     if comparison.peak:
-        alone = together = {at: _peak_says(comparison, group) for at, group in groups.items()}
+        alone = together = {at: peak_says(comparison, group) for at, group in groups.items()}
     else:
         alone = {_name(cell): cell.says() for cell in cells}
         together = {_name(cell): cell.says(together=True) for cell in cells}
@@ -130,18 +136,22 @@ def _decided(
 
 
 def _depends_on(comparison: Comparison, says: Mapping[At, str]) -> str:
-    """The one factor whose values tell for from against, where there is one; else all."""
+    """The factors each of which alone tells for from against; all of them where none does."""
     decided = {at: word for at, word in says.items() if word != OPEN}
-    for factor in comparison.by:
+    telling, varied = [], []
+    for factor in dict.fromkeys(name for at in decided for name, _ in at):
         words: dict[Value, set[str]] = {}
         for at, word in decided.items():
             words.setdefault(dict(at)[factor], set()).add(word)
-        if all(len(one) == 1 for one in words.values()):
-            return factor
-    return ", ".join(comparison.by) or "which neighbours are compared"
+        shown = "which neighbours are compared" if factor == PAIR else factor
+        if len(words) > 1:
+            varied.append(shown)
+            if all(len(one) == 1 for one in words.values()):
+                telling.append(shown)
+    return " or ".join(telling) or " and ".join(varied)
 
 
-def _combinations(comparison: Comparison, curves: Sequence[Measured]) -> list[At]:
+def combinations_of(comparison: Comparison, curves: Sequence[Measured]) -> list[At]:
     """The combinations of the factors `by` that were measured, in the order of the grid."""
     chosen = [
         c for c in curves if any(is_selected(dict(c.factors), dict(s)) for s in comparison.order)
@@ -153,7 +163,7 @@ def _combinations(comparison: Comparison, curves: Sequence[Measured]) -> list[At
 
 
 def _cells(comparison: Comparison, at: At, curves: Sequence[Measured]) -> list[Cell]:
-    sides = [_side(comparison, selection, curves) for selection in comparison.order]
+    sides = [side_of(comparison, selection, curves) for selection in comparison.order]
     pairs: Iterable[tuple[Side, Side]] = itertools.pairwise(sides)
     if comparison.peak:
         pairs = itertools.product(sides[1:-1], (sides[0], sides[-1]))
@@ -161,17 +171,17 @@ def _cells(comparison: Comparison, at: At, curves: Sequence[Measured]) -> list[C
     return [
         Cell(at=at, better=better, worse=worse, margin=margin)
         for better, worse in pairs
-        if better.values and worse.values
+        if better.networks and worse.networks
     ]
 
 
-def _side(
+def side_of(
     comparison: Comparison, selection: Mapping[str, Value], curves: Sequence[Measured]
 ) -> Side:
     chosen = [c for c in curves if is_selected(dict(c.factors), dict(selection))]
     if comparison.score == "clean":  # of the network, whatever its curves are
         chosen = list({c.task.network: c.of_network() for c in chosen}.values())
-    _check_alike(comparison, selection, chosen)
+    check_alike(comparison, selection, [c.factors for c in chosen])
     values: dict[tuple[str, int, int], float] = {}
     missing = 0
     for curve in chosen:
@@ -184,21 +194,6 @@ def _side(
             by_chip = curve.by_chip(comparison.score)
             values |= {(name, seed, chip): value for (_, chip), value in by_chip.items()}
     return Side(selection=selection, values=values, missing=missing)
-
-
-def _check_alike(
-    comparison: Comparison, selection: Mapping[str, Value], curves: Sequence[Measured]
-) -> None:
-    """Raise ValueError where the curves of one side differ in more than their training's seed."""
-    free = {"network", "seed"} if comparison.unit == "training" else set()
-    for name in curves[0].factors if curves else ():
-        different = {curve.factors.get(name) for curve in curves}
-        if name not in free and len(different) > 1:
-            shown = ", ".join(sorted(str(value) for value in different)[:3])
-            raise ValueError(
-                f"comparison {comparison.question!r}: {dict(selection)} selects curves of several "
-                f"values of {name} ({shown}): add {name} to by, or select one"
-            )
 
 
 def _pairs(side: Side) -> dict[tuple[object, ...], float]:
@@ -214,10 +209,10 @@ def _among(cell: Cell, count: int) -> Cell:
 
 
 def _name(cell: Cell) -> At:
-    return (*cell.at, ("pair", f"{dict(cell.better.selection)} > {dict(cell.worse.selection)}"))
+    return (*cell.at, (PAIR, f"{dict(cell.better.selection)} > {dict(cell.worse.selection)}"))
 
 
-def _peak_says(comparison: Comparison, cells: Sequence[Cell]) -> str:
+def peak_says(comparison: Comparison, cells: Sequence[Cell]) -> str:
     """For: one value between the ends is better than both. Against: each is worse than an end."""
     between: dict[str, list[Cell]] = {}
     for cell in cells:

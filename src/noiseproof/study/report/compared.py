@@ -10,7 +10,7 @@ from noiseproof.study.file import SCORES, Comparison, Value
 from noiseproof.study.grid import Grid, Task, is_selected
 from noiseproof.study.report.words import Names, apart, counts, many, share, side_names, with_n
 from noiseproof.study.values import Measured
-from noiseproof.study.verdicts import At, Cell, Side, Verdict, _peak_says, verdict_of
+from noiseproof.study.verdicts import At, Cell, Side, Verdict, peak_says, verdict_of
 
 ALL_ALIKE = ("reproduced", "contradicted")  # every cell has to agree by itself
 Pair = tuple[At, str, str]
@@ -81,7 +81,7 @@ class Compared:
         groups: dict[At, list[Cell]] = {}
         for cell in self.cells:
             groups.setdefault(cell.at, []).append(cell)
-        return tuple((at, _peak_says(self.comparison, cells)) for at, cells in groups.items())
+        return tuple((at, peak_says(self.comparison, cells)) for at, cells in groups.items())
 
     @property
     def score_text(self) -> str:

@@ -63,8 +63,8 @@ def _comparison(compared: Compared) -> Json:
 def _cell(cell: Cell, compared: Compared) -> Json:
     return {
         "at": dict(cell.at),
-        "better": _side(cell.better),
-        "worse": _side(cell.worse),
+        "better": side_of(cell.better),
+        "worse": side_of(cell.worse),
         "paired": cell.is_paired,
         "difference": stats.as_json(cell.difference()),
         "says": cell.says(),
@@ -74,7 +74,7 @@ def _cell(cell: Cell, compared: Compared) -> Json:
     }
 
 
-def _side(side: Side) -> Json:
+def side_of(side: Side) -> Json:
     return {
         "selection": dict(side.selection),
         "n": len(side.values),

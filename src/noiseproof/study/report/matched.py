@@ -17,7 +17,7 @@ from noiseproof.study.file import Comparison, Published, Value
 from noiseproof.study.grid import is_selected
 from noiseproof.study.report.words import agreed
 from noiseproof.study.values import Measured
-from noiseproof.study.verdicts import NO_VALUE, At, _combinations
+from noiseproof.study.verdicts import NO_VALUE, At, combinations_of
 
 RATIOS = ("average_normalised", "normalised")
 
@@ -99,7 +99,7 @@ def curves_by_side(
     )
     curves = [one for one in measured if one.is_whole and one.has_learned]
     found = []
-    for at in _combinations(without, curves):
+    for at in combinations_of(without, curves):
         here = [c for c in curves if is_selected(dict(c.factors), dict(at))]
         sides = [[c for c in here if is_selected(dict(c.factors), dict(s))] for s in without.order]
         found.append((at, sides))

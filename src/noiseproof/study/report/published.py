@@ -8,7 +8,7 @@ from noiseproof.study.file import Comparison, Published, Value
 from noiseproof.study.grid import is_selected
 from noiseproof.study.report.words import agreed
 from noiseproof.study.values import Measured, at_levels
-from noiseproof.study.verdicts import At, Side, _combinations, _side
+from noiseproof.study.verdicts import At, Side, combinations_of, side_of
 
 FEW = 4  # combinations that are all shown; of more, the closest, lowest and highest
 
@@ -67,9 +67,9 @@ def _beside(comparison: Comparison, one: Published, measured: Sequence[Measured]
         by = (*by, "level")
     told = comparison.model_copy(update={"by": by})
     found = []
-    for at in _combinations(told, curves):
+    for at in combinations_of(told, curves):
         here = [curve for curve in curves if is_selected(dict(curve.factors), dict(at))]
-        side = _side(told, comparison.order[one.side], here)
+        side = side_of(told, comparison.order[one.side], here)
         if side.values:
             found.append(Found(at=at, side=side))
     return Beside(
