@@ -192,20 +192,25 @@ def ray_of(cpus: int, data: Data) -> RayPool:
 def efficiency(
     data: Data, trained: Trained, task: Task, options: argparse.Namespace
 ) -> dict[str, object]:
-    """Units per second of two workers over twice those of one. Both have all they need before the
-    clock runs; the one has the second CPU's worker beside it, idle."""
+    """Units per second of two workers over twice those of one; how much longer a unit takes by its
+    own clock where both work (cores that share caches and memory), and the ratio but for that. Both
+    have all they need before the clock runs; the one has the second worker beside it, idle."""
     pool = ray_of(2, data)
     alone = _One(pool)
     for _ in range(2):  # both processes have opened everything
         done(pool, trained, [piece_of(task, unit, 2) for unit in range(8)])
-    ratios, units = [], []
+    found: dict[str, list[float]] = {"ratio": [], "unit_slower": [], "but_for_that": []}
+    units = []
     for _ in range(options.repeats):
-        one = rate(alone, trained, task, options.seconds, units)
-        two = rate(pool, trained, task, options.seconds, units)
-        ratios.append(two / one / 2)
+        one, alone_seconds = rate(alone, trained, task, options.seconds)
+        two, both_seconds = rate(pool, trained, task, options.seconds)
+        units.append(alone_seconds)
+        found["ratio"].append(two / one / 2)
+        found["unit_slower"].append(both_seconds / alone_seconds)
+        found["but_for_that"].append(found["ratio"][-1] * found["unit_slower"][-1])
     pool.close()
     return {
-        "ratio": interval(ratios),
+        **{name: interval(values) for name, values in found.items()},
         "seconds_of_a_unit": statistics.median(units),
         "seconds_of_a_run": options.seconds,
     }
@@ -220,16 +225,16 @@ class _One:
         self.submit, self.wait, self.close = pool.submit, pool.wait, pool.close
 
 
-def rate(pool: Pool, trained: Trained, task: Task, seconds: float, units: list[float]) -> float:
-    """Units per second over about so many seconds, in pieces of about one second."""
-    each = units[-1] if units else done(pool, trained, [piece_of(task, 0, 1)])[0].seconds
+def rate(pool: Pool, trained: Trained, task: Task, seconds: float) -> tuple[float, float]:
+    """Units per second over about so many seconds, in pieces of about one second, and the median
+    seconds of a unit."""
+    each = statistics.median(r.seconds for r in done(pool, trained, [piece_of(task, 0, 5)]))
     size = max(1, round(1 / each))
     pieces = max(4, round(seconds)) * (1 if pool.slots == 1 else 2)
     started = time.perf_counter()
     rows = done(pool, trained, [piece_of(task, p * size, size) for p in range(pieces)])
     spent = time.perf_counter() - started
-    units.append(statistics.median(row.seconds for row in rows))
-    return len(rows) / spent
+    return len(rows) / spent, statistics.median(row.seconds for row in rows)
 
 
 # --- (c) ---

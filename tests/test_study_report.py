@@ -633,12 +633,11 @@ def test_a_network_is_told_with_its_recipe_and_what_became_of_it() -> None:
 
 
 def test_pairs_that_no_cell_compares_are_listed() -> None:
-    def clean(network: Network) -> float:
-        return 0.15 if network.norm_text == "none" else 1.0
-
-    report = reported(
-        study_of(), lambda t, v, c: min(apart(t, v, c), clean(t.network)), clean=clean
-    )
+    made = study_of()
+    grid = grid_of(made, "quick")
+    facts, rows = results(grid, apart, clean=lambda network: 1.0, chips=2)
+    known = {name: fact for name, fact in facts.items() if fact.factors["norm"] != "none"}
+    report = report_of(made, "quick", grid, known, rows, command=COMMAND)
     assert report.first.verdict.kind == "not measured"
     assert report.first.absent == (
         "norm none against norm batch: kernel",
@@ -647,6 +646,18 @@ def test_pairs_that_no_cell_compares_are_listed() -> None:
     assert "2 pairs of the grid that could not be compared" in page_of(report)
     assert "2 pairs not compared" in summary_row(report)
     assert reported(study_of(), apart).first.absent == ()
+
+
+def test_networks_that_have_not_learned_leave_their_cells_open() -> None:
+    def clean(network: Network) -> float:
+        return 0.15 if network.norm_text == "none" else 1.0
+
+    report = reported(
+        study_of(), lambda t, v, c: min(apart(t, v, c), clean(t.network)), clean=clean
+    )
+    assert report.first.verdict.kind == "not decided"
+    assert "of 2 cells 0 for the claim, 0 against it, 2 not told apart" in page_of(report)
+    assert report.first.absent == ()
 
 
 # --- panels ---------------------------------------------------------------------------------------

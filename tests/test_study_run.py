@@ -21,12 +21,13 @@ from noiseproof.crew import run_study
 from noiseproof.crew.driver import News, Places, load_data, open_source
 from noiseproof.crew.local import LocalPool
 from noiseproof.data import open_dataset
-from noiseproof.job import Subject
+from noiseproof.job import Job, Subject
 from noiseproof.measuring import measure
 from noiseproof.records import Row, Store, key_of
 from noiseproof.study import Grid, grid_of, read_study
 from noiseproof.study.facts import read_facts
 from noiseproof.study.values import measured_of
+from noiseproof.units import open_units
 
 HEAD = """
 name = "toy"
@@ -40,8 +41,8 @@ images = 100
 
 [[profiles.quick.comparisons]] # what is compared does not matter here
 question = "q"
-order = [{ targets = "kernel" }, { targets = "kernel", recalibrate = "off" }]
-by = ["network", "noise", "recalibrate", "design"]
+order = [{ noise = "gaussian(level, reference=std, scope=tensor)" }, { noise = "gaussian(level, reference=std, scope=tensor)", seed = 3 }]
+by = ["network", "targets", "recalibrate", "design"]
 """
 TRAININGS = """
 [[profiles.quick.trainings]]
@@ -71,6 +72,7 @@ targets = "kernel,norm_affine"
 design = "chips"
 precision = 0.05
 """
+READY_HEAD = HEAD.replace("seed = 3 }", "seed = 0 }")
 STUDY = HEAD + TRAININGS + MEASUREMENTS
 LITTLE = '[[profiles.quick.measurements]]\nlevels = 0.2\ndesign = "chips"\nchips = 2\n'
 
@@ -524,15 +526,30 @@ def test_a_rerun_says_again_what_has_failed(tmp_path: Path) -> None:
     assert again.failures == first.failures
 
 
-def test_a_measurement_that_is_refused_does_not_stop_the_others(tmp_path: Path) -> None:
-    """More calibration images than there are, for one of two networks."""
-    text = HEAD + TRAININGS + LITTLE
-    text += LITTLE.replace("0.2", "0.3") + 'recalibrate = "pooled(5000)"\nonly = { norm = "batch" }'
-    ran = Ran(study_in(tmp_path, text))
+def test_a_measurement_that_is_refused_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(job: Job, *arguments: Any, **options: Any) -> Any:
+        if job.clean_row.norm == "batch":
+            raise ValueError("per-image chips do not hold for this network")
+        return open_units(job, *arguments, **options)
+
+    monkeypatch.setattr("noiseproof.crew.worker.open_units", refusing)
+    ran = Ran(study_in(tmp_path, HEAD + TRAININGS + LITTLE))
     (failure,) = ran.failures
     assert failure.startswith(ran.grid.networks[0].name)
-    assert "pooled(5000)" in failure
-    assert len(ran.rows) == 2 * (1 + 2)
+    assert failure.endswith("per-image chips do not hold for this network")
+    assert len(ran.rows) == 1 + (1 + 2)
+
+
+def test_more_calibration_images_than_there_are_is_refused_before_anything_is_trained(
+    tmp_path: Path,
+) -> None:
+    text = HEAD + TRAININGS + LITTLE
+    text += LITTLE.replace("0.2", "0.3") + 'recalibrate = "pooled(5000)"\nonly = { norm = "batch" }'
+    with pytest.raises(ValueError, match=r"pooled\(5000\) needs 5000 .*, digits has 1297"):
+        Ran(study_in(tmp_path, text))
+    assert not list(tmp_path.rglob("*.pt"))
 
 
 def test_ready_weights_that_do_not_fit_do_not_stop_the_others(whole: Ran, tmp_path: Path) -> None:
@@ -541,7 +558,7 @@ def test_ready_weights_that_do_not_fit_do_not_stop_the_others(whole: Ran, tmp_pa
         f'model = "{model}"\nnorm = "batch"\n'
         for name, model in (("other", "resnet14"), ("same", "resnet8"))
     )
-    file = study_in(tmp_path, HEAD + ready + LITTLE)
+    file = study_in(tmp_path, READY_HEAD + ready + LITTLE)
     (tmp_path / "w.safetensors").write_bytes(whole.weights().read_bytes())
     try:
         ran = Ran(file)
@@ -595,7 +612,7 @@ def test_ready_weights_that_are_missing_are_one_line(
 ) -> None:
     monkeypatch.setenv("NOISEPROOF_CHECKPOINTS", str(tmp_path / "elsewhere"))
     ready = '[[profiles.quick.ready]]\nname = "theirs"\nweights = "w.pt"\nmodel = "resnet8"\n'
-    file = study_in(tmp_path, HEAD + ready + LITTLE)
+    file = study_in(tmp_path, READY_HEAD + ready + LITTLE)
     line = last_line(said(capsys, file, "--out", tmp_path / "out"))
     assert "weights w.pt of theirs are not in" in line
     assert str(tmp_path / "elsewhere") in line
@@ -627,7 +644,7 @@ def test_two_networks_from_one_file_of_weights_are_measured_once(
         f'model = "resnet8"\nnorm = "batch"\nseed = {seed}\n'
         for seed, name in enumerate("ab")
     )
-    file = study_in(tmp_path, HEAD + ready + LITTLE)
+    file = study_in(tmp_path, READY_HEAD + ready + LITTLE)
     (tmp_path / "w.safetensors").write_bytes(whole.weights().read_bytes())
     ran = Ran(file)
     assert len(ran.rows) == 1 + 2 * 2

@@ -226,9 +226,9 @@ def chosen(names: list[str], where: str) -> list[str]:
         return list(names)
     if rule == "name" and value:
         return [name for name in names if fnmatch.fnmatchcase(name, value)]
-    if rule == "every" and value.isdecimal() and int(value):
+    if rule == "every" and re.fullmatch("0*[1-9][0-9]*", value):
         return names[:: int(value)]
-    if rule in ("first", "last") and (found := re.fullmatch(r"(\d+)(?:/([1-9]\d*))?", value)):
+    if rule in ("first", "last") and (found := re.fullmatch("([0-9]+)(?:/([1-9][0-9]*))?", value)):
         k = int(found[1])
         if found[2] is not None:
             k = round(Fraction(k, int(found[2])) * len(names))

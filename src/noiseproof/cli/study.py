@@ -193,7 +193,10 @@ def _open(file: Path, profile: str | None) -> "tuple[Study, Grid, str]":
 
     study = read_study(file)
     name = next(iter(study.profiles)) if profile is None else profile
-    return study, grid_of(study, name), name
+    try:
+        return study, grid_of(study, name), name
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
 
 
 def _places(

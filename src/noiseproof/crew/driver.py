@@ -32,6 +32,7 @@ from noiseproof.crew.pieces import (
 from noiseproof.crew.points import Points
 from noiseproof.crew.worker import job_of, model_of, plan_of
 from noiseproof.data import open_dataset
+from noiseproof.designs import sized
 from noiseproof.estimators import parse_estimator
 from noiseproof.job import Job
 from noiseproof.records import Row, Store, replacing
@@ -97,6 +98,7 @@ def run_study(
         places.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot make the folder {places.out}: {error.strerror}") from None
+    check_sizes(grid, data)
     with Store(places.out / STORE) as store:
         run = _Run(grid, data, places, pool, store, device, on_news)
         return run.to_the_end()
@@ -198,7 +200,9 @@ class _Run:
         if card is not None:
             self._finished(network, card)
         elif (folder / FAILED).is_file():
-            self._failed_training(network, (folder / FAILED).read_text().strip())
+            reason = (folder / FAILED).read_text().strip()
+            self.failures.append(f"{network.name}: {reason}")
+            self._failed_training(network, reason)
         else:
             resume = folder / RESUME
             begun = resume.read_bytes() if resume.is_file() else None
@@ -213,7 +217,10 @@ class _Run:
         trained = load_trained(network, file, card, self.grid, self.data)
         self.trained[network.name] = trained
         known = self.rows.get(trained.sha256, [])
-        model = model_of(trained, self.data)
+        try:
+            model = model_of(trained, self.data)
+        except ValueError as error:
+            raise ValueError(f"{network.name}: {error}") from None
         tasks = [task for task in self.grid.tasks if task.network == network]
         clean = job_of(trained, self.data, model, self.device).clean_row
         found = next((row for row in known if _same_clean(row, clean)), None)
@@ -330,6 +337,20 @@ class _Run:
         waiting = [t for t in self.grid.tasks if t.network.name not in self.trained]
         each = known / len(self.points) if self.points else 0.0
         return known + round(each * len(waiting))
+
+
+def check_sizes(grid: Grid, data: Data) -> None:
+    """Raise ValueError for more images than there are."""
+    assert data.train is not None
+    for task in grid.tasks:
+        if task.design.needs_hits:
+            sized(task.design, len(data.test))
+        estimator = parse_estimator(task.recalibrate)
+        if estimator is not None and estimator.calibration_images > len(data.train):
+            raise ValueError(
+                f"{estimator} needs {estimator.calibration_images} calibration images, {data.name} "
+                f"has {len(data.train)} for training"
+            )
 
 
 def ready_file(network: Network, places: Places) -> Path:

@@ -1,5 +1,6 @@
 """The study file: TOML, checked as it is read. Nothing that it names is opened or run."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -51,25 +52,23 @@ def _many(value: Any) -> Any:
 def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not values:
         raise ValueError("at least one value is needed, got none")
-    twice = [value for place, value in enumerate(values) if value in values[:place]]
-    if twice:
-        raise ValueError(f"each value may stand once, got {twice[0]!r} twice")
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"each value may stand once, got {value!r} twice")
+        seen.add(value)
     return values
 
 
 def _check_where(text: str) -> None:
     """Refuse what `norms.chosen` would refuse, without torch."""
-    rule, _, value = text.partition(":")
-    part, _, whole = value.partition("/")
-    is_count = part.isdecimal() and (not whole or (rule != "every" and whole.isdecimal()))
-    if text != "all" and not (rule == "name" and value):
-        if rule not in ("first", "last", "every") or not is_count or value.endswith("/"):
-            raise ValueError(
-                f"unknown part of the layers {text!r}: expected all, first:K, last:K, every:K or "
-                "name:PATTERN; K may be a fraction, as 1/3"
-            )
-        if (rule == "every" and not int(part)) or (whole and not int(whole)):
-            raise ValueError(f"K must be >= 1, got {text!r}")
+    if not re.fullmatch(
+        r"all|name:.+|every:0*[1-9]\d*|(first|last):\d+(/[1-9]\d*)?", text, re.ASCII
+    ):
+        raise ValueError(
+            f"unknown part of the layers {text!r}: expected all, first:K, last:K, every:K or "
+            "name:PATTERN; K may be a fraction, as 1/3"
+        )
 
 
 def _check_family(text: str) -> None:
@@ -77,10 +76,16 @@ def _check_family(text: str) -> None:
         raise ValueError(f"a noise needs a level to sweep, got {text!r}")
 
 
-def _check_recalibration(text: str) -> None:
-    parse_estimator(text)
-    if text == "auto":
+def _recalibration(text: str) -> str:
+    """As the rows call it: 50 is pooled(50), 0 is off."""
+    if text.strip() == "auto":
         raise ValueError(f"a study names what it runs: write {AUTO} where you mean auto")
+    return str(parse_estimator(text) or "off")
+
+
+def _targets(text: str) -> str:
+    """As the rows call it."""
+    return ",".join(spec.parse_targets(text))
 
 
 def _check_design(text: str) -> None:
@@ -185,8 +190,8 @@ class Measurements(Part):
     reference: listed(Literal[*spec.REFERENCES]) = ("std",)  # type: ignore[valid-type]
     scope: listed(Literal[*spec.SCOPES]) = ("tensor",)  # type: ignore[valid-type]
     levels: listed(Positive)  # type: ignore[valid-type]
-    targets: listed(Annotated[str, _checked(spec.parse_targets)]) = ("kernel",)  # type: ignore[valid-type]
-    recalibrate: listed(Annotated[str, _checked(_check_recalibration)]) = ("off",)  # type: ignore[valid-type]
+    targets: listed(Annotated[str, AfterValidator(_targets)]) = ("kernel",)  # type: ignore[valid-type]
+    recalibrate: listed(Annotated[str, AfterValidator(_recalibration)]) = ("off",)  # type: ignore[valid-type]
     augment_calibration: bool = False
     design: Annotated[str, _checked(_check_design)] = "nested(50)"
     chips: Count | None = None
@@ -202,10 +207,13 @@ class Measurements(Part):
                     raise ValueError(f"{name} is a part of noise: give one of the two")
         design = designs.parse_design(self.design)
         if self.chips is not None and design.kind == "per-image":
-            raise ValueError(f"design per-image has no number of chips, got {self.chips}: passes")
+            raise ValueError(
+                f"design per-image has no number of chips, got {self.chips}: give passes"
+            )
         if self.passes is not None and design.kind != "per-image":
             raise ValueError(f"design {design.kind} has no passes, got {self.passes}: give chips")
-        specs = [spec.parse(text) for text in self.families]
+        ends = (min(self.levels), max(self.levels))
+        specs = [one for text in self.families for one in spec.parse(text).at(ends)]
         for way in self.recalibrate:
             for targets in self.targets:
                 roles = spec.parse_targets(targets)
@@ -253,6 +261,16 @@ class Comparison(Part):
     def _fits(self) -> Self:
         if self.peak and len(self.order) < 3:
             raise ValueError(f"a peak needs 3 values in order, got {len(self.order)}")
+        sides = [tuple(sorted(one.items(), key=str)) for one in self.order]
+        if len(set(sides)) < len(sides):
+            raise ValueError("each side of order must be another selection, got one twice")
+        if len(set(self.by)) < len(self.by):
+            raise ValueError(f"each factor of by may stand once, got {list(self.by)}")
+        both = [name for name in self.by if any(name in one for one in self.order)]
+        if both:
+            raise ValueError(f"{both[0]} is what order compares: take it out of by")
+        if any("level" in one for one in self.order):
+            raise ValueError("order cannot select levels: add level to by")
         if self.score == "normalised" and "level" not in self.by:
             raise ValueError("score normalised is of one level: add level to by")
         if self.score != "normalised" and "level" in self.by:
@@ -326,7 +344,7 @@ def read_study(path: str | Path) -> Study:
         raise ValueError(f"cannot read the study {file}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ValueError(f"the study {file} is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # or numbers and depths beyond reason
         raise ValueError(f"the study {file} is not TOML: {error}") from None
     try:
         return Study.model_validate(document)
@@ -337,14 +355,15 @@ def read_study(path: str | Path) -> Study:
 def _sentence(error: ValidationError, document: dict[str, Any]) -> str:
     """The first mistake: its key, the rule, the value."""
     found = error.errors(include_url=False)
+    keys = [_key(one["loc"], one["type"], document) for one in found]
     first = found[0]
-    rule = first["msg"].removeprefix("Value error, ")
-    rule = RULES.get(first["type"], rule)
-    if "got " not in rule and first["type"] != "missing":
-        shown = repr(first["input"])
+    rule = RULES.get(first["type"], first["msg"].removeprefix("Value error, "))
+    shown = repr(first["input"])
+    if "got " not in rule and first["type"] != "missing" and shown not in rule:
         rule += f", got {shown if len(shown) < 60 else shown[:57] + '...'}"
-    more = "" if len(found) == 1 else f" (and {len(found) - 1} more)"
-    return f"{_key(first['loc'], document)}: {rule[:1].lower()}{rule[1:]}{more}"
+    others = {key for key in keys if not keys[0].startswith(key)}
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{keys[0]}: {rule[:1].lower()}{rule[1:]}{more}"
 
 
 RULES = {
@@ -353,16 +372,16 @@ RULES = {
 }
 
 
-def _key(loc: tuple[int | str, ...], document: Any) -> str:
-    """`profiles.quick.trainings[1].lr`, as the file writes it."""
+def _key(loc: tuple[int | str, ...], kind: str, document: Any) -> str:
+    """`profiles.quick.trainings[1].lr`, as the file writes it: what pydantic adds to say which of
+    several types it tried is left out."""
     text, here = "", document
-    for part in loc:
-        if isinstance(part, int):
-            if not isinstance(here, list):
-                continue
-            here = here[part] if part < len(here) else None
+    for place, part in enumerate(loc):
+        is_missing = kind == "missing" and place == len(loc) - 1
+        if isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
             text += f"[{part}]"
-        elif isinstance(here, dict):
+        elif isinstance(here, dict) and (part in here or is_missing):
             here = here.get(part)
             text += f".{part}"
     return text.removeprefix(".") or "the file"

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,6 +27,7 @@ from noiseproof.study.file import (
 
 Recipe = dict[str, int | float | bool | None]
 CURVE = ("noise", "targets", "recalibrate", "design")  # factors that no network has
+LONGEST = 150  # characters of a name, before its digest
 RECIPE_FACTORS = ("lr", "epochs", "batch_size", "weight_decay", "augment")
 
 
@@ -142,6 +143,8 @@ def grid_of(study: Study, profile: str) -> Grid:
             if len(networks) > MOST_NETWORKS:
                 raise ValueError(f"profile {profile} has more than {MOST_NETWORKS:,} networks")
     for ready in chosen.ready:
+        if ready.name in networks:
+            raise ValueError(f"two networks are called {ready.name}: name the ready one otherwise")
         networks[ready.name] = _ready(ready, study.data)
     tasks: dict[Task, None] = {}
     points = 0
@@ -152,12 +155,12 @@ def grid_of(study: Study, profile: str) -> Grid:
                 f"profiles.{profile}.measurements[{place}].only: it must select a network, got "
                 f"{dict(measurements.only)}"
             )
+        points += len(matching) * _points(measurements)
+        if points > MOST_POINTS:
+            raise ValueError(f"profile {profile} has more than {MOST_POINTS:,} points")
         for network in matching:
             for task in _tasks(network, measurements):
                 tasks[task] = None
-                points += len(task.specs)
-                if points > MOST_POINTS:
-                    raise ValueError(f"profile {profile} has more than {MOST_POINTS:,} points")
     grid = Grid(networks=tuple(networks.values()), tasks=tuple(tasks), images=chosen.images)
     for place, comparison in enumerate(study.comparisons_of(profile)):
         _check_measured(comparison, grid, f"comparisons[{place}] in profile {profile}")
@@ -167,7 +170,11 @@ def grid_of(study: Study, profile: str) -> Grid:
 def is_selected(factors: Mapping[str, Value], selection: Mapping[str, Any]) -> bool:
     """Has a network or curve with these factors what is selected? Several values: any of them."""
     return all(
-        name in factors and factors[name] in (value if isinstance(value, tuple) else (value,))
+        name in factors
+        and any(
+            factors[name] == one and isinstance(factors[name], bool) == isinstance(one, bool)
+            for one in (value if isinstance(value, tuple) else (value,))
+        )
         for name, value in selection.items()
     )
 
@@ -237,7 +244,7 @@ def _cells(tasks: Sequence[Task], by: Sequence[str]) -> Cells:
 
 
 def _check_same_noise(comparison: Comparison, one: Cells, other: Cells, where: str) -> None:
-    """Raise ValueError where two sides differ in how they were measured, and nobody asked for it."""
+    """Raise ValueError where two sides differ in how they are measured and nobody asked for it."""
     asked = {name for selection in comparison.order for name in selection}
     for cell in one.keys() & other.keys():
         a, b = one[cell][0], other[cell][0]
@@ -255,8 +262,7 @@ def _check_same_noise(comparison: Comparison, one: Cells, other: Cells, where: s
             )
 
 
-def _trained(trainings: Trainings, data: str) -> list[Network]:
-    found = []
+def _trained(trainings: Trainings, data: str) -> Iterator[Network]:
     crossed = itertools.product(
         trainings.model,
         trainings.norm,
@@ -280,18 +286,15 @@ def _trained(trainings: Trainings, data: str) -> list[Network]:
             "half": trainings.half,
         }
         name = training_name(model, norm, where, seed, recipe, data)
-        found.append(
-            Network(
-                name=name,
-                data=data,
-                model=model,
-                norm=norm,
-                norm_where=where,
-                seed=seed,
-                recipe=tuple(recipe.items()),
-            )
+        yield Network(
+            name=name,
+            data=data,
+            model=model,
+            norm=norm,
+            norm_where=where,
+            seed=seed,
+            recipe=tuple(recipe.items()),
         )
-    return found
 
 
 def training_name(model: str, norm: str, where: str, seed: int, recipe: Recipe, data: str) -> str:
@@ -300,7 +303,7 @@ def training_name(model: str, norm: str, where: str, seed: int, recipe: Recipe, 
     text = f"{model}-{norm}{part}-lr{recipe['lr']:g}-e{recipe['epochs']}-s{seed}"
     everything = json.dumps([model, norm, where, seed, recipe, data], sort_keys=True)
     digest = hashlib.sha256(everything.encode()).hexdigest()[:6]
-    return f"{re.sub(r'[^A-Za-z0-9._-]', '-', text)}-{digest}"
+    return f"{re.sub(r'[^A-Za-z0-9._-]', '-', text)[:LONGEST]}-{digest}"
 
 
 def _ready(ready: Ready, data: str) -> Network:
@@ -314,6 +317,12 @@ def _ready(ready: Ready, data: str) -> Network:
         weights=ready.weights,
         normalize=ready.normalize,
     )
+
+
+def _points(measurements: Measurements) -> int:
+    """Levels of curves on one network."""
+    sweeps = len(measurements.families) * len(measurements.levels)
+    return sweeps * len(measurements.targets) * len(measurements.recalibrate)
 
 
 def _tasks(network: Network, measurements: Measurements) -> list[Task]:

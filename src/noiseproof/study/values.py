@@ -15,7 +15,14 @@ from noiseproof.study.facts import Facts
 from noiseproof.study.file import Value
 from noiseproof.study.grid import Grid, Task
 
-LEARNED = 0.1  # of the way from chance to 1: below it a share of the accuracy says nothing
+LEARNED = 2.0  # times chance
+
+
+def least_clean(classes: int) -> float:
+    """The clean accuracy that has to be passed for a share of it to mean something: twice chance,
+    and with few classes a ninth of the way from chance to 1, which is the same for ten."""
+    chance = 1 / classes if classes else 0.0
+    return min(LEARNED * chance, chance + (1 - chance) / 9)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +43,7 @@ class Measured:
     def has_learned(self) -> bool:
         """Is the clean network good enough for a share of its accuracy to mean something?"""
         row = self.points[0].clean
-        chance = 1 / row.classes if row.hits and row.classes else 0.0
-        return self.clean > chance + LEARNED * (1 - chance)
+        return self.clean > least_clean(row.classes if row.task == "classify" else 0)
 
     @property
     def is_whole(self) -> bool:

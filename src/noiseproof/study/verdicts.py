@@ -148,7 +148,7 @@ def _depends_on(comparison: Comparison, says: Mapping[At, str]) -> str:
             varied.append(shown)
             if all(len(one) == 1 for one in words.values()):
                 telling.append(shown)
-    return " or ".join(telling) or " and ".join(varied)
+    return " or ".join(telling) or ", ".join(varied)
 
 
 def combinations_of(comparison: Comparison, curves: Sequence[Measured]) -> list[At]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from noiseproof.study.facts import Facts, NetworkFacts
 from noiseproof.study.grid import Grid, Network
-from noiseproof.study.values import LEARNED, Measured
+from noiseproof.study.values import Measured, least_clean
 
 TRAINED, READY, WAITING, FAILED = "trained", "ready", "not there yet", "training failed"
 
@@ -35,7 +35,7 @@ class NetworkLine:
     def has_not_learned(self) -> bool:
         """Is it there and known to be no better than a few times chance?"""
         return bool(self.classes) and self.clean is not None and (
-            self.clean <= LEARNED / self.classes
+            self.clean <= least_clean(self.classes)
         )  # fmt: skip
 
     @property
