@@ -41,7 +41,10 @@ images = 100
 
 [[profiles.quick.comparisons]] # what is compared does not matter here
 question = "q"
-order = [{ noise = "gaussian(level, reference=std, scope=tensor)" }, { noise = "gaussian(level, reference=std, scope=tensor)", seed = 3 }]
+order = [
+  { noise = "gaussian(level, reference=std, scope=tensor)" },
+  { noise = "gaussian(level, reference=std, scope=tensor)", seed = 3 },
+]
 by = ["network", "targets", "recalibrate", "design"]
 """
 TRAININGS = """
