@@ -22,14 +22,15 @@ import torch
 import noiseproof
 from noiseproof.catalog import PixelScale
 from noiseproof.crew import cluster as crew_cluster
-from noiseproof.crew import run_study
 from noiseproof.crew.cluster import RayPool, open_cluster, packed, unpacked
-from noiseproof.crew.driver import STORE, News, Places, load_data, open_source
+from noiseproof.crew.driver import News, drive
+from noiseproof.crew.loading import Places, load_data, open_source
 from noiseproof.crew.local import LocalPool
 from noiseproof.crew.pieces import Data, EpochDone, Failed, Pool, TrainPiece
 from noiseproof.records import Row, Store, key_of
 from noiseproof.splits import Boxes, Split
 from noiseproof.study import Grid, grid_of, read_study
+from noiseproof.study.results import STORE
 
 STUDY = """
 name = "toy"
@@ -183,7 +184,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     """What a run leaves in its store, in the order of the keys."""
     places = Places(out=out, weights=out / "weights")
-    assert run_study(grid, data, places, pool, on_news=on_news) == []
+    assert drive(grid, data, places, pool, on_news=on_news) == []
     with Store(out / STORE, read_only=True) as store:
         rows = store.rows()
     return [compared(row) for row in sorted(rows, key=lambda row: str(key_of(row)))]
@@ -433,7 +434,8 @@ LEFT_ALONE = """
 import sys
 from pathlib import Path
 from noiseproof.crew.cluster import RayPool, open_cluster
-from noiseproof.crew.driver import Places, load_data, open_source, run_study
+from noiseproof.crew.driver import drive
+from noiseproof.crew.loading import Places, load_data, open_source
 from noiseproof.study import grid_of, read_study
 folder = Path(sys.argv[2])
 grid = grid_of(read_study(folder / "toy.toml"), "quick")
@@ -441,7 +443,7 @@ places = Places(out=folder, weights=folder)
 data = load_data(grid, open_source(grid, places, own_code=False))
 pool = RayPool(open_cluster(sys.argv[1]), data)
 try:
-    run_study(grid, data, places, pool, on_news=lambda news: print("news", flush=True))
+    drive(grid, data, places, pool, on_news=lambda news: print("news", flush=True))
 except ValueError as error:
     print(error, flush=True)
     pool.close()

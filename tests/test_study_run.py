@@ -17,8 +17,8 @@ import pytest
 
 from noiseproof import cli, models, training
 from noiseproof.checkpoint import file_sha256, fill, load_state
-from noiseproof.crew import run_study
-from noiseproof.crew.driver import News, Places, load_data, open_source
+from noiseproof.crew.driver import News, drive
+from noiseproof.crew.loading import Places, load_data, open_source
 from noiseproof.crew.local import LocalPool
 from noiseproof.data import open_dataset
 from noiseproof.job import Job, Subject
@@ -105,7 +105,7 @@ class Ran:
             data, device="cpu", on_training=lambda name, state: self.steps.append((name, state))
         )
         with closing(pool):
-            self.failures = run_study(
+            self.failures = drive(
                 self.grid, data, self.places, pool, device="cpu", on_news=self.news.append
             )
 
@@ -421,7 +421,7 @@ def test_epochs_are_counted_on_where_a_training_goes_on(tmp_path: Path) -> None:
             raise StopError
 
     with pytest.raises(StopError):
-        run_study(grid, data, places, LocalPool(data, device="cpu", on_training=stop), device="cpu")
+        drive(grid, data, places, LocalPool(data, device="cpu", on_training=stop), device="cpu")
     ran = Ran(file)
     assert (ran.steps[0][1].epoch, ran.steps[0][1].step) == (2, 1)
     assert ran.news[0].epochs == 1

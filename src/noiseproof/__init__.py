@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from noiseproof.chips import manufacture as manufacture
+    from noiseproof.crew import run_study as run_study
     from noiseproof.explaining import explain as explain
     from noiseproof.measuring import measure as measure
     from noiseproof.norms import replace_norms as replace_norms
@@ -28,6 +29,7 @@ _HOME = {
     "rank_layers": "noiseproof.sensitivity",
     "recalibrate": "noiseproof.recalibration",
     "replace_norms": "noiseproof.norms",
+    "run_study": "noiseproof.crew",
     "track": "noiseproof.tracking",
     "train": "noiseproof.training",
     "write_report": "noiseproof.report",
@@ -66,6 +68,7 @@ _ROOMS = (
     "stats",
     "stopping",
     "streams",
+    "study",
     "tasks",
     "traces",
     "tracking",

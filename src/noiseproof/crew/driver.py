@@ -10,11 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
-from noiseproof.bench import OPENED_BY_US, calibration_from
-from noiseproof.catalog import parse_pixel_scale
-from noiseproof.checkpoint import Card, file_sha256, load_state
+from noiseproof.checkpoint import Card
+from noiseproof.crew.loading import Places, check_sizes, load_trained, ready_file
 from noiseproof.crew.pieces import (
     CleanPiece,
     Data,
@@ -31,17 +28,14 @@ from noiseproof.crew.pieces import (
 )
 from noiseproof.crew.points import Points
 from noiseproof.crew.worker import job_of, model_of, plan_of
-from noiseproof.data import open_dataset
-from noiseproof.designs import sized
-from noiseproof.estimators import parse_estimator
 from noiseproof.job import Job
 from noiseproof.records import Row, Store, replacing
-from noiseproof.splits import Source
 from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
-from noiseproof.study.grid import Grid, Network
+from noiseproof.study.grid import Grid, Network, Task
+from noiseproof.study.results import FACTS, STORE
 from noiseproof.training import RESUME, WEIGHTS, epochs_done, finished
 
-STORE, FACTS, FAILED = "rows.db", "networks.json", "failed.txt"
+FAILED = "failed.txt"
 OnNews = Callable[["News"], None]
 
 
@@ -69,18 +63,7 @@ class News:
     text: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Places:
-    """Where a run finds and leaves its files."""
-
-    out: Path  # store and facts
-    weights: Path  # a folder for each training
-    checkpoints: Path | None = None  # where ready weights are, beside the study's own folder
-    beside: Path | None = None  # the study's own folder
-    data_dir: Path | None = None
-
-
-def run_study(
+def drive(
     grid: Grid,
     data: Data,
     places: Places,
@@ -104,40 +87,6 @@ def run_study(
         return run.to_the_end()
 
 
-def load_data(grid: Grid, source: Source) -> Data:
-    """The data set in memory, its training images only where they are needed."""
-    test = source.read("test")
-    if grid.images is not None:
-        test = test.first(grid.images)
-    return Data(
-        name=source.name,
-        classes=source.classes,
-        channels=source.channels,
-        scale=source.scale,
-        shift=source.shift,
-        flip=source.flip,
-        task=source.task,
-        train=source.read("train"),
-        test=test,
-    )
-
-
-def open_source(grid: Grid, places: Places, *, own_code: bool) -> Source:
-    """The data set of the grid.
-
-    Raises:
-        ValueError: where the study names code of its own and that was not allowed.
-    """
-    for network in grid.networks:
-        for name in (network.model, network.data):
-            kind, _, rest = name.partition(":")
-            if rest and kind not in OPENED_BY_US and not own_code:
-                raise ValueError(
-                    f"the study names code of its own, {name}: add --own-code to run it"
-                )
-    return open_dataset(grid.networks[0].data, data_dir=places.data_dir)
-
-
 class _Run:
     """What is known, what is handed out."""
 
@@ -159,7 +108,10 @@ class _Run:
         self.trained: dict[str, Trained] = {}
         self.facts: Facts = read_facts(places.out / FACTS)
         self.ready: deque[tuple[Piece, Trained | None]] = deque()
-        self.points: list[Points] = []
+        self.points: dict[Task, Points] = {}
+        self.open: list[Points] = []  # curves that still need units
+        self.rows_in = self.rows_wanted = 0
+        self.named: set[str] = set()  # networks that have weights
         self.flying = 0
         self.failures: list[str] = []
         self.epochs: dict[str, int] = {}
@@ -182,11 +134,23 @@ class _Run:
         """Trainings first, since measuring waits for them; then curve after curve."""
         if self.ready:
             return self.ready.popleft()
-        for points in self.points:
+        for points in self.open:
             piece = points.next_piece()
             if piece is not None:
                 return piece, self.trained[points.task.network.name]
         return None
+
+    def _follow(self, points: Points, rows: int, wanted: int) -> None:
+        """Count a curve's rows anew; one that is whole is looked at no more, and a network whose
+        curves all are is dropped."""
+        self.rows_in += points.done - rows
+        self.rows_wanted += points.wanted - wanted
+        if points.done < points.wanted:
+            return
+        self.open = [one for one in self.open if one is not points]
+        name = points.task.network.name
+        if all(one.task.network.name != name for one in self.open):
+            self.trained.pop(name, None)
 
     # --- networks ---
 
@@ -216,6 +180,7 @@ class _Run:
     def _measure(self, network: Network, file: Path, card: Card | None = None) -> None:
         trained = load_trained(network, file, card, self.grid, self.data)
         self.trained[network.name] = trained
+        self.named.add(network.name)
         known = self.rows.get(trained.sha256, [])
         try:
             model = model_of(trained, self.data)
@@ -234,7 +199,10 @@ class _Run:
                 jobs[way] = job_of(
                     trained, self.data, model, self.device, recalibrate=way[0], augment=way[1]
                 )
-            self.points.append(Points(task, jobs[way], known))
+            self.points[task] = Points(task, jobs[way], known)
+            self.open.append(self.points[task])
+        for task in tasks:
+            self._follow(self.points[task], 0, 0)
 
     def _note(self, network: Network, sha256: str, card: Card | None, clean: Row | None) -> None:
         """Write down what the report needs to know of a network."""
@@ -274,7 +242,7 @@ class _Run:
             self._failed_training(piece.network, failed.reason)
         elif isinstance(piece, MeasurePiece):
             task, name = piece.task, piece.task.network.name
-            self.points = [points for points in self.points if points.task != task]
+            self.open = [points for points in self.open if points.task != task]
             name = f"{name}, {task.family} on {','.join(task.targets)}, {task.recalibrate}"
         else:
             name = piece.network.name
@@ -284,9 +252,10 @@ class _Run:
     def _take_rows(self, piece: Piece, outcome: Measured) -> None:
         self.store.add_all(outcome.rows)
         if isinstance(piece, MeasurePiece):
-            points = next((one for one in self.points if one.task == piece.task), None)
-            if points is not None:
-                points.take(piece, outcome.rows)
+            points = self.points[piece.task]
+            rows, wanted = points.done, points.wanted
+            points.take(piece, outcome.rows)
+            self._follow(points, rows, wanted)
             self._tell(f"{piece.task.network.name} {piece.task.specs[piece.level]}")
         elif isinstance(piece, CleanPiece):
             name = piece.network.name
@@ -321,87 +290,20 @@ class _Run:
         trainings = self.grid.trainings
         self.on_news(
             News(
-                trained=sum(network.name in self.trained for network in trainings),
+                trained=sum(network.name in self.named for network in trainings),
                 trainings=len(trainings),
                 epochs=sum(self.epochs.values()),
                 epochs_in_all=sum(int(dict(n.recipe or ())["epochs"] or 0) for n in trainings),
-                rows=sum(points.done for points in self.points),
+                rows=self.rows_in,
                 rows_in_all=self._rows_in_all(),
                 text=text,
             )
         )
 
     def _rows_in_all(self) -> int:
-        """As far as is known: a network that is still to be trained counts as the others do."""
-        known = sum(points.wanted for points in self.points)
-        waiting = [t for t in self.grid.tasks if t.network.name not in self.trained]
-        each = known / len(self.points) if self.points else 0.0
-        return known + round(each * len(waiting))
-
-
-def check_sizes(grid: Grid, data: Data) -> None:
-    """Raise ValueError for more images than there are."""
-    assert data.train is not None
-    for task in grid.tasks:
-        if task.design.needs_hits:
-            sized(task.design, len(data.test))
-        estimator = parse_estimator(task.recalibrate)
-        if estimator is not None and estimator.calibration_images > len(data.train):
-            raise ValueError(
-                f"{estimator} needs {estimator.calibration_images} calibration images, {data.name} "
-                f"has {len(data.train)} for training"
-            )
-
-
-def ready_file(network: Network, places: Places) -> Path:
-    """The weights of a network that is not trained here.
-
-    Raises:
-        ValueError: where they are not found.
-    """
-    assert network.weights is not None
-    folders = [folder for folder in (places.beside, places.checkpoints) if folder is not None]
-    for folder in folders:
-        if (folder / network.weights).is_file():
-            return folder / network.weights
-    listed = " or ".join(str(folder) for folder in folders)
-    raise ValueError(
-        f"weights {network.weights} of {network.name} are not in {listed}: name their folder with "
-        "--checkpoints or $NOISEPROOF_CHECKPOINTS"
-    )
-
-
-def load_trained(
-    network: Network, file: Path, card: Card | None, grid: Grid, data: Data
-) -> Trained:
-    """A network with its weights from `file`, and the calibration images that the grid needs.
-
-    Raises:
-        ValueError: for a file that cannot be read.
-    """
-    return Trained(
-        network=network,
-        sha256=file_sha256(file),
-        classes=data.classes if card is None else card.classes,
-        state=load_state(file),
-        scale=data.scale if network.normalize is None else parse_pixel_scale(network.normalize),
-        calibration=calibration_of(network, grid, data),
-    )
-
-
-def calibration_of(network: Network, grid: Grid, data: Data) -> dict[bool, Tensor]:
-    """As many calibration images as any task of the network needs, plain and augmented, drawn by
-    the network's seed."""
-    needed: dict[bool, int] = {}
-    for task in grid.tasks:
-        estimator = parse_estimator(task.recalibrate)
-        images = 0 if estimator is None else estimator.calibration_images
-        if task.network == network and images:
-            needed[task.augment] = max(needed.get(task.augment, 0), images)
-    return {
-        augment: calibration_from(data.source, images, augment=augment, seed=network.seed)
-        for augment, images in needed.items()
-    }
+        """As far as is known: a curve of a network that is still to be trained counts as others."""
+        each = self.rows_wanted / len(self.points) if self.points else 0.0
+        return self.rows_wanted + round(each * (len(self.grid.tasks) - len(self.points)))
 
 
 def _same_clean(row: Row, clean: Row) -> bool:

@@ -9,7 +9,7 @@ from statistics import median
 from typing import TypeVar
 
 from noiseproof import models, training
-from noiseproof.crew.driver import STORE, Places, calibration_of, load_trained, ready_file
+from noiseproof.crew.loading import Places, calibration_of, load_trained, ready_file
 from noiseproof.crew.pieces import Data, Failed, Measured, MeasurePiece, Trained
 from noiseproof.crew.points import Points
 from noiseproof.crew.worker import Worker, job_of, model_of, plan_of
@@ -17,6 +17,7 @@ from noiseproof.network import state_of
 from noiseproof.records import Row, Store
 from noiseproof.stopping import units_needed
 from noiseproof.study.grid import Grid, Network, Task
+from noiseproof.study.results import STORE
 
 T = TypeVar("T")
 STEPS, UNITS = 3, 3  # that are timed, after a first one
@@ -51,7 +52,7 @@ def estimate(
     a few units of it.
 
     Raises:
-        ValueError: as `run_study`.
+        ValueError: as `drive`.
     """
     tell = on_step or (lambda text: None)
     lines = []

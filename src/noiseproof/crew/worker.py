@@ -127,7 +127,7 @@ class Worker:
             return self._measure(piece, trained)
         except training.NotFiniteError as error:
             return Failed(reason=str(error), final=True)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: as out of memory
             return Failed(reason=" ".join(str(error).split()))
 
     def _train(self, piece: TrainPiece) -> Outcome:
