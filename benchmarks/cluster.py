@@ -40,8 +40,7 @@ from noiseproof.spec import parse
 from noiseproof.splits import Split
 from noiseproof.study.grid import Network, Task
 
-WORKERS, CURVES = 64, 200
-LEVELS, UNITS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0), 200
+WORKERS = 64
 SCALE = PixelScale(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 
 
@@ -64,7 +63,6 @@ def main() -> None:
         "extrapolation": extrapolation(unit, store, over),
         "device": f"cpu, {torch.get_num_threads()} thread a worker",
         "machine": platform.machine(),
-        "curves": CURVES,
         "cpus": torch.multiprocessing.cpu_count(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -257,10 +255,6 @@ def driver_rates(
         found[f"points_with_{known}_units_ms"] = interval(
             [handed(task, job, row, known) for _ in range(options.repeats)]
         )
-    curve = replace(task, specs=tuple(task.specs[0].at(LEVELS)), chips=UNITS)
-    found["finished_curve_ms"] = interval(
-        [looked_at(curve, job, row) for _ in range(options.repeats)]
-    )
     return found
 
 
@@ -272,19 +266,6 @@ def added(row: Row, rows: int, each: int) -> float:
         for first in range(0, rows, each):
             store.add_all(many[first : first + each])
         return 1000 * (time.perf_counter() - started) / rows
-
-
-def looked_at(task: Task, job: object, row: Row) -> float:
-    """Milliseconds of one more curve that is finished: the driver looks at all of them for every
-    piece."""
-    points = Points(task, job, [])  # type: ignore[arg-type]
-    while points.done < points.wanted:
-        take(points, replace(row, seconds=PIECE_SECONDS / UNITS))
-    started = time.perf_counter()
-    for _ in range(20):
-        assert points.next_piece() is None
-        _ = points.done, points.wanted
-    return 1000 * (time.perf_counter() - started) / 20
 
 
 def handed(task: Task, job: object, row: Row, known: int) -> float:
@@ -313,9 +294,9 @@ def take(points: Points, row: Row) -> None:
 def extrapolation(
     unit: float, store: dict[str, object], over: dict[str, object]
 ) -> list[dict[str, float]]:
-    """Of the driver, for pieces of `PIECE_SECONDS` and a study of `CURVES` curves, where units take
-    so long as measured here, or ten times shorter or longer: its busy seconds for a piece (rows,
-    Points, Ray, a look at every curve) over those that a worker has it."""
+    """Of the driver, for pieces of `PIECE_SECONDS`, where units take so long as measured here, or
+    ten times shorter or longer: its busy seconds for a piece (rows, Points, Ray) over those that a
+    worker has it."""
     found = []
     for seconds in (unit / 10, unit, 10 * unit):
         rows = max(1, round(PIECE_SECONDS / seconds))
@@ -324,7 +305,6 @@ def extrapolation(
         )
         ms = rows * mean_of(store[by_piece])
         ms += mean_of(store["points_with_2000_units_ms"]) + mean_of(over["driver_ms"])
-        ms += CURVES * mean_of(store["finished_curve_ms"])
         share = ms / 1000 / max(PIECE_SECONDS, seconds)
         found.append(
             {
