@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 SOURCES := $(shell find src -type f -not -path '*/__pycache__/*') README.md
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check lint format bench clean
 
 demo: $(VENV)/package  ## train, measure and report on handwritten digits
 	$(BIN)/noiseproof demo
@@ -13,11 +13,13 @@ demo: $(VENV)/package  ## train, measure and report on handwritten digits
 test: $(VENV)/dev $(VENV)/package  ## all tests, against the installed wheel
 	$(BIN)/python -m pytest
 
-check: $(VENV)/dev $(VENV)/package  ## format, lint, types, fast tests
+check: lint  ## format, lint, types, fast tests
+	$(BIN)/python -m pytest -q -m "not slow"
+
+lint: $(VENV)/dev $(VENV)/package  ## format, lint, types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q -m "not slow"
 
 format: $(VENV)/dev
 	$(BIN)/ruff format .

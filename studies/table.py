@@ -1,6 +1,6 @@
 """Renders every study's report from its committed rows, and the table in README.md from them.
 
-    python studies/table.py
+python studies/table.py
 """
 
 from pathlib import Path
