@@ -122,8 +122,9 @@ def _decided(
     if all(one == AGAINST for one in alone):
         return "contradicted", "contradicted"
     count = {word: sum(one == word for one in together.values()) for word in (FOR, AGAINST, OPEN)}
+    cells = f"{len(together)} cell" + "s" * (len(together) != 1)
     tally = (
-        f"of {len(together)} cells {count[FOR]} for the claim, {count[AGAINST]} against it, "
+        f"of {cells} {count[FOR]} for the claim, {count[AGAINST]} against it, "
         f"{count[OPEN]} not told apart"
     )
     if count[FOR] and count[AGAINST]:

@@ -108,7 +108,8 @@ class Compared:
     @property
     def rule_text(self) -> str:
         """What would be for the claim, where that is not plainly a difference above zero."""
-        margin = f"{self.comparison.margin:g} points"
+        points = "point" if self.comparison.margin == 1 else "points"
+        margin = f"{self.comparison.margin:g} {points}"
         if self.comparison.peak:
             rule = "for: a value between the ends is better than both ends; against: each value "
             rule += "between them is worse than an end"
