@@ -434,7 +434,8 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "endless seed": (("--seed", 2**63, "--chips", 1, "--images", 10), "seed must be |too large"),
     "layers": (
         ("--norm", "batch", "--norm-where", "foo"),
-        "unknown part of the layers 'foo': expected all, first:K, last:K, every:K or name:PATTERN$",
+        "unknown part of the layers 'foo': expected all, first:K, last:K, every:K or name:PATTERN; "
+        "K may be a fraction, as 1/3$",
     ),
     "own model": (("--model", "nowhere:f"), "cannot import 'nowhere' for 'nowhere:f': No module"),
     "relative model": (("--model", ".nowhere:f"), "cannot import '.nowhere' for '.nowhere:f'"),

@@ -53,7 +53,9 @@ Norm = Annotated[
 ]
 NormWhere = Annotated[
     str,
-    typer.Option(help="The layers that get --norm: all, first:K, last:K, every:K or name:PATTERN."),
+    typer.Option(
+        help="The layers that get --norm: all, first:K, last:K, every:K or name:PATTERN (K: 3, 1/3)."
+    ),
 ]
 Data = Annotated[
     str | None,
