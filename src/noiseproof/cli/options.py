@@ -54,7 +54,7 @@ Norm = Annotated[
 NormWhere = Annotated[
     str,
     typer.Option(
-        help="The layers that get --norm: all, first:K, last:K, every:K or name:PATTERN (K: 3, 1/3)."
+        help="The layers that get --norm: all, first:K, last:K (3, 1/3), every:K or name:PATTERN."
     ),
 ]
 Data = Annotated[
