@@ -42,7 +42,9 @@ def test_resnet110_has_the_published_number_of_parameters() -> None:
 def test_the_number_in_a_name_counts_convolutions_and_linear_layers(name: str) -> None:
     layers = [m for m in models.build(name).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     # a VGG has three linear layers in its name and one for 32x32 images
-    assert len(layers) + 2 * name.startswith("vgg") == int(re.sub(r"\D", "", name.partition("_")[0]))
+    assert len(layers) + 2 * name.startswith("vgg") == int(
+        re.sub(r"\D", "", name.partition("_")[0])
+    )
 
 
 @pytest.mark.parametrize("norm", sorted(catalog.NORMS))
