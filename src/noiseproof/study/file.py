@@ -369,6 +369,14 @@ def _sentence(error: ValidationError, document: dict[str, Any]) -> str:
 RULES = {
     "missing": "this key is required",
     "extra_forbidden": "there is no such key",
+    "tuple_type": "must be a list",
+    "dict_type": "must be a table",
+    "model_type": "must be a table",
+    "string_type": "must be a text in quotes",
+    "string_pattern_mismatch": "must be of small letters, digits, '.', '_' and '-'",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
 }
 
 
