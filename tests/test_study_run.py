@@ -620,6 +620,7 @@ def test_ready_weights_that_are_missing_are_one_line(
     assert "weights w.pt of theirs are not in" in line
     assert str(tmp_path / "elsewhere") in line
     assert "--checkpoints" in line
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("missing", [True, False])

@@ -77,11 +77,14 @@ def drive(
     Raises:
         ValueError: for weights that are missing or do not fit, or files that cannot be written.
     """
+    check_sizes(grid, data)
+    for network in grid.networks:
+        if network.recipe is None:
+            ready_file(network, places)  # found now, or nothing is begun
     try:
         places.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot make the folder {places.out}: {error.strerror}") from None
-    check_sizes(grid, data)
     with Store(places.out / STORE) as store:
         run = _Run(grid, data, places, pool, store, device, on_news)
         return run.to_the_end()
