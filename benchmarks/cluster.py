@@ -27,7 +27,8 @@ from scipy import stats as sps
 import noiseproof as npf
 from noiseproof import models
 from noiseproof.catalog import PixelScale
-from noiseproof.crew.cluster import Cluster, RayPool
+from noiseproof.crew.cluster import RayPool
+from noiseproof.crew.connection import Cluster
 from noiseproof.crew.local import LocalPool
 from noiseproof.crew.pieces import Data, Measured, MeasurePiece, Pool, Trained
 from noiseproof.crew.points import PIECE_SECONDS, Points

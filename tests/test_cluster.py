@@ -21,12 +21,14 @@ import torch
 
 import noiseproof
 from noiseproof.catalog import PixelScale
-from noiseproof.crew import cluster as crew_cluster
-from noiseproof.crew.cluster import RayPool, open_cluster, packed, unpacked
+from noiseproof.crew import connection
+from noiseproof.crew.cluster import RayPool
+from noiseproof.crew.connection import open_cluster
 from noiseproof.crew.driver import News, drive
 from noiseproof.crew.loading import Places, load_data, open_source
 from noiseproof.crew.local import LocalPool
 from noiseproof.crew.pieces import Data, EpochDone, Failed, Pool, TrainPiece
+from noiseproof.crew.travel import packed, unpacked
 from noiseproof.records import Row, Store, key_of
 from noiseproof.splits import Boxes, Split
 from noiseproof.study import Grid, grid_of, read_study
@@ -73,7 +75,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 def started() -> Any:
     """A head."""
-    for name, value in crew_cluster.QUIET.items():
+    for name, value in connection.QUIET.items():
         os.environ.setdefault(name, value)  # Ray reads them when it is imported
     utils = pytest.importorskip("ray.cluster_utils", reason=NO_RAY)
     return utils.Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
@@ -338,7 +340,7 @@ def place(reference: list[Any], file: str) -> tuple[int, str, tuple[str, int]]:
     """Where a worker finds the test images: its process and node, and the memory they are in."""
     import ray
 
-    from noiseproof.crew.cluster import unpacked
+    from noiseproof.crew.travel import unpacked
 
     address = unpacked(ray.get(reference[0])).test.images.data_ptr()
     deadline = time.monotonic() + 60
@@ -433,7 +435,8 @@ def test_ray_starts_and_ends_here(toy: Toy) -> None:
 LEFT_ALONE = """
 import sys
 from pathlib import Path
-from noiseproof.crew.cluster import RayPool, open_cluster
+from noiseproof.crew.cluster import RayPool
+from noiseproof.crew.connection import open_cluster
 from noiseproof.crew.driver import drive
 from noiseproof.crew.loading import Places, load_data, open_source
 from noiseproof.study import grid_of, read_study
@@ -484,6 +487,55 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def answers(port: int) -> bool:
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) == 0
+
+
+CONNECT = """
+import sys
+from noiseproof.crew.connection import open_cluster
+cluster = open_cluster(sys.argv[1])
+print(int(cluster.ray.cluster_resources()["CPU"]), cluster.is_there)
+cluster.close()
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_that_was_started_by_hand_is_reached_by_address(tmp_path: Path) -> None:
+    """Where this machine has a token, as any local Ray leaves one, `ray start` asks for it."""
+    pytest.importorskip("ray", reason=NO_RAY)
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    environment = plain | {"HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}
+    port = free_port()
+    options = ["--num-cpus=3", "--include-dashboard=false", "--object-store-memory=200000000"]
+    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", *options]
+    head = subprocess.Popen(
+        [*start, f"--port={port}"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until = time.monotonic() + 60
+        while not answers(port) and time.monotonic() < until:
+            time.sleep(0.2)
+        found = subprocess.run(
+            [sys.executable, "-c", CONNECT, f"127.0.0.1:{port}"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            check=False,
+        )
+    finally:
+        head.terminate()
+        head.wait(timeout=30)
+    assert found.stdout == "3 True\n", found.stderr
+
+
 @pytest.mark.parametrize("kind", ["", "ray://"])
 def test_an_address_where_nothing_answers_is_one_line_at_once(kind: str) -> None:
     pytest.importorskip("ray", reason=NO_RAY)
@@ -496,7 +548,7 @@ def test_an_address_where_nothing_answers_is_one_line_at_once(kind: str) -> None
 @pytest.mark.slow
 def test_an_address_of_something_else_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason=NO_RAY)
-    monkeypatch.setattr(crew_cluster, "CONNECT_SECONDS", 4.0)
+    monkeypatch.setattr(connection, "CONNECT_SECONDS", 4.0)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

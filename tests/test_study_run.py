@@ -525,8 +525,33 @@ def test_a_rerun_says_again_what_has_failed(tmp_path: Path) -> None:
     text = HEAD + DIVERGING + TRAININGS.replace('["batch", "none"]', '"batch"') + LITTLE
     file = study_in(tmp_path, text)
     first, again = Ran(file), Ran(file)
-    assert len(first.failures) == 1
+    (failure,) = first.failures
     assert again.failures == first.failures
+    kept = first.places.weights / first.grid.networks[0].name / "failed.txt"
+    assert failure.endswith(f"(to train it again, delete {kept})")
+    kept.unlink()
+    assert Ran(file).steps, "it is trained again"
+
+
+def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(
+    whole: Ran, tmp_path: Path
+) -> None:
+    places = replace(whole.places, out=tmp_path)
+    refused = []
+
+    def start_another(news: News) -> None:
+        if not refused:
+            with pytest.raises(ValueError) as caught:
+                drive(whole.grid, data, places, pool, device="cpu")
+            refused.append(str(caught.value))
+
+    data = load_data(whole.grid, open_source(whole.grid, places, own_code=False))
+    with closing(LocalPool(data, device="cpu")) as pool:
+        drive(whole.grid, data, places, pool, device="cpu", on_news=start_another)
+        drive(whole.grid, data, places, pool, device="cpu")
+    wait = "wait for it, or choose another --out"
+    assert refused == [f"another run is at work in {tmp_path}: {wait}"]
+    assert len(rows_in(tmp_path)) == len(whole.rows), "the first one went on to its end"
 
 
 def test_a_measurement_that_is_refused_does_not_stop_the_others(
@@ -655,6 +680,21 @@ def test_two_networks_from_one_file_of_weights_are_measured_once(
     again = Ran(file)
     assert [news.text for news in again.news] == ["starting"], "nothing is measured again"
     assert again.news[0].rows == 4
+
+
+def test_data_that_are_missing_are_fetched_only_where_that_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = study_in(tmp_path, STUDY.replace('data = "digits"', 'data = "cifar10"'))
+    options = (file, "--out", tmp_path / "out", "--data-dir", tmp_path / "none")
+    assert "is missing; add --download, or" in last_line(said(capsys, *options))
+
+    def fetch(*arguments: Any, **named: Any) -> None:
+        raise ValueError("fetching")
+
+    monkeypatch.setattr("noiseproof.readers.download_and_extract_archive", fetch)
+    assert "fetching" in last_line(said(capsys, *options, "--download"))
+    assert not (tmp_path / "out").exists()
 
 
 def test_code_of_ones_own_is_refused_unless_it_is_allowed(

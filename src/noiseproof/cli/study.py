@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from noiseproof import catalog
-from noiseproof.cli.options import AsJson, DataDir, Device, print_json, say
+from noiseproof.cli.options import AsJson, DataDir, Device, Download, print_json, say
 
 app = typer.Typer(
     help="A claim, tested: plan, run, status, report.",
@@ -48,6 +48,7 @@ def plan(
     weights: WeightsFolder = None,
     checkpoints: Checkpoints = None,
     data_dir: DataDir = None,
+    download: Download = False,
     device: Device = "auto",
     own_code: OwnCode = False,
     as_json: AsJson = False,
@@ -68,6 +69,7 @@ def plan(
         weights=weights,
         checkpoints=checkpoints,
         data_dir=data_dir,
+        download=download,
         device=device,
         own_code=own_code,
     )
@@ -94,6 +96,7 @@ def run(
     weights: WeightsFolder = None,
     checkpoints: Checkpoints = None,
     data_dir: DataDir = None,
+    download: Download = False,
     device: Device = "auto",
     ray: Annotated[
         str | None,
@@ -120,6 +123,7 @@ def run(
             weights=weights,
             checkpoints=checkpoints,
             data_dir=data_dir,
+            download=download,
             device=device,
             ray=ray,
             own_code=own_code,

@@ -7,174 +7,33 @@ there.
 
 import importlib
 import os
-import pickle
-import socket
-import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from io import BytesIO
-from types import ModuleType
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 import noiseproof
+from noiseproof.crew.connection import GONE_SECONDS, Cluster, gone, sentence
 from noiseproof.crew.pieces import Data, Failed, Outcome, Piece, Trained
+from noiseproof.crew.travel import packed, unpacked
 from noiseproof.crew.worker import KEPT, Worker
 
 CHANCES = 4  # how many workers a piece may lose
 PER_WORKER = 2  # pieces in flight: one at work, one that waits for it
 COUNTED_SECONDS = 2.0  # for which the number of workers holds
 QUIET_SECONDS = 3.0  # without an outcome, and one looks whether the cluster is still there
-GONE_SECONDS = 8.0  # without an answer, and it is gone; Ray itself would end the process later
-CONNECT_SECONDS = 40.0
 KEPT_NETWORKS = 64  # in the cluster's memory, beside those in flight
 LOST = (  # in ray.exceptions
     *("WorkerCrashedError", "NodeDiedError", "LocalRayletDiedError"),
     *("ObjectLostError", "OutOfMemoryError"),
 )
-
-
-# --- the connection ---
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """A connection to Ray. `doors` are the (host, port) that answer as long as it is there."""
-
-    ray: ModuleType
-    doors: tuple[tuple[str, int], ...]
-
-    @property
-    def is_there(self) -> bool:
-        """Does it answer? Ray's own calls would wait for it, and then end the process."""
-        return all(_answers(*door) for door in self.doors)
-
-    def check(self) -> None:
-        """Raise ValueError where the cluster is gone."""
-        until = time.monotonic() + GONE_SECONDS
-        while not self.is_there:
-            if time.monotonic() > until:
-                raise ValueError(_gone("it no longer answers"))
-            time.sleep(0.5)
-
-    @contextmanager
-    def asked(self) -> Iterator[None]:
-        """What goes wrong between here and the cluster is one sentence."""
-        try:
-            yield
-        except (self.ray.exceptions.RayError, ConnectionError) as error:
-            raise ValueError(_gone(_sentence(error))) from None
-
-    def close(self) -> None:
-        """Leave the cluster; one that was started here ends."""
-        if self.is_there:
-            self.ray.shutdown()
-
-
-def open_cluster(address: str) -> Cluster:
-    """A connection to the cluster at `address`: `auto` is the one that runs on this machine,
-    `local` a new one of all its cores, anything else HOST:PORT, or ray://HOST:PORT.
-
-    Raises:
-        ValueError: without Ray, or where there is no such cluster.
-    """
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    try:
-        ray = importlib.import_module("ray")
-    except ImportError:
-        raise ValueError("--ray needs Ray: run `pip install 'noiseproof[cluster]'`") from None
-    if address != "local":
-        _try(address)
-    options = {"include_dashboard": False} if address == "local" else {}
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
-    except Exception as error:  # Ray raises many kinds, and each means the same here
-        raise ValueError(_unreachable(address, _sentence(error))) from None
-    return Cluster(ray=ray, doors=tuple(_doors(ray, address)))
-
-
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # drops what Ray prints of every lost worker and node
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns that it will be so
-}
-TRY = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
-
-
-def _try(address: str) -> None:
-    """Connect in a process of its own: Ray takes minutes to give up, and may end the process."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdecimal() and not _answers(host, int(port)):
-        raise ValueError(_unreachable(address, "nothing answers there"))
-    command = [sys.executable, "-c", TRY, address]
-    try:
-        tried = subprocess.run(
-            command, capture_output=True, text=True, timeout=CONNECT_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ValueError(_unreachable(address, f"no answer within {CONNECT_SECONDS:g} s")) from None
-    if tried.returncode:
-        raise ValueError(_unreachable(address, _last_line(tried.stderr)))
-
-
-def _doors(ray: ModuleType, address: str) -> Iterator[tuple[str, int]]:
-    """Where the cluster's head and this machine's own node listen."""
-    if address.startswith("ray://"):
-        host, _, port = address.removeprefix("ray://").rpartition(":")
-        yield host, int(port)
-        return
-    context = ray.get_runtime_context()
-    host, _, port = context.gcs_address.rpartition(":")
-    yield host, int(port)
-    for node in ray.nodes():
-        if node["NodeID"] == context.get_node_id():
-            yield node["NodeManagerAddress"], node["NodeManagerPort"]
-
-
-def _answers(host: str, port: int) -> bool:
-    try:
-        with socket.create_connection((host, port), timeout=5):
-            return True
-    except OSError:
-        return False
-
-
-def _unreachable(address: str, why: str) -> str:
-    return (
-        f"cannot reach a Ray cluster at {address!r} ({why}): start one with `ray start --head`, "
-        "or use --ray local"
-    )
-
-
-def _gone(why: str) -> str:
-    return f"the Ray cluster is gone ({why}): run the study again, and it goes on from here"
-
-
-def _sentence(error: BaseException) -> str:
-    """An error of Ray's in one line: of a traceback that came from a worker its last line."""
-    text = str(error) if "Traceback" not in str(error) else _last_line(str(error))
-    line = " ".join(text.split()).partition(". ")[0]
-    return line[:300] or type(error).__name__
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no reason given"
-
-
-# --- the driver's side ---
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,15 +114,15 @@ class RayPool:
                 self._cluster.check()
                 flight = replace(flight, losses=flight.losses + 1)
                 if flight.losses == CHANCES:
-                    reason = f"its worker was lost {CHANCES} times: {_sentence(error)}"
+                    reason = f"its worker was lost {CHANCES} times: {sentence(error)}"
                     return flight.piece, Failed(reason=reason)
                 self.lost += 1
                 self._send(flight)
                 continue
             except self._ray.exceptions.RayTaskError as error:
-                outcome = Unfit(reason=f"cannot run noiseproof: {_sentence(error)}")
+                outcome = Unfit(reason=f"cannot run noiseproof: {sentence(error)}")
             except (self._ray.exceptions.RayError, ConnectionError) as error:
-                raise ValueError(_gone(_sentence(error))) from None
+                raise ValueError(gone(sentence(error))) from None
             if isinstance(outcome, Unfit):
                 raise ValueError(f"a worker {outcome.reason}; install the same on every node")
             return flight.piece, outcome
@@ -366,7 +225,7 @@ def do(handout: Handout, piece: Piece) -> Outcome | Unfit:
         choose_gpu(gpus)
         return worker.do(piece, trained)
     except Exception as error:  # as out of memory: this piece's own
-        return Failed(reason=f"{type(error).__name__}: {_sentence(error)}")
+        return Failed(reason=f"{type(error).__name__}: {sentence(error)}")
 
 
 @lru_cache(maxsize=8)  # a process may come by every GPU of its node
@@ -386,36 +245,3 @@ def choose_gpu(ids: Sequence[int | str]) -> None:
     if len(ids) == 1 and isinstance(ids[0], int):
         os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         torch.cuda.set_device(ids[0])
-
-
-# --- what travels ---
-
-
-class _Packer(pickle.Pickler):
-    """Takes tensors apart, into arrays that Ray shares between processes without a copy."""
-
-    def reducer_override(self, thing: object) -> Any:
-        if isinstance(thing, Tensor):
-            plain = thing.detach().cpu().contiguous()
-            array = plain.view(-1).view(torch.uint8).numpy()
-            return _tensor, (array, plain.dtype, tuple(plain.shape))
-        return NotImplemented
-
-
-def packed(thing: Data | Trained) -> tuple[bytes, list[pickle.PickleBuffer]]:
-    """`thing` without its tensors, and these."""
-    buffers: list[pickle.PickleBuffer] = []
-    file = BytesIO()
-    _Packer(file, protocol=5, buffer_callback=buffers.append).dump(thing)
-    return file.getvalue(), buffers
-
-
-def unpacked(parts: tuple[bytes, list[pickle.PickleBuffer]]) -> Any:
-    """The thing; its tensors are read-only and lie where the parts lie."""
-    return pickle.loads(parts[0], buffers=parts[1])
-
-
-def _tensor(array: NDArray[np.uint8], dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(array).view(dtype).view(shape)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from noiseproof.checkpoint import Card
 from noiseproof.crew.loading import Places, check_sizes, load_trained, ready_file
 from noiseproof.crew.pieces import (
@@ -35,7 +37,7 @@ from noiseproof.study.grid import Grid, Network, Task
 from noiseproof.study.results import FACTS, STORE
 from noiseproof.training import RESUME, WEIGHTS, epochs_done, finished
 
-FAILED = "failed.txt"
+FAILED, LOCK = "failed.txt", ".lock"
 OnNews = Callable[["News"], None]
 
 
@@ -48,6 +50,25 @@ def _writing(folder: Path, name: str) -> Iterator[Path]:
         raise ValueError(f"cannot make the folder {folder}: {error.strerror}") from None
     with replacing(folder / name) as temporary:
         yield temporary
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder against a second run, which would do the same work once more. A run that is
+    killed holds it no longer."""
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"another run is at work in {folder}: wait for it, or choose another --out"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"cannot write {folder / LOCK}: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +96,8 @@ def drive(
     """Run what is missing of `grid` by the workers of `pool`; returns what failed, a line each.
 
     Raises:
-        ValueError: for weights that are missing or do not fit, or files that cannot be written.
+        ValueError: for weights that are missing or do not fit, files that cannot be written, or
+            another run in the same folder.
     """
     check_sizes(grid, data)
     for network in grid.networks:
@@ -85,7 +107,7 @@ def drive(
         places.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"cannot make the folder {places.out}: {error.strerror}") from None
-    with Store(places.out / STORE) as store:
+    with _alone(places.out), Store(places.out / STORE) as store:
         run = _Run(grid, data, places, pool, store, device, on_news)
         return run.to_the_end()
 
@@ -168,7 +190,7 @@ class _Run:
             self._finished(network, card)
         elif (folder / FAILED).is_file():
             reason = (folder / FAILED).read_text().strip()
-            self.failures.append(f"{network.name}: {reason}")
+            self.failures.append(f"{network.name}: {reason}{_again(folder)}")
             self._failed_training(network, reason)
         else:
             resume = folder / RESUME
@@ -237,11 +259,14 @@ class _Run:
             self._take_training(piece.network, outcome)
 
     def _take_failure(self, piece: Piece, failed: Failed) -> None:
+        again = ""
         if isinstance(piece, TrainPiece):
             name = piece.network.name
             if failed.final:
-                with _writing(self.places.weights / name, FAILED) as file:
+                folder = self.places.weights / name
+                with _writing(folder, FAILED) as file:
                     file.write_text(failed.reason + "\n")
+                again = _again(folder)
             self._failed_training(piece.network, failed.reason)
         elif isinstance(piece, MeasurePiece):
             task, name = piece.task, piece.task.network.name
@@ -249,7 +274,7 @@ class _Run:
             name = f"{name}, {task.family} on {','.join(task.targets)}, {task.recalibrate}"
         else:
             name = piece.network.name
-        self.failures.append(f"{name}: {failed.reason}")
+        self.failures.append(f"{name}: {failed.reason}{again}")
         self._tell(self.failures[-1])
 
     def _take_rows(self, piece: Piece, outcome: Measured) -> None:
@@ -307,6 +332,11 @@ class _Run:
         """As far as is known: a curve of a network that is still to be trained counts as others."""
         each = self.rows_wanted / len(self.points) if self.points else 0.0
         return self.rows_wanted + round(each * (len(self.grid.tasks) - len(self.points)))
+
+
+def _again(folder: Path) -> str:
+    """How a training that has failed for good is tried once more."""
+    return f" (to train it again, delete {folder / FAILED})"
 
 
 def _same_clean(row: Row, clean: Row) -> bool:

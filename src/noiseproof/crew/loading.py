@@ -25,6 +25,7 @@ class Places:
     checkpoints: Path | None = None  # where ready weights are, beside the study's own folder
     beside: Path | None = None  # the study's own folder
     data_dir: Path | None = None
+    download: bool = False  # of data that are missing
 
 
 def load_data(grid: Grid, source: Source) -> Data:
@@ -58,7 +59,7 @@ def open_source(grid: Grid, places: Places, *, own_code: bool) -> Source:
                 raise ValueError(
                     f"the study names code of its own, {name}: add --own-code to run it"
                 )
-    return open_dataset(grid.networks[0].data, data_dir=places.data_dir)
+    return open_dataset(grid.networks[0].data, data_dir=places.data_dir, download=places.download)
 
 
 def check_sizes(grid: Grid, data: Data) -> None:

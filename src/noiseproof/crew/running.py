@@ -33,6 +33,7 @@ def open_run(
     weights: str | Path | None = None,
     checkpoints: str | Path | None = None,
     data_dir: str | Path | None = None,
+    download: bool = False,
     device: str = "auto",
     own_code: bool = False,
 ) -> Opened:
@@ -47,6 +48,7 @@ def open_run(
         checkpoints=Path(named) if named else None,
         beside=Path(file).parent,
         data_dir=None if data_dir is None else Path(data_dir),
+        download=download,
     )
     data = load_data(grid, open_source(grid, places, own_code=own_code))
     return Opened(grid=grid, places=places, data=data)
@@ -60,6 +62,7 @@ def run_study(
     weights: str | Path | None = None,
     checkpoints: str | Path | None = None,
     data_dir: str | Path | None = None,
+    download: bool = False,
     device: str = "auto",
     ray: str | None = None,
     own_code: bool = False,
@@ -70,13 +73,14 @@ def run_study(
 
     `profile` None is the file's first. `out` holds rows and facts (runs/STUDY-PROFILE), `weights`
     the trained networks (OUT/weights); ready weights are beside the file or in `checkpoints`
-    ($NOISEPROOF_CHECKPOINTS). `ray` sends the work to a Ray cluster: `auto`, `local` or HOST:PORT.
-    `own_code` allows models and data that are code of one's own. `on_news` hears where the run
-    stands, `on_training(name, progress)` each step of a training in this process.
+    ($NOISEPROOF_CHECKPOINTS). `download` fetches a data set that is missing. `ray` sends the work
+    to a Ray cluster: `auto`, `local` or HOST:PORT. `own_code` allows models and data that are code
+    of one's own. `on_news` hears where the run stands, `on_training(name, progress)` each step of a
+    training in this process.
 
     Raises:
-        ValueError: for a study, device, data, weights or cluster that is wrong or missing, or files
-            that cannot be written; run it again, and it goes on from there.
+        ValueError: for a study, device, data, weights or cluster that is wrong or missing, files
+            that cannot be written, or another run in `out`. Run again, it goes on from there.
     """
     opened = open_run(
         file,
@@ -85,6 +89,7 @@ def run_study(
         weights=weights,
         checkpoints=checkpoints,
         data_dir=data_dir,
+        download=download,
         device=device,
         own_code=own_code,
     )
@@ -92,7 +97,8 @@ def run_study(
     if ray is None:
         local = LocalPool(data, device=device, on_training=on_training)
         return drive(grid, data, places, local, device=device, on_news=on_news)
-    from noiseproof.crew.cluster import RayPool, open_cluster
+    from noiseproof.crew.cluster import RayPool
+    from noiseproof.crew.connection import open_cluster
 
     with closing(RayPool(open_cluster(ray), data, device=device)) as pool:
         return drive(grid, data, places, pool, device=device, on_news=on_news)

@@ -26,6 +26,15 @@ def least_clean(classes: int) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gap:
+    """A level of a curve with fewer units (chips, or blocks of images) than its first ones ask."""
+
+    level: float
+    units: int
+    wanted: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """One curve of the grid with what was measured of it; `level` None: all its levels together."""
 
@@ -45,14 +54,25 @@ class Measured:
         row = self.points[0].clean
         return self.clean > least_clean(row.classes if row.task == "classify" else 0)
 
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The levels that lack units."""
+        images = self.points[0].clean.images
+        found = {point.level: {row.chip: row.score for row in point.rows} for point in self.points}
+        wanted = {
+            spec.level: self.task.units_wanted(found.get(spec.level, {}), test_images=images)
+            for spec in self.task.specs
+        }
+        return tuple(
+            Gap(level=float(level or 0.0), units=len(found.get(level, {})), wanted=units)
+            for level, units in wanted.items()
+            if len(found.get(level, {})) < units
+        )
+
     @property
     def is_whole(self) -> bool:
         """Does every level have all its units?"""
-        images = self.points[0].clean.images
-        return self.level is not None or (
-            len(self.points) == len(self.task.specs)
-            and all(_is_whole(self.task, point, images) for point in self.points)
-        )
+        return self.level is not None or not self.gaps
 
     def of_network(self) -> "Measured":
         """The same, selected by what its network is only."""
@@ -86,11 +106,6 @@ class Measured:
         per = 1 / self.clean if self.clean else math.nan
         shares = {float(p.level or 0.0): p.score.mean * per for p in self.points}
         return {0.0: 1.0} | shares
-
-
-def _is_whole(task: Task, point: Point, images: int) -> bool:
-    found = {row.chip: row.score for row in point.rows}
-    return len(found) >= task.units_wanted(found, test_images=images)
 
 
 def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]:

@@ -3,10 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from noiseproof.designs import images_of, sized
-from noiseproof.pacing import most_units, units_wanted
-from noiseproof.points import Point
-from noiseproof.stopping import FIRST
 from noiseproof.study.facts import Facts
 from noiseproof.study.grid import Grid, Task
 from noiseproof.study.report.words import Names, listed, many
@@ -55,7 +51,7 @@ def progress_of(grid: Grid, facts: Facts, measured: Sequence[Measured], names: N
     """Where the grid stands."""
     known = {one.task: one for one in measured}
     failed = {name for name, fact in facts.items() if fact.failed and not fact.sha256}
-    short = {task: _short(task, one) for task, one in known.items()}
+    short = {task: _short(one) for task, one in known.items()}
     without = [task for task in grid.tasks if task not in known]
     lost = [task for task in without if task.network.name in failed]
     return Progress(
@@ -90,30 +86,13 @@ def _name(task: Task, names: Names) -> str:
     return f"{task.network.name}, " + ", ".join(told.values())
 
 
-def _short(task: Task, measured: Measured) -> str:
+def _short(measured: Measured) -> str:
     """What the curve lacks; "" where it is done."""
-    found = {point.level: point for point in measured.points}
-    absent = [f"{spec.level:g}" for spec in task.specs if spec.level not in found]
+    absent = [f"{gap.level:g}" for gap in measured.gaps if not gap.units]
     parts = [f"no rows at level {listed(absent)}"] if absent else []
-    for level, point in found.items():
-        wanted = units_planned(task, point)
-        if len(point.rows) < wanted:
-            parts.append(f"{len(point.rows)} of {wanted} units at level {level:g}")
+    parts += [
+        f"{gap.units} of {gap.wanted} units at level {gap.level:g}"
+        for gap in measured.gaps
+        if gap.units
+    ]
     return "; ".join(parts)
-
-
-def units_planned(task: Task, point: Point) -> int:
-    """How many units (chips, or blocks of images) the point needs, as far as its first ones tell:
-    the rule that decides when a level is done."""
-    images = point.clean.images
-    design = sized(task.design, images if task.design.needs_hits else 0)
-    first = FIRST[design.kind]
-    found = {row.chip: row.score for row in point.rows}
-    begun = [found[unit] for unit in range(first) if unit in found]
-    return units_wanted(
-        begun if len(begun) == first else [],
-        task.pace,
-        most=most_units(design, task.pace, chips=task.chips, passes=task.passes, images=images),
-        first=first,
-        images=images_of(design, images),
-    )
