@@ -29,6 +29,18 @@ def test_augmentation_is_the_literal_pad_crop_and_mirror() -> None:
         assert torch.equal(got[i], crop.flip(2) if mirrored[i] else crop)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_augmentation_chooses_the_same_on_a_gpu() -> None:
+    images = torch.randint(0, 256, (20, 3, 6, 5), generator=stream(0, "x")).to(torch.uint8)
+    here, there = (
+        augmented(found, shift=2, flip=True, generator=stream(0, "dice"))
+        for found in (images, images.cuda())
+    )
+    assert there.is_cuda
+    assert torch.equal(here, there.cpu())
+
+
 def test_augmentation_without_shift_and_flip_is_the_identity() -> None:
     images = torch.rand(5, 1, 4, 4, generator=stream(0, "x"))
     assert torch.equal(augmented(images, shift=0, flip=False, generator=stream(0, "dice")), images)

@@ -12,7 +12,7 @@ import noiseproof
 
 ROOT = Path(noiseproof.__file__).parent
 ROWS: tuple[frozenset[str], ...] = (  # lowest first; the package `report` is one entry
-    frozenset({"backbones", "cifar", "outside", "records", "rng", "spec", "stats"}),
+    frozenset({"backbones", "cifar", "outside", "recipes", "records", "rng", "spec", "stats"}),
     frozenset({"estimators", "spread"}),
     frozenset({"catalog", "designs", "stopping", "streams"}),
     frozenset(
@@ -107,6 +107,7 @@ LIGHT = (
     "pacing",
     "parts",
     "points",
+    "recipes",
     "records",
     "report",
     "spec",

@@ -17,8 +17,9 @@ from noiseproof import training
 from noiseproof.catalog import UNSCALED
 from noiseproof.checkpoint import file_sha256, fill, load_state, read_card
 from noiseproof.data import Boxes, Source, Split, open_dataset
+from noiseproof.recipes import USUAL, Plan, Recipe
 from noiseproof.tasks import TASKS
-from noiseproof.training import Plan, Progress, Recipe, train
+from noiseproof.training import Progress, train
 
 PLAN = Plan(
     model="resnet8",
@@ -79,12 +80,12 @@ KILLED = """
 import sys
 import torch
 torch.set_num_threads(1)
-from noiseproof import training
+from noiseproof import recipes, training
 from noiseproof.data import open_dataset
-recipe = training.Recipe(epochs=4, batch_size=64)
-plan = training.Plan(model="torchvision:squeezenet1_1", norm=None, norm_where="all", recipe=recipe,
+recipe = recipes.Recipe(epochs=4, batch_size=64)
+plan = recipes.Plan(model="torchvision:squeezenet1_1", norm=None, norm_where="all", recipe=recipe,
                      seed=5)
-plan = training.Plan(**{**plan.__dict__, "model": "killed_model:net"})
+plan = recipes.Plan(**{**plan.__dict__, "model": "killed_model:net"})
 def report(state):
     print(state.epoch, state.step, flush=True)
 training.train(plan, open_dataset("digits"), sys.argv[1], device="cpu", on_progress=report)
@@ -244,7 +245,7 @@ def test_scene_labels_that_the_network_does_not_know_are_refused(
 
 def test_the_usual_recipe_of_a_task_gives_way_to_what_is_asked() -> None:
     assert Recipe.usual("classify") == Recipe()
-    assert set(training.USUAL) == set(TASKS)
+    assert set(USUAL) == set(TASKS)
     for task in ("detect", "segment"):
         usual = Recipe.usual(task)
         assert (usual.epochs, usual.batch_size) == (120, 8)
@@ -344,6 +345,27 @@ def test_a_card_of_other_weights_is_not_believed(tmp_path: Path) -> None:
 def test_a_recipe_is_checked_when_it_is_made(field: str, value: float, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         Recipe(**{field: value})
+
+
+def test_looking_less_often_at_the_loss_changes_nothing_but_what_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is on a GPU, where a look waits until the device is done."""
+    often: list[Progress] = []
+    seldom: list[Progress] = []
+    plan = replace(PLAN, recipe=replace(PLAN.recipe, epochs=2))
+    first = train(plan, digits(), tmp_path / "often", device="cpu", on_progress=often.append)
+    monkeypatch.setitem(training.LOOK_EVERY, "cpu", 10)
+    second = train(plan, digits(), tmp_path / "seldom", device="cpu", on_progress=seldom.append)
+    assert first.sha256 == second.sha256
+    steps = often[0].steps
+    told = sorted({*range(10, steps + 1, 10), steps})
+    assert [(state.epoch, state.step) for state in seldom] == [(e, s) for e in (1, 2) for s in told]
+    same = [state for state in often if state.step in told]
+    assert [(s.loss, s.accuracy) for s in seldom] == [(s.loss, s.accuracy) for s in same]
+    diverging = replace(PLAN, recipe=replace(PLAN.recipe, lr=1e30))
+    with pytest.raises(training.NotFiniteError, match="no longer finite in epoch 1"):
+        train(diverging, digits(), tmp_path / "diverging", device="cpu")
 
 
 @pytest.mark.gpu

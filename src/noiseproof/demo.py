@@ -11,6 +11,7 @@ from noiseproof.curves import Curve
 from noiseproof.data import open_dataset
 from noiseproof.estimators import Pooled
 from noiseproof.measuring import measure
+from noiseproof.recipes import Plan, Recipe
 from noiseproof.records import Row, Store
 from noiseproof.report import write_report
 from noiseproof.spec import parse
@@ -65,11 +66,11 @@ def _train(out: Path, norm: str, epochs: int, seed: int, device: str, progress: 
         text = f"loss {state.loss:.3f}  accuracy {100 * state.accuracy:.1f} %"
         progress(step, done, state.epochs * state.steps + 1, text)
 
-    plan = training.Plan(
+    plan = Plan(
         model="resnet8",
         norm=norm,
         norm_where="all",
-        recipe=training.Recipe(epochs=epochs, batch_size=32),
+        recipe=Recipe(epochs=epochs, batch_size=32),
         seed=seed,
     )
     card = training.train(plan, open_dataset("digits"), out, device=device, on_progress=show)

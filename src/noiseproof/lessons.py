@@ -18,10 +18,11 @@ AUXILIARY_WEIGHT = {"classify": 0.3, "segment": 0.5}  # as torchvision trains th
 @dataclass(frozen=True, kw_only=True)
 class Lesson:
     """`change(batch, source, generator)` augments a batch; `loss(model, x, labels)` gives the loss
-    and the share of images or pixels that are right, nan where there is no such share."""
+    and the share of images or pixels that are right, nan where there is no such share. Both stay on
+    the device, since reading them would wait for it."""
 
     change: Callable[[Split, Source, Generator], Split]
-    loss: Callable[[nn.Module, Tensor, Labels], tuple[Tensor, float]]
+    loss: Callable[[nn.Module, Tensor, Labels], tuple[Tensor, Tensor]]
 
 
 def _shifted(batch: Split, source: Source, generator: Generator) -> Split:
@@ -33,17 +34,17 @@ def _scenes(batch: Split, source: Source, generator: Generator) -> Split:
     return augmented_scenes(batch, flip=source.flip)
 
 
-def _class_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor, float]:
+def _class_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the logits, and of auxiliary heads."""
     assert isinstance(labels, Tensor)
     truth = labels.to(x.device)
     heads = _heads(_forward(model, x))
     total = _weighed([F.cross_entropy(head, truth) for head in heads], "classify")
     right = heads[0].detach().argmax(1) == truth
-    return total, float(right.sum()) / len(truth)
+    return total, right.float().mean()
 
 
-def _pixel_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor, float]:
+def _pixel_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
     """Cross-entropy of each pixel that is not void, 0 where all are; heads that are coarser than
     the masks are enlarged, as in evaluation."""
     assert isinstance(labels, Tensor)
@@ -54,10 +55,10 @@ def _pixel_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor, fl
     ]
     counted = truth != VOID
     if not counted.any():  # their mean would be 0 / 0
-        return heads[0].sum() * 0, 0.0
+        return heads[0].sum() * 0, torch.zeros((), device=x.device)
     losses = [F.cross_entropy(head, truth, ignore_index=VOID) for head in heads]
     right = (heads[0].detach().argmax(1) == truth) & counted
-    return _weighed(losses, "segment"), float(right.sum()) / int(counted.sum())
+    return _weighed(losses, "segment"), right.sum() / counted.sum()
 
 
 def _weighed(losses: list[Tensor], task: str) -> Tensor:
@@ -82,7 +83,7 @@ def _pixel_heads(output: Any) -> list[Any]:
     return [output] if auxiliary is None else [output, auxiliary]
 
 
-def _detector_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor, float]:
+def _detector_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
     """The sum of the losses that torchvision's detectors return in training."""
     truth = [
         {"boxes": boxes.corners.to(x.device), "labels": boxes.classes.to(x.device)}
@@ -92,7 +93,8 @@ def _detector_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor,
     losses = _forward(model, list(x), truth)
     if not isinstance(losses, dict):
         raise ValueError("a detector must return its losses in training, as torchvision's do")
-    return torch.stack([loss.float() for loss in losses.values()]).sum(), float("nan")
+    total = torch.stack([loss.float() for loss in losses.values()]).sum()
+    return total, torch.full((), float("nan"), device=x.device)
 
 
 def _forward(model: nn.Module, x: Any, *rest: Any) -> Any:

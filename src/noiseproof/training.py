@@ -29,61 +29,10 @@ from noiseproof.checkpoint import (
 from noiseproof.data import Source, Split, scaled
 from noiseproof.evaluation import BATCH_SIZES, check_classes, check_fits, evaluate
 from noiseproof.lessons import LESSONS
+from noiseproof.recipes import Plan, Recipe
 from noiseproof.records import replacing
 from noiseproof.rng import seeded, stream
 from noiseproof.tasks import TASKS, Result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """SGD with Nesterov momentum under a one-cycle schedule: the learning rate rises to `lr` over
-    the first 30 % of the steps and falls to zero along a cosine (Smith and Topin 2018).
-
-    `bf16`: forward and backward in bfloat16 where torch's autocast holds it safe, weights and
-    optimiser in float32; None: on GPUs. `half`: the trained kernels are rounded to float16, which
-    halves the file; what is scored and measured are the rounded ones.
-    """
-
-    epochs: int = 30
-    batch_size: int = 128
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    augment: bool = True
-    bf16: bool | None = None
-    half: bool = False
-
-    @classmethod
-    def usual(cls, task: str, **given: int | float | None) -> "Recipe":
-        """The recipe of a task, but for what is `given` and not None."""
-        return cls(**{**USUAL[task], **{k: v for k, v in given.items() if v is not None}})  # type: ignore[arg-type]
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
-        for name in ("lr", "momentum", "weight_decay"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name} must be finite and >= 0, got {value}")
-
-
-USUAL: dict[str, dict[str, int | float]] = {
-    "classify": {},
-    "detect": {"epochs": 120, "batch_size": 8, "lr": 0.02, "weight_decay": 1e-4},
-    "segment": {"epochs": 120, "batch_size": 8, "lr": 0.05},
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Everything that decides the weights that come out."""
-
-    model: str
-    norm: str | None
-    norm_where: str
-    recipe: Recipe
-    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +52,9 @@ class Progress:
 
 OnProgress = Callable[[Progress], None]
 WEIGHTS, RESUME = "weights.safetensors", "resume.pt"
+LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss ...
+LOOK_SELDOM = 20  # ... and where a look waits for the device
+NEAR_BYTES = 2 << 30  # of images that are copied to a GPU as a whole, to be augmented there
 
 
 def train(
@@ -157,8 +109,9 @@ def advance(
         raise ValueError(f"cannot make the folder {folder}: {error.strerror}") from None
     fitting.restore_(resume, identity)
     last = plan.recipe.epochs if epochs is None else fitting.epoch + epochs
+    near = _near(split, where)
     for epoch in range(fitting.epoch, min(last, plan.recipe.epochs)):
-        _one_epoch_(fitting, epoch, split, source, where, on_progress)
+        _one_epoch_(fitting, epoch, near, source, where, on_progress)
         fitting.save(resume, identity)
     if fitting.epoch < plan.recipe.epochs:
         return None
@@ -284,6 +237,37 @@ class _Fitting:
         self.schedule.load_state_dict(content["schedule"])
 
 
+class _Tally:
+    """Loss and accuracy of an epoch so far, summed on the device."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.images, self._sums = 0, torch.zeros(2, device=device)
+        self._every = LOOK_EVERY.get(device.type, LOOK_SELDOM)
+
+    def add(self, loss: Tensor, share: Tensor, images: int) -> None:
+        """Count one batch."""
+        self.images += images
+        self._sums += torch.stack([loss.float(), share.float()]) * images
+
+    def is_due(self, step: int) -> bool:
+        """Reading waits until the device is done, so it is not for every step."""
+        return step % self._every == self._every - 1
+
+    def read(self) -> tuple[float, float]:
+        """The means of loss and accuracy."""
+        loss, right = self._sums.tolist()
+        return loss / self.images, right / self.images
+
+
+def _near(split: Split, device: torch.device) -> Split:
+    """The images on the device, where they are labelled one by one and fit easily."""
+    size = split.images.numel() * split.images.element_size()
+    if device.type == "cpu" or split.task != "classify" or size > NEAR_BYTES:
+        return split
+    assert isinstance(split.labels, Tensor)
+    return Split(images=split.images.to(device), labels=split.labels.to(device))
+
+
 def _one_epoch_(
     fitting: _Fitting,
     epoch: int,
@@ -296,13 +280,13 @@ def _one_epoch_(
     plan, recipe, model = fitting.plan, fitting.plan.recipe, fitting.model
     lesson = LESSONS[split.task]
     bf16 = device.type == "cuda" if recipe.bf16 is None else recipe.bf16
-    started, seen, loss_sum, right = time.perf_counter(), 0, 0.0, 0.0
+    started, tally = time.perf_counter(), _Tally(device)
     order = torch.randperm(len(split), generator=stream(plan.seed, "order", epoch))
     dice = stream(plan.seed, "augment", epoch)
     model.train()
     with seeded(plan.seed, "dropout", epoch):
         for step, places in enumerate(_batches(order, recipe.batch_size)):
-            batch = split.take(places)
+            batch = split.take(places.to(split.images.device))
             if recipe.augment:
                 batch = lesson.change(batch, source, dice)
             x = scaled(batch.images.to(device), source.scale)
@@ -314,10 +298,11 @@ def _one_epoch_(
             loss.backward()  # type: ignore[no-untyped-call]
             fitting.optimizer.step()
             fitting.schedule.step()
-            seen += len(places)
-            loss_sum += float(loss.detach()) * len(places)
-            right += share * len(places)
-            if not loss_sum < float("inf"):
+            tally.add(loss.detach(), share, len(places))
+            if not tally.is_due(step) and step < fitting.steps - 1:
+                continue
+            loss_so_far, accuracy = tally.read()
+            if not loss_so_far < float("inf"):
                 raise NotFiniteError(
                     f"the loss is no longer finite in epoch {epoch + 1}: try a smaller --lr than "
                     f"{recipe.lr:g}"
@@ -331,9 +316,9 @@ def _one_epoch_(
                         epochs=recipe.epochs,
                         step=step + 1,
                         steps=fitting.steps,
-                        loss=loss_sum / seen,
-                        accuracy=right / seen,
-                        images_per_second=seen / spent,
+                        loss=loss_so_far,
+                        accuracy=accuracy,
+                        images_per_second=tally.images / spent,
                         seconds_left=left * spent / (step + 1),
                     )
                 )

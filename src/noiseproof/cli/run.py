@@ -119,15 +119,16 @@ def train(
     from noiseproof import training
     from noiseproof.console import TrainingBar
     from noiseproof.data import open_dataset
+    from noiseproof.recipes import Plan, Recipe
 
     source = open_dataset(data, data_dir=data_dir, download=download)
     source.check_task(task)
-    plan = training.Plan(
+    plan = Plan(
         model=model,
         norm=norm,
         norm_where=norm_where,
         seed=seed,
-        recipe=training.Recipe.usual(
+        recipe=Recipe.usual(
             source.task,
             epochs=epochs,
             batch_size=batch_size,

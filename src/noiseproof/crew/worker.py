@@ -27,9 +27,9 @@ from noiseproof.crew.pieces import (
 from noiseproof.designs import Chips, sized
 from noiseproof.estimators import parse_estimator
 from noiseproof.job import Job, Subject, open_job
+from noiseproof.recipes import Plan, Recipe
 from noiseproof.records import Row
 from noiseproof.study.grid import Network, Task
-from noiseproof.training import Plan, Recipe
 from noiseproof.units import Units, open_units
 
 K = TypeVar("K")
