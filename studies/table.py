@@ -8,33 +8,44 @@ from pathlib import Path
 from noiseproof.records import exported, replacing
 from noiseproof.study import grid_of, read_study
 from noiseproof.study.facts import read_facts
-from noiseproof.study.report import report_of, summary_head, summary_row, write_study_report
+from noiseproof.study.report import (
+    StudyReport,
+    report_of,
+    summary_head,
+    summary_row,
+    write_study_report,
+)
 
 HERE = Path(__file__).parent
 PROFILE = "quick"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
 
+def measured() -> list[Path]:
+    """The folders of rows."""
+    return sorted(file.parent for file in HERE.glob(f"*/{PROFILE}/rows.parquet"))
+
+
+def report_in(folder: Path) -> StudyReport:
+    """The report of a folder's rows, with the command that measures them again."""
+    file = folder.parent / "study.toml"
+    study = read_study(file)
+    grid = grid_of(study, PROFILE)
+    has_ready = any(network.recipe is None for network in grid.networks)
+    command = (
+        f"noiseproof study run {file.relative_to(HERE.parent)} --profile {PROFILE} "
+        f"--weights studies/weights{' --checkpoints FOLDER' if has_ready else ''}"
+    )
+    rows = exported(folder / "rows.parquet")
+    facts = read_facts(folder / "networks.json")
+    return report_of(study, PROFILE, grid, facts, rows, command=command)
+
+
 def main() -> None:
     """One row for each study that has rows."""
     lines = [summary_head()]
-    for file in sorted(HERE.glob("*/study.toml")):
-        folder = file.parent / PROFILE
-        if not (folder / "rows.parquet").is_file():
-            continue
-        study = read_study(file)
-        command = (
-            f"noiseproof study run {file.relative_to(HERE.parent)} --profile {PROFILE} "
-            "--weights studies/weights"
-        )
-        report = report_of(
-            study,
-            PROFILE,
-            grid_of(study, PROFILE),
-            read_facts(folder / "networks.json"),
-            exported(folder / "rows.parquet"),
-            command=command,
-        )
+    for folder in measured():
+        report = report_in(folder)
         write_study_report(report, folder)
         lines.append(summary_row(report))
     readme = HERE / "README.md"
