@@ -242,6 +242,7 @@ class Comparison(Part):
     `unit`: what is replicated, trainings (by seed) or the chips of one network a side. `margin`,
     in points: what is claimed is that the better side is not worse by more than this. `peak`: the
     claim is instead that a value between the ends of `order` is better than both of them.
+    `decides`: it is a part of the claim; where no comparison says so, the first is the claim.
     """
 
     question: Text
@@ -251,6 +252,7 @@ class Comparison(Part):
     unit: Literal["training", "chip"] = "training"
     margin: Annotated[float, Field(ge=0, le=100)] = 0.0
     peak: bool = False
+    decides: bool = False
 
     @field_validator("order", "by", mode="before")
     @classmethod
@@ -304,7 +306,7 @@ class Profile(Part):
 
 
 class Study(Part):
-    """The whole file. The first comparison decides the claim; a profile may have its own."""
+    """The whole file. A profile may have its own comparisons."""
 
     name: Name
     title: Text

@@ -136,6 +136,28 @@ def _decided(
     return "not decided", f"not decided ({tally})"
 
 
+def of_parts(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+    """Kind and text of a claim that holds as far as all of its parts do."""
+    kinds = [verdict.kind for verdict in verdicts]
+    if len(verdicts) == 1:
+        return kinds[0], verdicts[0].text
+    if len(set(kinds)) == 1:
+        return kinds[0], f"{_said(kinds[0])} (each of {len(kinds)} parts of the claim)"
+    supported = any(kind in ("reproduced", "partly reproduced", "depends") for kind in kinds)
+    opposed = any(kind in ("contradicted", "partly contradicted", "depends") for kind in kinds)
+    kind = "not decided"
+    if supported or opposed:
+        kind = "partly reproduced" if supported else "partly contradicted"
+    if supported and opposed:
+        kind = "depends"
+    tally = ", ".join(f"{kinds.count(one)} {_said(one)}" for one in dict.fromkeys(kinds))
+    return kind, f"{_said(kind)} (of {len(kinds)} parts of the claim {tally})"
+
+
+def _said(kind: str) -> str:
+    return "depends on the part or the cell" if kind == "depends" else kind
+
+
 def _depends_on(comparison: Comparison, says: Mapping[At, str]) -> str:
     """The factors each of which alone tells for from against; all of them where none does."""
     decided = {at: word for at, word in says.items() if word != OPEN}

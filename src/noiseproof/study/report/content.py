@@ -18,11 +18,12 @@ from noiseproof.study.report.progress import Progress, progress_of
 from noiseproof.study.report.published import Beside, beside_of
 from noiseproof.study.report.words import Names, counts, many, names_of
 from noiseproof.study.values import Measured, measured_of
+from noiseproof.study.verdicts import of_parts
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyReport:
-    """One profile of a study, with its verdicts. The first of `compared` decides the claim."""
+    """One profile of a study, with its verdicts."""
 
     study: Study
     profile: str
@@ -38,8 +39,18 @@ class StudyReport:
 
     @property
     def first(self) -> Compared:
-        """The comparison that decides the claim."""
+        """The comparison whose curves are drawn."""
         return self.compared[0]
+
+    @property
+    def parts(self) -> tuple[Compared, ...]:
+        """The comparisons that decide, each a part of the claim."""
+        return tuple(one for one in self.compared if one.comparison.decides) or (self.first,)
+
+    @cached_property
+    def verdict(self) -> tuple[str, str]:
+        """Kind and text of what came of the whole claim."""
+        return of_parts([one.verdict for one in self.parts])
 
     @property
     def about(self) -> str:
@@ -49,7 +60,7 @@ class StudyReport:
     @cached_property
     def headline(self) -> str:
         """`Verdict: reproduced`, with what limits it."""
-        return f"{verdict_lead(self.progress)}: {self.first.verdict.text}"
+        return f"{verdict_lead(self.progress)}: {self.verdict[1]}"
 
     @property
     def not_learned(self) -> tuple[NetworkLine, ...]:

@@ -23,7 +23,7 @@ def document_of(report: StudyReport) -> Json:
         "claim": {"text": study.claim.text, "source": study.claim.source},
         "profile": report.profile,
         "command": report.command,
-        "verdict": {"kind": report.first.verdict.kind, "text": report.first.verdict.text},
+        "verdict": dict(zip(("kind", "text"), report.verdict, strict=True)),
         "finished": progress.is_finished,
         "curves": {
             "planned": progress.curves,
@@ -32,7 +32,9 @@ def document_of(report: StudyReport) -> Json:
             "of failed trainings": progress.failed,
         },
         "missing": list(progress.gaps),
-        "comparisons": [_comparison(one) for one in report.compared],
+        "comparisons": [
+            _comparison(one) | {"decides": one in report.parts} for one in report.compared
+        ],
         "published": [_beside(one) for one in report.beside],
         "matched": [_matched(one) for one in report.matched],
         "networks": [_network(one) for one in report.networks],

@@ -38,11 +38,17 @@ def _head(report: StudyReport) -> list[str]:
         f"> {text(study.claim.text)}",
         f"Source of the claim: {sentence(study.claim.source)}",
         f"**{text(report.headline)}.**",
-        text(phrases.n_sentence(report)),
+        _parts(phrases.parts_lines(report)),
         "Figures: report.html, beside this file.",
         *(["Notes:"] if study.notes else []),
         "\n".join(f"- {text(note)}" for note in study.notes),
     ]
+
+
+def _parts(lines: Sequence[str]) -> str:
+    if len(lines) == 1:
+        return text(lines[0])
+    return "\n".join(f"{place}. {text(line)}" for place, line in enumerate(lines, start=1))
 
 
 def _published(report: StudyReport) -> list[str]:

@@ -30,7 +30,7 @@ def page_of(report: StudyReport) -> str:
         study=report.study,
         version=noiseproof.__version__,
         lead=verdict_lead(report.progress),
-        replicated=phrases.n_sentence(report),
+        parts=phrases.parts_lines(report),
         beside=tables.beside_table(report),
         beside_note=phrases.BESIDE,
         matched=[

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
 from noiseproof.study.report.matched import Matched
 from noiseproof.study.report.panels import MOST
@@ -29,17 +30,26 @@ ABSENT = "Not compared, since a side has no whole curve of a network that has le
 LINES = 20  # of a list of what is missing that are shown
 
 
-def n_sentence(report: StudyReport) -> str:
-    """What is replicated in the deciding comparison, how often, and what it leaves out."""
-    first = report.first
+def parts_lines(report: StudyReport) -> list[str]:
+    """Of each part of the claim: what is replicated, how often, and what it leaves out; its verdict
+    too where there are several."""
+    if len(report.parts) == 1:
+        return [_n_sentence(report.parts[0])]
+    return [
+        f"{part.comparison.question}: {part.verdict.text}. {_n_sentence(part)}"
+        for part in report.parts
+    ]
+
+
+def _n_sentence(part: Compared) -> str:
     parts = []
-    if first.cells:
-        parts.append(f"What is replicated is {first.unit_text}.")
-    if first.span_text:
-        parts.append(f"Found: {first.span_text}.")
-    if first.absent:
+    if part.cells:
+        parts.append(f"What is replicated is {part.unit_text}.")
+    if part.span_text:
+        parts.append(f"Found: {part.span_text}.")
+    if part.absent:
         parts.append(
-            f"Not in the verdict: {many(len(first.absent), 'pair')} of the grid that could not be "
+            f"Not in the verdict: {many(len(part.absent), 'pair')} of the grid that could not be "
             "compared (listed below)."
         )
     return " ".join(parts)

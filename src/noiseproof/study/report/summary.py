@@ -1,5 +1,6 @@
 """One line for each study: the table of all studies."""
 
+from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
 from noiseproof.study.report.escaping import cell, code
 from noiseproof.study.report.words import counts, many, plain
@@ -14,21 +15,32 @@ def summary_head() -> str:
 
 def summary_row(report: StudyReport) -> str:
     """The line of one study."""
-    first, claim = report.first, report.study.claim
-    unit = "trainings" if first.comparison.unit == "training" else "chips of one network"
-    n = counts(len(s.values) for one in first.cells for s in (one.better, one.worse))
-    verdict = first.verdict.text
+    parts, claim = report.parts, report.study.claim
+    verdict = report.verdict[1]
     if report.progress.text:
         verdict += f" ({report.progress.text})"
-    if first.absent:
-        verdict += f"; {many(len(first.absent), 'pair')} not compared"
+    absent = sum(len(part.absent) for part in parts)
+    if absent:
+        verdict += f"; {many(absent, 'pair')} not compared"
     published = [f"{cell(one.what)}: {plain(one.percent)} %" for one in claim.published]
     columns = (
         f"{cell(claim.text)} ({cell(claim.source)})",
         "<br>".join(published) or "no figure",
-        cell(first.span_text) or "not measured",
+        "<br>".join(_measured(part, alone=len(parts) == 1) for part in parts),
         f"**{cell(verdict)}**",
-        f"{n} {unit} a side",
+        "<br>".join(dict.fromkeys(_n(part) for part in parts)),
         code(report.command),
     )
     return f"| {' | '.join(columns)} |"
+
+
+def _measured(part: Compared, *, alone: bool) -> str:
+    found = cell(part.span_text) or "not measured"
+    if alone:
+        return found
+    return f"{cell(part.comparison.question)} (*{cell(part.verdict.kind)}*): {found}"
+
+
+def _n(part: Compared) -> str:
+    unit = "trainings" if part.comparison.unit == "training" else "chips of one network"
+    return f"{counts(len(s.values) for one in part.cells for s in (one.better, one.worse))} {unit} a side"
