@@ -307,6 +307,41 @@ def test_the_words_of_a_verdict_never_contradict_its_cells(scene: str) -> None:
         assert not [word for word in others if re.search(rf"(?<!partly ){word}\b", shown_text)]
 
 
+def test_a_claim_of_two_parts_says_what_came_of_each() -> None:
+    reversed_order = 'order = [{ norm = "batch" }, { norm = "none" }]'
+    first = COMPARISON + "decides = true\n"
+    aside = first.replace("none against batch", "aside").replace("decides = true", "")
+    second = first.replace("none against", "the other").replace(
+        'order = [{ norm = "none" }, { norm = "batch" }]', reversed_order
+    )
+    report = reported(study_of(comparisons=aside + first + second), apart)
+    assert [part.comparison.question for part in report.parts] == [
+        "none against batch",
+        "the other batch",
+    ]
+    words = "depends on the part or the cell (of 2 parts of the claim 1 reproduced, 1 contradicted)"
+    assert report.verdict == ("depends", words)
+    assert report.as_json()["verdict"] == {"kind": "depends", "text": words}
+    told = [one["decides"] for one in report.as_json()["comparisons"]]
+    assert told == [False, True, True]
+    assert f">Verdict: {words}<" in page_of(report)
+    assert "<li>the other batch: contradicted. What is" in page_of(report)
+    assert f"**Verdict: {words}.**" in markdown_of(report)
+    assert "\n2. the other batch: contradicted. What is" in markdown_of(report)
+    row = summary_row(report)
+    assert words in row
+    assert "none against batch (*reproduced*): " in row
+    assert "<br>the other batch (*contradicted*): " in row
+    assert "aside" not in row
+
+
+def test_without_parts_the_first_comparison_is_the_claim() -> None:
+    aside = COMPARISON.replace("none against batch", "aside")
+    report = reported(study_of(comparisons=COMPARISON + aside), apart)
+    assert report.parts == (report.compared[0],)
+    assert report.verdict == ("reproduced", "reproduced")
+
+
 def ends_of(shown: str) -> tuple[float, float]:
     found = re.search(r"\[(-?[\d.]+), (-?[\d.]+)\]", shown)
     assert found is not None

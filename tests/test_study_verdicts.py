@@ -17,7 +17,7 @@ from noiseproof.study import Grid, Study, grid_of
 from noiseproof.study.facts import Facts, NetworkFacts
 from noiseproof.study.grid import Network, Task
 from noiseproof.study.values import Measured, measured_of
-from noiseproof.study.verdicts import Cell, Side, Verdict, verdict_of
+from noiseproof.study.verdicts import Cell, Side, Verdict, of_parts, verdict_of
 
 CLEAN = 0.5
 TARGETS = ("kernel", "bias", "norm_affine", "kernel,bias", "kernel,norm_affine")
@@ -289,6 +289,43 @@ def test_a_verdict_is_what_its_cells_say(cells: Cells, kind: str, text: str) -> 
     assert len(verdict.cells) == len(cells)
     assert verdict.text.startswith(kind)
     assert text.replace(".of", "(of") in verdict.text
+
+
+@pytest.mark.parametrize(
+    ("parts", "kind", "text"),
+    [
+        ([[FAR, NEAR]], "partly reproduced", "partly reproduced (of 2 cells 1 for the claim"),
+        ([[FAR], [FAR, FAR]], "reproduced", "reproduced (each of 2 parts of the claim)"),
+        ([[BACK], [BACK]], "contradicted", "contradicted (each of 2 parts of the claim)"),
+        ([[NEAR], [NEAR]], "not decided", "not decided (each of 2 parts of the claim)"),
+        (
+            [[FAR], [NEAR], [NEAR]],
+            "partly reproduced",
+            "partly reproduced (of 3 parts of the claim 1 reproduced, 2 not decided)",
+        ),
+        (
+            [[NEAR], [BACK, NEAR]],
+            "partly contradicted",
+            "partly contradicted (of 2 parts of the claim 1 not decided, 1 partly contradicted)",
+        ),
+        (
+            [[FAR], [BACK]],
+            "depends",
+            "depends on the part or the cell (of 2 parts of the claim "
+            "1 reproduced, 1 contradicted)",
+        ),
+        (
+            [[FAR, BACK], [FAR]],
+            "depends",
+            "depends on the part or the cell (of 2 parts of the claim "
+            "1 depends on the part or the cell, 1 reproduced)",
+        ),
+    ],
+)
+def test_a_claim_holds_as_far_as_all_of_its_parts(parts: list[Cells], kind: str, text: str) -> None:
+    found = of_parts([shares(cells) for cells in parts])
+    assert found[0] == kind
+    assert found[1].startswith(text)
 
 
 def p_value(cell: tuple[Sequence[float], Sequence[float]]) -> float:

@@ -43,4 +43,5 @@ def _measured(part: Compared, *, alone: bool) -> str:
 
 def _n(part: Compared) -> str:
     unit = "trainings" if part.comparison.unit == "training" else "chips of one network"
-    return f"{counts(len(s.values) for one in part.cells for s in (one.better, one.worse))} {unit} a side"
+    n = counts(len(s.values) for one in part.cells for s in (one.better, one.worse))
+    return f"{n} {unit} a side"
