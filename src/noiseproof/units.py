@@ -100,17 +100,15 @@ class Units:
         if isinstance(self.design, PerImage):
             first, last = _ends(self.design, row.chip, total)
             return self._shuffled(row.seed).part(first, last)
-        drawn = torch.randperm(total, generator=stream(row.seed, "nested images", row.chip))
-        return self.job.test.take(drawn[: row.images])  # type: ignore[no-any-return]
+        places = places_of(self.design, row.seed, row.chip, total)
+        return self.job.test.take(places)  # type: ignore[no-any-return]
 
     def _shuffled(self, seed: int) -> Split:
         """The test images in the order in which blocks are cut from them: a part of the blocks is
         then a random part of the images, in whatever order a data set has them."""
         if seed not in self._orders:
             self._orders.clear()
-            total = len(self.job.test)
-            order = torch.randperm(total, generator=stream(seed, "blocks of images"))
-            self._orders[seed] = self.job.test.take(order)
+            self._orders[seed] = self.job.test.take(_order_of(seed, len(self.job.test)))
         return self._orders[seed]
 
     @cached_property
@@ -130,6 +128,20 @@ class Units:
     @cached_property
     def _image_chips(self) -> dict[Spec, ImageChips]:
         return {}
+
+
+def places_of(design: Design, seed: int, unit: int, total: int) -> torch.Tensor:
+    """Which of `total` test images unit number `unit` sees, in its order (n,)."""
+    if isinstance(design, PerImage):
+        first, last = _ends(design, unit, total)
+        return _order_of(seed, total)[first:last]
+    if isinstance(design, Nested):
+        return torch.randperm(total, generator=stream(seed, "nested images", unit))[: design.images]
+    return torch.arange(total)
+
+
+def _order_of(seed: int, total: int) -> torch.Tensor:
+    return torch.randperm(total, generator=stream(seed, "blocks of images"))
 
 
 def open_units(

@@ -29,6 +29,7 @@ from noiseproof.crew.pieces import (
     TrainPiece,
 )
 from noiseproof.crew.points import Points
+from noiseproof.crew.same_images import clean_hits
 from noiseproof.crew.worker import job_of, model_of, plan_of
 from noiseproof.job import Job
 from noiseproof.records import Row, Store, replacing
@@ -136,7 +137,7 @@ class _Run:
         self.points: dict[Task, Points] = {}
         self.open: list[Points] = []  # curves that still need units
         self.rows_in = self.rows_wanted = 0
-        self.named: set[str] = set()  # networks that have weights
+        self.blanks: dict[str, Row] = {}  # clean rows without results, of what has weights
         self.flying = 0
         self.failures: list[str] = []
         self.epochs: dict[str, int] = {}
@@ -150,6 +151,7 @@ class _Run:
                 self.pool.submit(*work)
                 self.flying += 1
             if not self.flying:
+                self._note_clean_hits()
                 return self.failures
             piece, outcome = self.pool.wait()
             self.flying -= 1
@@ -205,7 +207,6 @@ class _Run:
     def _measure(self, network: Network, file: Path, card: Card | None = None) -> None:
         trained = load_trained(network, file, card, self.grid, self.data)
         self.trained[network.name] = trained
-        self.named.add(network.name)
         known = self.rows.get(trained.sha256, [])
         try:
             model = model_of(trained, self.data)
@@ -213,7 +214,8 @@ class _Run:
             raise ValueError(f"{network.name}: {error}") from None
         tasks = [task for task in self.grid.tasks if task.network == network]
         clean = job_of(trained, self.data, model, self.device).clean_row
-        found = next((row for row in known if _same_clean(row, clean)), None)
+        self.blanks[network.name] = clean
+        found = next((row for row in known if row.noise == "none" and _is_same(row, clean)), None)
         self._note(network, trained.sha256, card, found)
         if found is None:
             self.ready.append((CleanPiece(network=network), trained))
@@ -231,15 +233,34 @@ class _Run:
 
     def _note(self, network: Network, sha256: str, card: Card | None, clean: Row | None) -> None:
         """Write down what the report needs to know of a network."""
+        before = self.facts.get(network.name)
         self.facts[network.name] = NetworkFacts(
             factors=network.factors,
             sha256=sha256,
+            clean_hits={} if before is None or before.sha256 != sha256 else before.clean_hits,
             clean=None if clean is None else clean.score,
             epochs=0 if card is None else card.epochs_done,
             seconds=0.0 if card is None else card.seconds,
             device="" if card is None else card.device,
             versions="" if card is None else card.versions,
         )
+        write_facts(self.facts, self.places.out / FACTS)
+
+    def _note_clean_hits(self) -> None:
+        """Write down, for the report, what each network gets right on the images of its units."""
+        by_weights: dict[str, list[Row]] = {}
+        for row in self.store.rows():
+            by_weights.setdefault(row.checkpoint, []).append(row)
+        for network in self.grid.networks:
+            if network.name not in self.blanks:
+                continue
+            blank = self.blanks[network.name]
+            rows = [row for row in by_weights.get(blank.checkpoint, []) if _is_same(row, blank)]
+            clean = [row for row in rows if row.noise == "none"]
+            noisy = [row for row in rows if row.noise != "none" and row.seed == network.seed]
+            if clean and noisy:
+                found = {"clean_hits": clean_hits(clean[0], noisy)}
+                self.facts[network.name] = self.facts[network.name].model_copy(update=found)
         write_facts(self.facts, self.places.out / FACTS)
 
     def _failed_training(self, network: Network, reason: str) -> None:
@@ -318,7 +339,7 @@ class _Run:
         trainings = self.grid.trainings
         self.on_news(
             News(
-                trained=sum(network.name in self.named for network in trainings),
+                trained=sum(network.name in self.blanks for network in trainings),
                 trainings=len(trainings),
                 epochs=sum(self.epochs.values()),
                 epochs_in_all=sum(int(dict(n.recipe or ())["epochs"] or 0) for n in trainings),
@@ -339,10 +360,11 @@ def _again(folder: Path) -> str:
     return f" (to train it again, delete {folder / FAILED})"
 
 
-def _same_clean(row: Row, clean: Row) -> bool:
-    return row.noise == "none" and (row.data_sha256, row.scale, row.model, row.norm) == (
-        clean.data_sha256,
-        clean.scale,
-        clean.model,
-        clean.norm,
+def _is_same(row: Row, blank: Row) -> bool:
+    """Is it of the same network and images?"""
+    return (row.data_sha256, row.scale, row.model, row.norm) == (
+        blank.data_sha256,
+        blank.scale,
+        blank.model,
+        blank.norm,
     )

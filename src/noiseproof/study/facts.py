@@ -22,6 +22,7 @@ class NetworkFacts(BaseModel):
     device: str = ""
     versions: str = ""
     failed: str = ""  # why there are no weights
+    clean_hits: dict[str, list[int]] = {}  # design -> without noise, on the images of unit 0, 1 ...
 
     def with_clean(self, score: float) -> "NetworkFacts":
         """The same with its clean score."""

@@ -1,9 +1,9 @@
 """Rows and facts -> one value for each curve of a study."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import nan
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Measured:
     factors: Mapping[str, Value]
     points: tuple[Point, ...]  # those of the task's levels that have rows
     level: float | None = None
+    clean_hits: Mapping[str, Sequence[int]] = field(default_factory=dict)  # as in the facts
 
     @property
     def clean(self) -> float:
@@ -82,14 +83,24 @@ class Measured:
         """The curve's value of one of `file.SCORES`; nan where it has none."""
         if score == "clean":
             return self.clean
-        mean = float(np.mean([point.score.mean for point in self.points]))
         if score == "average":
-            return mean
-        return mean * self._per_clean
+            return float(np.mean([point.score.mean for point in self.points]))
+        return float(np.mean([self._share(p) for p in self.points])) if self.has_learned else nan
 
-    @property
-    def _per_clean(self) -> float:
-        return 1 / self.clean if self.has_learned else math.nan
+    def _share(self, point: Point) -> float:
+        """Noisy over clean, on the same images where the facts know all that the curve's units
+        saw."""
+        clean = self.clean
+        if self._hits:
+            images = sum(row.images for row in point.rows)
+            clean = sum(self._hits[row.chip] for row in point.rows) / images
+        return point.score.mean / clean if clean else nan
+
+    @cached_property
+    def _hits(self) -> Sequence[int]:
+        hits = self.clean_hits.get(str(self.points[0].design), ())
+        units = max(row.chip for point in self.points for row in point.rows)
+        return hits if units < len(hits) else ()
 
     def by_chip(self, score: str) -> dict[tuple[int, int], float]:
         """The same for each chip, named by (seed, number), that was measured at every level."""
@@ -97,15 +108,14 @@ class Measured:
         shared = [chip for chip in found[0] if all(chip in one for one in found)]
         if score == "clean":
             return dict.fromkeys(shared, self.clean)
-        factor = 1.0 if score == "average" else self._per_clean
+        per_clean = 1 / self.clean if self.has_learned else nan
+        factor = 1.0 if score == "average" else per_clean
         return {chip: factor * float(np.mean([one[chip] for one in found])) for chip in shared}
 
     @cached_property
     def by_level(self) -> dict[float, float]:
         """Normalised accuracy at each level, 1 at level 0."""
-        per = 1 / self.clean if self.clean else math.nan
-        shares = {float(p.level or 0.0): p.score.mean * per for p in self.points}
-        return {0.0: 1.0} | shares
+        return {0.0: 1.0} | {float(p.level or 0.0): self._share(p) for p in self.points}
 
 
 def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]:
@@ -123,7 +133,10 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
         for curve in curves:
             points = tuple(point for point in curve.points if point.level in levels)
             if points and curve.clean.images == images:
-                found.append(Measured(task=task, factors=task.factors, points=points))
+                hits = {} if fact is None else fact.clean_hits
+                found.append(
+                    Measured(task=task, factors=task.factors, points=points, clean_hits=hits)
+                )
     return found
 
 
@@ -145,8 +158,8 @@ def _is_design(asked: Design, measured: Design) -> bool:
 def at_levels(measured: Iterable[Measured]) -> list[Measured]:
     """Each level of each curve by itself."""
     return [
-        Measured(
-            task=one.task,
+        replace(
+            one,
             factors={**one.factors, "level": float(point.level or 0.0)},
             points=(point,),
             level=point.level,
