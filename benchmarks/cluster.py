@@ -272,7 +272,7 @@ def added(row: Row, rows: int, each: int) -> float:
 def handed(task: Task, job: object, row: Row, known: int) -> float:
     """Milliseconds of `next_piece`, `take`, `done` and `wanted` for a piece, where so many units
     are there already."""
-    points = Points(task, job, [])  # type: ignore[arg-type]
+    points = Points(task, job, {})  # type: ignore[arg-type]
     slow = replace(row, seconds=PIECE_SECONDS / 4)
     while points.done < known:
         take(points, slow)

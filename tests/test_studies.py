@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
+from noiseproof.rng import stream
 from noiseproof.study import grid_of, read_study
 from noiseproof.study.facts import read_facts
 from noiseproof.study.report import StudyReport, summary_row
@@ -56,19 +58,32 @@ def test_the_measured_networks_are_committed(folder: Path) -> None:
 # --- the same intervals without noiseproof --------------------------------------------------------
 
 
+Place = tuple[str, str, str, str]
+Unit = tuple[int, float, str]
+
+
 @cache
-def curves(folder: Path) -> dict[tuple[str, str, str, str], dict[float, list[float]]]:
-    """(weights, targets, noise without its level, recalibration) -> level -> scores."""
+def curves(folder: Path) -> dict[Place, dict[float, list[Unit]]]:
+    """(weights, targets, noise without its level, recalibration) -> level -> units."""
     pq = pytest.importorskip("pyarrow.parquet")
-    columns = ["checkpoint", "targets", "noise", "recalibrate", "level", "score"]
-    found: dict[tuple[str, str, str, str], dict[float, list[float]]] = {}
+    columns = ["checkpoint", "targets", "noise", "recalibrate", "level", "chip", "score", "design"]
+    found: dict[Place, dict[float, list[Unit]]] = {}
     for row in pq.read_table(folder / "rows.parquet", columns=columns).to_pylist():
         noise = row["noise"]
         if noise != "none":
             noise = noise.replace(f"({row['level']:g},", "(level,")
         place = (row["checkpoint"], row["targets"], noise, row["recalibrate"])
-        found.setdefault(place, {}).setdefault(row["level"], []).append(row["score"])
+        unit = (row["chip"], row["score"], row["design"])
+        found.setdefault(place, {}).setdefault(row["level"], []).append(unit)
     return found
+
+
+def share_kept(units: list[Unit], clean_hits: dict[str, list[int]]) -> float:
+    """Noisy over clean, on the same images; all units are nested chips of one size."""
+    design = units[0][2]
+    images = int(design.removeprefix("nested(").removesuffix(")"))
+    clean = np.mean([clean_hits[design][chip] for chip, _, _ in units]) / images
+    return float(np.mean([score for _, score, _ in units]) / clean)
 
 
 def side(
@@ -87,12 +102,37 @@ def side(
                 continue
             if any(named[key] != wanted[key] for key in named if key in wanted):
                 continue
-            (clean,) = curves(folder)[fact.sha256, "", "none", "off"][None]
-            mean = float(np.mean([np.mean(scores) for scores in levels.values()]))
-            value = {"average": mean, "average_normalised": mean / clean, "clean": clean}[score]
+            ((_, clean, _),) = curves(folder)[fact.sha256, "", "none", "off"][None]
+            every = levels.values()
+            value = {
+                "clean": lambda clean=clean: clean,
+                "average": lambda every=every: np.mean(
+                    [np.mean([one for _, one, _ in units]) for units in every]
+                ),
+                "average_normalised": lambda every=every, fact=fact: np.mean(
+                    [share_kept(units, fact.clean_hits) for units in every]
+                ),
+            }[score]()
             assert score == "clean" or str(fact.factors["seed"]) not in values, wanted
-            values[str(fact.factors["seed"])] = value
+            values[str(fact.factors["seed"])] = float(value)
     return values
+
+
+@pytest.mark.parametrize("folder", MEASURED, ids=name)
+def test_the_clean_hits_are_those_of_the_units_own_images(folder: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    table = pq.read_table(folder / "rows.parquet", filters=[("noise", "=", "none")]).to_pylist()
+    clean = {row["checkpoint"]: row for row in table}
+    for fact in read_facts(folder / "networks.json").values():
+        row = clean[fact.sha256]
+        bits = np.frombuffer(bytes.fromhex(row["hits"]), dtype=np.uint8)
+        hits = np.unpackbits(bits)[: row["images"]]
+        for design, found in fact.clean_hits.items():
+            images = int(design.removeprefix("nested(").removesuffix(")"))
+            for unit in (0, 1, len(found) - 1):
+                dice = stream(int(fact.factors["seed"]), "nested images", unit)
+                places = torch.randperm(row["images"], generator=dice)[:images]
+                assert found[unit] == hits[places.numpy()].sum()
 
 
 @pytest.mark.parametrize("folder", MEASURED, ids=name)

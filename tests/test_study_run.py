@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from noiseproof import cli, models, training
 from noiseproof.checkpoint import file_sha256, fill, load_state
@@ -24,6 +25,7 @@ from noiseproof.data import open_dataset
 from noiseproof.job import Job, Subject
 from noiseproof.measuring import measure
 from noiseproof.records import Row, Store, key_of
+from noiseproof.rng import stream
 from noiseproof.study import Grid, grid_of, read_study
 from noiseproof.study.facts import read_facts
 from noiseproof.study.values import measured_of
@@ -209,6 +211,23 @@ def test_the_facts_say_what_the_networks_are(whole: Ran) -> None:
         (clean,) = (r for r in whole.rows if (r.checkpoint, r.noise) == (fact.sha256, "none"))
         assert fact.clean == clean.score
         assert not fact.failed
+
+
+def test_the_facts_know_the_clean_hits_on_each_units_own_images(whole: Ran) -> None:
+    test = open_dataset("digits").read("test").first(100)
+    for network in whole.grid.networks:
+        fact = read_facts(whole.places.out / "networks.json")[network.name]
+        own = [row for row in whole.rows if row.checkpoint == fact.sha256]
+        (clean,) = (row.unpacked() for row in own if row.noise == "none")
+        designs = {row.design for row in own} - {"chips"}
+        assert fact.clean_hits.keys() == designs == {"nested(50)", "per-image(10)"}
+        drawn = [torch.randperm(len(test), generator=stream(3, "nested images", u)) for u in (0, 5)]
+        nested = fact.clean_hits["nested(50)"]
+        assert len(nested) == 6
+        assert [nested[0], nested[5]] == [clean[places[:50]].sum() for places in drawn]
+        order = torch.randperm(len(test), generator=stream(3, "blocks of images"))
+        blocks = [clean[places].sum() for places in order.view(10, 10)]
+        assert fact.clean_hits["per-image(10)"][:10] == blocks
 
 
 def test_every_curve_of_a_run_that_has_ended_is_found_whole(whole: Ran) -> None:

@@ -16,7 +16,7 @@ from noiseproof.stats import welch_interval
 from noiseproof.study import Grid, Study, grid_of
 from noiseproof.study.facts import Facts, NetworkFacts
 from noiseproof.study.grid import Network, Task
-from noiseproof.study.values import Measured, measured_of
+from noiseproof.study.values import Measured, at_levels, measured_of
 from noiseproof.study.verdicts import Cell, Side, Verdict, of_parts, verdict_of
 
 CLEAN = 0.5
@@ -120,6 +120,33 @@ def measured(
 
 def decide(study: Study, score: ScoreOf, **options: Any) -> Verdict:
     return verdict_of(study.comparisons[0], measured(study, score, **options))
+
+
+def test_the_share_is_taken_on_the_images_that_the_units_saw() -> None:
+    """Of two units of 500 images that the clean network, at 0.5, gets right in 300 and 260."""
+    made = study(
+        {"model": "resnet8", "seed": [0, 1]},
+        {"levels": [0.1, 0.2], "design": "nested(500)", "chips": 2},
+        order=[{"seed": 0}, {"seed": 1}],
+    )
+    grid = grid_of(made, "quick")
+    rows = rows_of(grid, lambda task, spec, chip: 0.3 + 0.1 * chip, lambda network: CLEAN)
+    without = facts_of(grid)
+    name, fact = next(iter(without.items()))
+
+    def value(hits: dict[str, list[int]]) -> float:
+        facts = {name: fact.model_copy(update={"clean_hits": hits})}
+        (found,) = measured_of(grid, facts, [row for row in rows if row.checkpoint == fact.sha256])
+        assert found.by_level[0.1] == pytest.approx(found.value("average_normalised"))
+        assert found.value("average") == pytest.approx(0.35)
+        assert at_levels([found])[1].value("normalised") == pytest.approx(found.by_level[0.2])
+        return found.value("average_normalised")
+
+    assert value({}) == pytest.approx(0.35 / CLEAN)
+    assert value({"nested(500)": [300, 260]}) == pytest.approx(0.35 / (560 / 1000))
+    assert value({"nested(500)": [300, 260, 999]}) == pytest.approx(0.35 / (560 / 1000))
+    assert value({"nested(500)": [300]}) == pytest.approx(0.35 / CLEAN), "one is not known"
+    assert value({"nested(50)": [300, 260]}) == pytest.approx(0.35 / CLEAN), "of other samples"
 
 
 Cells = Sequence[tuple[Sequence[float], Sequence[float]]]

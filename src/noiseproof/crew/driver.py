@@ -28,7 +28,7 @@ from noiseproof.crew.pieces import (
     TrainingDone,
     TrainPiece,
 )
-from noiseproof.crew.points import Points
+from noiseproof.crew.points import Points, known_of
 from noiseproof.crew.same_images import clean_hits
 from noiseproof.crew.worker import job_of, model_of, plan_of
 from noiseproof.job import Job
@@ -220,13 +220,14 @@ class _Run:
         if found is None:
             self.ready.append((CleanPiece(network=network), trained))
         jobs: dict[tuple[str, bool], Job] = {}
+        by_point = known_of(known)
         for task in tasks:
             way = (task.recalibrate, task.augment)
             if way not in jobs:
                 jobs[way] = job_of(
                     trained, self.data, model, self.device, recalibrate=way[0], augment=way[1]
                 )
-            self.points[task] = Points(task, jobs[way], known)
+            self.points[task] = Points(task, jobs[way], by_point)
             self.open.append(self.points[task])
         for task in tasks:
             self._follow(self.points[task], 0, 0)

@@ -11,7 +11,7 @@ from typing import TypeVar
 from noiseproof import models, training
 from noiseproof.crew.loading import Places, calibration_of, load_trained, ready_file
 from noiseproof.crew.pieces import Data, Failed, Measured, MeasurePiece, Trained
-from noiseproof.crew.points import Points
+from noiseproof.crew.points import Points, known_of
 from noiseproof.crew.worker import Worker, job_of, model_of, plan_of
 from noiseproof.network import state_of
 from noiseproof.records import Row, Store
@@ -163,7 +163,7 @@ def _units_left(
 ) -> tuple[int, int]:
     """Units that are left and units in all."""
     trained, is_there = _trained(task.network, grid, data, places)
-    known = [row for row in rows if is_there and row.checkpoint == trained.sha256]
+    known = known_of(row for row in rows if is_there and row.checkpoint == trained.sha256)
     model = model_of(trained, data)
     job = job_of(trained, data, model, device, recalibrate=task.recalibrate, augment=task.augment)
     points = Points(task, job, known)

@@ -1,7 +1,6 @@
 """What is measured of one curve, and what comes next."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -9,10 +8,11 @@ from noiseproof.crew.pieces import MeasurePiece
 from noiseproof.crew.worker import blank_of, names_of
 from noiseproof.designs import sized
 from noiseproof.job import Job
-from noiseproof.records import Row, key_of
+from noiseproof.records import KEY, Row
 from noiseproof.study.grid import Task
 from noiseproof.units import Units
 
+Known = Mapping[tuple[Any, ...], Mapping[int, float]]  # point -> unit -> score
 PIECE_SECONDS = 5.0  # of a piece: little is lost with a worker, and handing out costs little
 FIRST_PIECE = 4
 
@@ -21,7 +21,7 @@ class Points:
     """The units of one task, level by level. Which units a level needs is decided by its own first
     units alone (`pacing.units_wanted`), whoever measured them and in whatever order they came."""
 
-    def __init__(self, task: Task, job: Job, known: Sequence[Row]) -> None:
+    def __init__(self, task: Task, job: Job, known: Known) -> None:
         self.task = task
         design = sized(task.design, len(job.test) if task.design.needs_hits else 0)
         units = Units(job=job, design=design, targets=task.targets)
@@ -32,8 +32,7 @@ class Points:
         self._found: list[dict[int, float]] = []
         for level in range(len(task.specs)):
             name = names_of(task, units, blank, level, range(1))[0]
-            same = [row for row in known if _point_key(row) == _point_key(name)]
-            self._found.append({row.chip: row.score for row in same})
+            self._found.append(dict(known.get(_point_of(name), {})))
 
     @property
     def done(self) -> int:
@@ -80,6 +79,14 @@ class Points:
         return self.task.units_wanted(self._found[level], test_images=self._images)
 
 
-def _point_key(row: Row) -> tuple[Any, ...]:
+def known_of(rows: Iterable[Row]) -> Known:
+    """What was measured, point by point."""
+    found: dict[tuple[Any, ...], dict[int, float]] = {}
+    for row in rows:
+        found.setdefault(_point_of(row), {})[row.chip] = row.score
+    return found
+
+
+def _point_of(row: Row) -> tuple[Any, ...]:
     """What the units of one point share: the key but for the unit and its images."""
-    return key_of(replace(row, chip=0, images=0))
+    return tuple(getattr(row, name) for name in KEY if name not in ("chip", "images"))

@@ -22,8 +22,8 @@ MATCHED = (
 )
 LIMITS = (
     "A chip is one draw of all that is random when weights are programmed. Normalised accuracy is "
-    "noisy over clean accuracy of the same network; of a training that has measured chips on "
-    "samples of the images, it is so on the same images. The noise is a model "
+    "noisy over clean accuracy of the same network, of trainings on the very images that the chips "
+    "saw. The noise is a model "
     "of programming: read noise, converters and drift are not in it. Intervals are two-sided, 95 % "
     "where nothing else is said."
 )
