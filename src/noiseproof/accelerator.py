@@ -33,3 +33,10 @@ def device_name(device: torch.device) -> str:
 def device_of(state: Mapping[str, Tensor]) -> torch.device:
     """Where the tensors of a state are; the CPU for a state without tensors."""
     return next((tensor.device for tensor in state.values()), torch.device("cpu"))
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on the device; to a GPU without waiting for what it still has to do."""
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)

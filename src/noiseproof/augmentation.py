@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from noiseproof.accelerator import sent
 from noiseproof.splits import VOID, Boxes, Labels, Split
 
 SCALES = {"detect": (0.75, 1.5), "segment": (0.75, 2.0)}  # of scenes, before the crop
@@ -21,8 +22,8 @@ def augmented(images: Tensor, *, shift: int, flip: bool, generator: Generator) -
     n, _, height, width = images.shape
     where = images.device
     padded = F.pad(images, (shift,) * 4)
-    top, left = torch.randint(0, 2 * shift + 1, (2, n), generator=generator).to(where)
-    mirrored = (torch.rand(n, generator=generator) < 0.5).to(where)
+    top, left = sent(torch.randint(0, 2 * shift + 1, (2, n), generator=generator), where)
+    mirrored = sent(torch.rand(n, generator=generator) < 0.5, where)
     columns = torch.arange(width, device=where).expand(n, width)
     if flip:
         columns = torch.where(mirrored[:, None], columns.flip(1), columns)

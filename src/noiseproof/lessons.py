@@ -8,6 +8,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from noiseproof.accelerator import sent
 from noiseproof.augmentation import augmented, augmented_scenes
 from noiseproof.splits import VOID, Boxes, Labels, Source, Split
 from noiseproof.tasks import pixel_logits
@@ -37,7 +38,7 @@ def _scenes(batch: Split, source: Source, generator: Generator) -> Split:
 def _class_loss(model: nn.Module, x: Tensor, labels: Labels) -> tuple[Tensor, Tensor]:
     """Cross-entropy of the logits, and of auxiliary heads."""
     assert isinstance(labels, Tensor)
-    truth = labels.to(x.device)
+    truth = sent(labels, x.device)
     heads = _heads(_forward(model, x))
     total = _weighed([F.cross_entropy(head, truth) for head in heads], "classify")
     right = heads[0].detach().argmax(1) == truth

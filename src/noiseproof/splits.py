@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -267,6 +268,11 @@ def scaled(images: Tensor, scale: PixelScale) -> Tensor:
             f"the pixel scale {scale} has {len(scale.mean)} channels, the images "
             f"{images.shape[1]}: choose another --normalize"
         )
-    mean = torch.tensor(scale.mean, device=images.device).view(-1, 1, 1)
-    std = torch.tensor(scale.std, device=images.device).view(-1, 1, 1)
+    mean, std = _mean_and_std(scale, images.device)
     return images.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+
+@lru_cache(maxsize=16)  # making them on a GPU would wait for it, batch after batch
+def _mean_and_std(scale: PixelScale, device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = (torch.tensor(one, device=device).view(-1, 1, 1) for one in (scale.mean, scale.std))
+    return mean, std

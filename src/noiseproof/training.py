@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 import noiseproof
 from noiseproof import models
-from noiseproof.accelerator import device_name, pick_device
+from noiseproof.accelerator import device_name, pick_device, sent
 from noiseproof.catalog import PixelScale
 from noiseproof.checkpoint import (
     Card,
@@ -86,9 +86,11 @@ def advance(
     epochs: int | None = None,
     device: str = "auto",
     on_progress: OnProgress | None = None,
+    look_every: int | None = None,
 ) -> Card | None:
     """Train on in the folder `out`, for `epochs` more (None: to the end), as `train` does; the
-    card once it is finished."""
+    card once it is finished. `look_every`: steps between two looks at the loss, after which
+    `on_progress` is called; None: as suits the device."""
     folder, where = Path(out), pick_device(device)
     weights, resume = folder / WEIGHTS, folder / RESUME
     model = _build(plan, source).to(where)
@@ -111,7 +113,7 @@ def advance(
     last = plan.recipe.epochs if epochs is None else fitting.epoch + epochs
     near = _near(split, where)
     for epoch in range(fitting.epoch, min(last, plan.recipe.epochs)):
-        _one_epoch_(fitting, epoch, near, source, where, on_progress)
+        _one_epoch_(fitting, epoch, near, source, where, on_progress, look_every)
         fitting.save(resume, identity)
     if fitting.epoch < plan.recipe.epochs:
         return None
@@ -186,7 +188,7 @@ CONTENT = {"identity", "epoch", "seconds", "model", "optimizer", "schedule"}
 
 
 class NotFiniteError(ValueError):
-    """A training whose loss is no longer finite: it would end so again."""
+    """A training whose loss, or rounded weights, are no longer finite: it would end so again."""
 
 
 class _Fitting:
@@ -240,9 +242,9 @@ class _Fitting:
 class _Tally:
     """Loss and accuracy of an epoch so far, summed on the device."""
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, every: int | None) -> None:
         self.images, self._sums = 0, torch.zeros(2, device=device)
-        self._every = LOOK_EVERY.get(device.type, LOOK_SELDOM)
+        self._every = every or LOOK_EVERY.get(device.type, LOOK_SELDOM)
 
     def add(self, loss: Tensor, share: Tensor, images: int) -> None:
         """Count one batch."""
@@ -260,12 +262,21 @@ class _Tally:
 
 
 def _near(split: Split, device: torch.device) -> Split:
-    """The images on the device, where they are labelled one by one and fit easily."""
+    """The images on the device, where they are labelled one by one and fit easily. Labels stay:
+    a `Split` looks at them, and a look waits for the device."""
     size = split.images.numel() * split.images.element_size()
     if device.type == "cpu" or split.task != "classify" or size > NEAR_BYTES:
         return split
+    return Split(images=split.images.to(device), labels=split.labels)
+
+
+def _batch(split: Split, places: Tensor) -> Split:
+    """The images at `places`, wherever they lie."""
+    if split.images.device.type == "cpu":
+        return split.take(places)
     assert isinstance(split.labels, Tensor)
-    return Split(images=split.images.to(device), labels=split.labels.to(device))
+    images = split.images[sent(places, split.images.device)]
+    return Split(images=images, labels=split.labels[places])
 
 
 def _one_epoch_(
@@ -275,21 +286,22 @@ def _one_epoch_(
     source: Source,
     device: torch.device,
     on_progress: OnProgress | None,
+    look_every: int | None,
 ) -> None:
     """The loop: forward, backward, step, over all images once in the order of this epoch."""
     plan, recipe, model = fitting.plan, fitting.plan.recipe, fitting.model
     lesson = LESSONS[split.task]
     bf16 = device.type == "cuda" if recipe.bf16 is None else recipe.bf16
-    started, tally = time.perf_counter(), _Tally(device)
+    started, tally = time.perf_counter(), _Tally(device, look_every)
     order = torch.randperm(len(split), generator=stream(plan.seed, "order", epoch))
     dice = stream(plan.seed, "augment", epoch)
     model.train()
     with seeded(plan.seed, "dropout", epoch):
         for step, places in enumerate(_batches(order, recipe.batch_size)):
-            batch = split.take(places.to(split.images.device))
+            batch = _batch(split, places)
             if recipe.augment:
                 batch = lesson.change(batch, source, dice)
-            x = scaled(batch.images.to(device), source.scale)
+            x = scaled(sent(batch.images, device), source.scale)
             if device.type == "cuda":
                 x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
@@ -304,8 +316,8 @@ def _one_epoch_(
             loss_so_far, accuracy = tally.read()
             if not loss_so_far < float("inf"):
                 raise NotFiniteError(
-                    f"the loss is no longer finite in epoch {epoch + 1}: try a smaller --lr than "
-                    f"{recipe.lr:g}"
+                    f"the loss is no longer finite in epoch {epoch + 1}: try a smaller "
+                    f"learning rate than {recipe.lr:g}"
                 )
             if on_progress is not None:
                 spent = time.perf_counter() - started
@@ -347,7 +359,10 @@ def _finish(
     device: torch.device,
 ) -> Card:
     if plan.recipe.half:
-        round_kernels_(fitting.model)
+        try:
+            round_kernels_(fitting.model)
+        except ValueError as error:
+            raise NotFiniteError(str(error)) from None
     clean = clean_result(fitting.model, test, source.scale)
     metric = TASKS[test.task].metric
     card = Card(

@@ -56,9 +56,11 @@ def one_line_errors() -> Iterator[None]:
         text = " ".join(str(error).split())
         print(f"noiseproof: {text}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("noiseproof: stopped; run the same command to go on", file=sys.stderr)
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as left:  # typer turns the first into the second
+        if isinstance(left, KeyboardInterrupt) or left.code == 130:
+            print("noiseproof: stopped; run the same command to go on", file=sys.stderr)
+            sys.exit(130)
+        raise
 
 
 def _one_line_warning(

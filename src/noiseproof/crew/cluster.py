@@ -224,8 +224,10 @@ def do(handout: Handout, piece: Piece) -> Outcome | Unfit:
     try:
         choose_gpu(gpus)
         return worker.do(piece, trained)
-    except Exception as error:  # as out of memory: this piece's own
-        return Failed(reason=f"{type(error).__name__}: {sentence(error)}")
+    except torch.AcceleratorError:
+        os._exit(1)  # no call on this process' GPU will work again: it counts as lost
+    except Exception as error:
+        return Failed(reason=f"{type(error).__name__}: {sentence(error)}", passing=True)
 
 
 @lru_cache(maxsize=8)  # a process may come by every GPU of its node
@@ -242,6 +244,6 @@ def choose_gpu(ids: Sequence[int | str]) -> None:
     """Run on the GPU that Ray gave this piece. CUDA reads CUDA_VISIBLE_DEVICES once, but Ray may
     give the same process another GPU for its next piece: so all stay visible, and one is current.
     GPUs that are named, not numbered, are left as Ray sets them."""
-    if len(ids) == 1 and isinstance(ids[0], int):
+    if len(ids) == 1 and str(ids[0]).isdecimal():
         os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-        torch.cuda.set_device(ids[0])
+        torch.cuda.set_device(int(ids[0]))

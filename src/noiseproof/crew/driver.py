@@ -4,7 +4,7 @@ What is on the disk is the only state: a run that was killed, or lost its worker
 there and ends in the same rows.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ from noiseproof.crew.pieces import (
 from noiseproof.crew.points import Points, known_of
 from noiseproof.crew.same_images import clean_hits
 from noiseproof.crew.worker import job_of, model_of, plan_of
+from noiseproof.curves import network_key
 from noiseproof.job import Job
 from noiseproof.records import Row, Store, replacing
 from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
@@ -39,16 +40,21 @@ from noiseproof.study.results import FACTS, STORE
 from noiseproof.training import RESUME, WEIGHTS, epochs_done, finished
 
 FAILED, LOCK = "failed.txt", ".lock"
+CHANCES = 3  # for a piece that fails where it may be the worker's fault
 OnNews = Callable[["News"], None]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {folder}: {error.strerror}") from None
 
 
 @contextmanager
 def _writing(folder: Path, name: str) -> Iterator[Path]:
     """A file of a training's folder, written whole or not at all."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot make the folder {folder}: {error.strerror}") from None
+    _make(folder)
     with replacing(folder / name) as temporary:
         yield temporary
 
@@ -64,8 +70,8 @@ def _alone(folder: Path) -> Iterator[None]:
         raise ValueError(
             f"another run is at work in {folder}: wait for it, or choose another --out"
         ) from None
-    except OSError as error:
-        raise ValueError(f"cannot write {folder / LOCK}: {error.strerror or error}") from None
+    except (OSError, NotImplementedError) as error:  # as on a disk that knows no locks
+        raise ValueError(f"cannot lock {folder / LOCK}: {error}") from None
     try:
         yield
     finally:
@@ -104,10 +110,9 @@ def drive(
     for network in grid.networks:
         if network.recipe is None:
             ready_file(network, places)  # found now, or nothing is begun
-    try:
-        places.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot make the folder {places.out}: {error.strerror}") from None
+    _make(places.out)
+    if grid.trainings:
+        _make(places.weights)
     with _alone(places.out), Store(places.out / STORE) as store:
         run = _Run(grid, data, places, pool, store, device, on_news)
         return run.to_the_end()
@@ -138,7 +143,9 @@ class _Run:
         self.open: list[Points] = []  # curves that still need units
         self.rows_in = self.rows_wanted = 0
         self.blanks: dict[str, Row] = {}  # clean rows without results, of what has weights
-        self.flying = 0
+        self.flying: dict[Piece, Trained | None] = {}
+        self.again: deque[tuple[Piece, Trained | None]] = deque()
+        self.tries: Counter[Piece] = Counter()
         self.failures: list[str] = []
         self.epochs: dict[str, int] = {}
 
@@ -147,25 +154,31 @@ class _Run:
             self._start(network)
         self._tell("starting")
         while True:
-            while self.flying < self.pool.slots and (work := self._next()) is not None:
+            while len(self.flying) < self.pool.slots and (work := self._next()) is not None:
                 self.pool.submit(*work)
-                self.flying += 1
+                self.flying[work[0]] = work[1]
             if not self.flying:
                 self._note_clean_hits()
                 return self.failures
             piece, outcome = self.pool.wait()
-            self.flying -= 1
-            self._take(piece, outcome)
+            self._take(piece, self.flying.pop(piece), outcome)
 
     def _next(self) -> tuple[Piece, Trained | None] | None:
-        """Trainings first, since measuring waits for them; then curve after curve."""
-        if self.ready:
-            return self.ready.popleft()
+        """Trainings first, since measuring waits for them; then curve after curve; last what has
+        failed before."""
+        while self.ready:
+            work = self.ready.popleft()
+            if not isinstance(work[0], TrainPiece):
+                return work
+            card = self._card(work[0].network)
+            if card is None:
+                return work
+            self._finished(work[0].network, card)  # another run with these weights was faster
         for points in self.open:
             piece = points.next_piece()
             if piece is not None:
                 return piece, self.trained[points.task.network.name]
-        return None
+        return self.again.popleft() if self.again else None
 
     def _follow(self, points: Points, rows: int, wanted: int) -> None:
         """Count a curve's rows anew; one that is whole is looked at no more, and a network whose
@@ -187,7 +200,7 @@ class _Run:
             self._measure(network, ready_file(network, self.places))
             return
         folder = self.places.weights / network.name
-        card = finished(folder, plan_of(network), self.data.source)
+        card = self._card(network)
         if card is not None:
             self._finished(network, card)
         elif (folder / FAILED).is_file():
@@ -199,6 +212,11 @@ class _Run:
             begun = resume.read_bytes() if resume.is_file() else None
             self.epochs[network.name] = epochs_done(folder)
             self.ready.append((TrainPiece(network=network, resume=begun), None))
+
+    def _card(self, network: Network) -> Card | None:
+        """Of weights that are there."""
+        folder = self.places.weights / network.name
+        return finished(folder, plan_of(network), self.data.source)
 
     def _finished(self, network: Network, card: Card) -> None:
         self.epochs[network.name] = card.epochs_done
@@ -239,6 +257,7 @@ class _Run:
             factors=network.factors,
             sha256=sha256,
             clean_hits={} if before is None or before.sha256 != sha256 else before.clean_hits,
+            data_sha256=self.blanks[network.name].data_sha256,
             clean=None if clean is None else clean.score,
             epochs=0 if card is None else card.epochs_done,
             seconds=0.0 if card is None else card.seconds,
@@ -271,9 +290,13 @@ class _Run:
 
     # --- outcomes ---
 
-    def _take(self, piece: Piece, outcome: Outcome) -> None:
+    def _take(self, piece: Piece, trained: Trained | None, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
-            self._take_failure(piece, outcome)
+            self.tries[piece] += 1
+            if outcome.passing and self.tries[piece] < CHANCES:
+                self.again.append((piece, trained))
+            else:
+                self._take_failure(piece, outcome)
         elif isinstance(outcome, Measured):
             self._take_rows(piece, outcome)
         else:
@@ -325,6 +348,10 @@ class _Run:
             write_facts(self.facts, self.places.out / FACTS)
             self._tell(f"{network.name}, epoch {self.epochs[network.name]}")
             return
+        card = self._card(network)
+        if card is not None:  # as before: rows that others have measured are of these weights
+            self._finished(network, card)
+            return
         with _writing(folder, WEIGHTS) as file:
             file.write_bytes(outcome.weights)
         with _writing(folder, str(Path(WEIGHTS).with_suffix(".json"))) as file:
@@ -363,9 +390,4 @@ def _again(folder: Path) -> str:
 
 def _is_same(row: Row, blank: Row) -> bool:
     """Is it of the same network and images?"""
-    return (row.data_sha256, row.scale, row.model, row.norm) == (
-        blank.data_sha256,
-        blank.scale,
-        blank.model,
-        blank.norm,
-    )
+    return network_key(row) == network_key(blank)

@@ -4,6 +4,7 @@ import itertools
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import TypeVar
@@ -118,8 +119,11 @@ def _epoch_seconds(network: Network, data: Data, device: str) -> float:
         train=data.train.first(min((STEPS + 1) * batch, len(data.train))),
         test=data.test.first(2),
     )
-    times: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
+    times = [time.perf_counter()]
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        suppress(training.NotFiniteError),  # a run records it, and goes on
+    ):
         training.advance(
             plan,
             few.source,
@@ -127,9 +131,10 @@ def _epoch_seconds(network: Network, data: Data, device: str) -> float:
             epochs=1,
             device=device,
             on_progress=lambda state: times.append(time.perf_counter()),
+            look_every=1,
         )
     steps = [after - before for before, after in itertools.pairwise(times)]
-    return median(steps or [0.0]) * -(-len(data.train) // batch)
+    return median(steps[1:] or steps or [0.0]) * -(-len(data.train) // batch)
 
 
 def _trained(network: Network, grid: Grid, data: Data, places: Places) -> tuple[Trained, bool]:

@@ -41,9 +41,14 @@ def load_data(grid: Grid, source: Source) -> Data:
         shift=source.shift,
         flip=source.flip,
         task=source.task,
-        train=source.read("train"),
+        train=source.read("train") if _trains(grid) else None,
         test=test,
     )
+
+
+def _trains(grid: Grid) -> bool:
+    """Does it need training images, to train or to recalibrate?"""
+    return bool(grid.trainings) or any(task.recalibrate != "off" for task in grid.tasks)
 
 
 def open_source(grid: Grid, places: Places, *, own_code: bool) -> Source:
@@ -64,12 +69,14 @@ def open_source(grid: Grid, places: Places, *, own_code: bool) -> Source:
 
 def check_sizes(grid: Grid, data: Data) -> None:
     """Raise ValueError for more images than there are."""
-    assert data.train is not None
     for task in grid.tasks:
         if task.design.needs_hits:
             sized(task.design, len(data.test))
         estimator = parse_estimator(task.recalibrate)
-        if estimator is not None and estimator.calibration_images > len(data.train):
+        if estimator is None or not estimator.calibration_images:
+            continue
+        assert data.train is not None
+        if estimator.calibration_images > len(data.train):
             raise ValueError(
                 f"{estimator} needs {estimator.calibration_images} calibration images, {data.name} "
                 f"has {len(data.train)} for training"

@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Callable
 
+import torch
+
 from noiseproof import training
 from noiseproof.crew.pieces import Data, Outcome, Piece, Trained
 from noiseproof.crew.worker import Worker
@@ -28,7 +30,11 @@ class LocalPool:
 
     def wait(self) -> tuple[Piece, Outcome]:
         piece, trained = self._waiting.popleft()
-        return piece, self._worker.do(piece, trained)
+        try:
+            return piece, self._worker.do(piece, trained)
+        except torch.AcceleratorError as error:
+            line = " ".join(str(error).split())
+            raise ValueError(f"the device failed ({line}): run again to go on from here") from None
 
     def close(self) -> None:
         self._waiting.clear()

@@ -114,10 +114,12 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """Why a piece cannot be done, in one line. `final`: it would fail the same way again."""
+    """Why a piece cannot be done, in one line. `final`: a training that would fail so again.
+    `passing`: what may be the worker's fault, and not the piece's."""
 
     reason: str
     final: bool = False
+    passing: bool = False
 
 
 Outcome = EpochDone | TrainingDone | Measured | Failed

@@ -90,7 +90,7 @@ def run_study(
         checkpoints=checkpoints,
         data_dir=data_dir,
         download=download,
-        device=device,
+        device=device if ray is None else "auto",  # a cluster has its own
         own_code=own_code,
     )
     grid, data, places = opened.grid, opened.data, opened.places
@@ -101,4 +101,4 @@ def run_study(
     from noiseproof.crew.connection import open_cluster
 
     with closing(RayPool(open_cluster(ray), data, device=device)) as pool:
-        return drive(grid, data, places, pool, device=device, on_news=on_news)
+        return drive(grid, data, places, pool, device="cpu", on_news=on_news)

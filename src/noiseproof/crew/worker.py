@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from torch import nn
 
 from noiseproof import training
@@ -117,7 +118,11 @@ class Worker:
         self._curves: OrderedDict[Task, Units] = OrderedDict()
 
     def do(self, piece: Piece, trained: Trained | None) -> Outcome:
-        """The piece's outcome; whatever is wrong with it is a `Failed`."""
+        """The piece's outcome; whatever goes wrong is a `Failed`.
+
+        Raises:
+            torch.AcceleratorError: where the GPU no longer works in this process.
+        """
         try:
             if isinstance(piece, TrainPiece):
                 return self._train(piece)
@@ -127,8 +132,12 @@ class Worker:
             return self._measure(piece, trained)
         except training.NotFiniteError as error:
             return Failed(reason=str(error), final=True)
-        except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: as out of memory
-            return Failed(reason=" ".join(str(error).split()))
+        except ValueError as error:
+            return Failed(reason=_line(error))
+        except torch.AcceleratorError:
+            raise  # no call on this GPU will work again in this process
+        except (OSError, RuntimeError) as error:  # as a full disk, or out of memory
+            return Failed(reason=_line(error), passing=True)
 
     def _train(self, piece: TrainPiece) -> Outcome:
         plan, name, report = plan_of(piece.network), piece.network.name, self.on_training
@@ -184,6 +193,10 @@ class Worker:
 
     def _model(self, trained: Trained) -> nn.Module:
         return _kept(self._models, trained.network.name, lambda: model_of(trained, self.data))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def model_of(trained: Trained, data: Data) -> nn.Module:

@@ -16,6 +16,7 @@ class NetworkFacts(BaseModel):
 
     factors: dict[str, Value]
     sha256: str = ""  # of the weights; "" where there are none
+    data_sha256: str = ""  # of the test images; "" where there are no weights
     clean: float | None = None  # score without noise
     epochs: int = 0  # trained
     seconds: float = 0.0  # of training

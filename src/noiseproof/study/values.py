@@ -127,17 +127,31 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
     for task in grid.tasks:
         fact = facts.get(task.network.name)
         curves = [] if fact is None else by_place.get(_place(task, fact.sha256), [])
-        curves = [curve for curve in curves if _is_design(task.design, curve.points[0].design)]
+        curves = [
+            curve
+            for curve in curves
+            if _is_design(task.design, curve.points[0].design)
+            and fact is not None
+            and curve.clean.data_sha256 == (fact.data_sha256 or curve.clean.data_sha256)
+        ]
         images = grid.images or max((curve.clean.images for curve in curves), default=0)
         levels = {spec.level for spec in task.specs}
         for curve in curves:
-            points = tuple(point for point in curve.points if point.level in levels)
+            wanted = (point for point in curve.points if point.level in levels)
+            points = tuple(p for p in (_asked(task, one, images) for one in wanted) if p.rows)
             if points and curve.clean.images == images:
                 hits = {} if fact is None else fact.clean_hits
                 found.append(
                     Measured(task=task, factors=task.factors, points=points, clean_hits=hits)
                 )
     return found
+
+
+def _asked(task: Task, point: Point, images: int) -> Point:
+    """The point with the units that the task asks for; an earlier run may have left more."""
+    found = {row.chip: row.score for row in point.rows}
+    wanted = task.units_wanted(found, test_images=images)
+    return replace(point, rows=tuple(row for row in point.rows if row.chip < wanted))
 
 
 def _curves(rows: Iterable[Row]) -> Iterator[Curve]:
