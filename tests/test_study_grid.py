@@ -248,9 +248,11 @@ def test_each_network_has_a_curve_for_each_noise_target_and_recalibration() -> N
 
 def test_a_curve_carries_design_numbers_and_calibration() -> None:
     measurement = {"levels": 0.1, "design": "chips", "chips": 7, "augment_calibration": True}
-    (task,) = grid([{"model": "resnet8"}], [measurement | {"precision": 0.02}]).tasks
-    assert (str(task.design), task.chips, task.passes, task.augment) == ("chips", 7, None, True)
-    assert task.pace.precision == 0.02
+    measurement |= {"recalibrate": ["match(5)", "off", "batch(50)"], "precision": 0.02}
+    tasks = grid([{"model": "resnet8"}], [measurement]).tasks
+    assert {(str(task.design), task.chips, task.passes) for task in tasks} == {("chips", 7, None)}
+    assert [task.pace.precision for task in tasks] == [0.02] * 3
+    assert [task.augment for task in tasks] == [True, False, False], "where there is calibration"
 
 
 def test_a_curve_that_two_tables_ask_for_is_measured_once() -> None:

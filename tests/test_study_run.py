@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from noiseproof import cli, models, training
+from noiseproof.bench import calibration_from
 from noiseproof.checkpoint import file_sha256, fill, load_state
 from noiseproof.crew.driver import News, drive
 from noiseproof.crew.loading import Places, load_data, open_source
@@ -62,6 +63,7 @@ MEASUREMENTS = """
 [[profiles.quick.measurements]]
 levels = [0.1, 0.3]
 recalibrate = ["off", "match(20)"]
+augment_calibration = true
 design = "nested(50)"
 chips = 6
 
@@ -170,7 +172,7 @@ def test_a_study_ends_in_the_rows_of_measure(whole: Ran, tmp_path: Path) -> None
                 network.model, norm=network.norm, where=network.norm_where, classes=10, channels=1
             )
             fill(model, load_state(weights), name=network.name)
-            calibration = source.read("train").sample(20, seed=network.seed)
+            calibration = calibration_from(source, 20, augment=True, seed=network.seed)
             measure(
                 model,
                 test,
@@ -191,7 +193,7 @@ def test_a_study_ends_in_the_rows_of_measure(whole: Ran, tmp_path: Path) -> None
                     norm=network.norm_text,
                     task="classify",
                     data="digits",
-                    calibration="train",
+                    calibration="train augmented",
                 ),
             )
     expected = rows_in(tmp_path)

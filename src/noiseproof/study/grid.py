@@ -11,6 +11,7 @@ from typing import Any
 
 from noiseproof.catalog import norm_text
 from noiseproof.designs import Design, images_of, parse_design, sized
+from noiseproof.estimators import parse_estimator
 from noiseproof.pacing import Pace, most_units, units_wanted
 from noiseproof.spec import Spec, parse, parse_targets
 from noiseproof.stopping import FIRST
@@ -325,6 +326,12 @@ def _points(measurements: Measurements) -> int:
     return sweeps * len(measurements.targets) * len(measurements.recalibrate)
 
 
+def _calibrates(recalibrate: str) -> bool:
+    """Does it see images beside the test images?"""
+    estimator = parse_estimator(recalibrate)
+    return estimator is not None and estimator.calibration_images > 0
+
+
 def _tasks(network: Network, measurements: Measurements) -> list[Task]:
     return [
         Task(
@@ -332,7 +339,7 @@ def _tasks(network: Network, measurements: Measurements) -> list[Task]:
             specs=tuple(parse(family).at(sorted(measurements.levels))),
             targets=parse_targets(targets),
             recalibrate=recalibrate,
-            augment=measurements.augment_calibration,
+            augment=measurements.augment_calibration and _calibrates(recalibrate),
             design=parse_design(measurements.design),
             chips=measurements.chips,
             passes=measurements.passes,
