@@ -424,7 +424,7 @@ def test_a_device_that_the_cluster_lacks_is_refused(toy: Toy, machines: Any, dev
 @pytest.mark.slow
 def test_ray_starts_and_ends_here(toy: Toy) -> None:
     ray = pytest.importorskip("ray", reason=NO_RAY)
-    pool = RayPool(open_cluster("local"), toy.data)
+    pool = RayPool(open_cluster("local"), toy.data, device="cpu")
     assert pool.slots == 2 * int(ray.cluster_resources()["CPU"])
     assert [type(outcome) for outcome in done(pool, toy.piece)] == [EpochDone]
     pool.submit(toy.piece, None)

@@ -37,6 +37,10 @@ def test_every_profile_of_a_study_has_a_grid(file: Path) -> None:
         assert grid_of(study, profile).tasks
 
 
+def test_every_study_has_been_measured() -> None:
+    assert [folder.parent for folder in MEASURED] == [file.parent for file in FILES]
+
+
 @pytest.mark.parametrize("folder", MEASURED, ids=name)
 def test_the_committed_report_is_that_of_the_committed_rows(folder: Path) -> None:
     report = report_in(folder)

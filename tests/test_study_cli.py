@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from noiseproof import cli
+from noiseproof import cli, training
 from noiseproof.records import Store, export
 
 Run = Callable[..., tuple[int, str, str]]
@@ -133,6 +133,10 @@ def test_a_plan_says_what_is_left_and_how_long_it_takes(
     assert found["seconds"] == pytest.approx(sum(line["seconds"] for line in found["work"]))
     assert all(line["seconds"] > 0 for line in found["work"])
     assert not (tmp_path / "new").exists()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(training.LOOK_EVERY, "cpu")  # as a GPU, where a training seldom tells
+        code, out, err = run("plan", study, "--out", tmp_path / "new", "--device", "cpu", "--json")
+    assert all(line["seconds"] > 0 for line in json.loads(out.splitlines()[-1])["work"])
     code, out, err = run("plan", study, "--out", done, "--device", "cpu", "--json")
     assert (code, json.loads(out.splitlines()[-1])["seconds"]) == (0, 0.0), err
 

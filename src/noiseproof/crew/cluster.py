@@ -27,6 +27,7 @@ from noiseproof.crew.worker import KEPT, Worker
 
 CHANCES = 4  # how many workers a piece may lose
 PER_WORKER = 2  # pieces in flight: one at work, one that waits for it
+BROKEN_SECONDS = 5.0  # before a worker that may be broken takes another piece from a sound one
 COUNTED_SECONDS = 2.0  # for which the number of workers holds
 QUIET_SECONDS = 3.0  # without an outcome, and one looks whether the cluster is still there
 KEPT_NETWORKS = 64  # in the cluster's memory, beside those in flight
@@ -223,7 +224,10 @@ def do(handout: Handout, piece: Piece) -> Outcome | Unfit:
     trained = None if handout.trained is None else _fetched(handout.trained)
     try:
         choose_gpu(gpus)
-        return worker.do(piece, trained)
+        outcome = worker.do(piece, trained)
+        if isinstance(outcome, Failed) and outcome.passing:
+            time.sleep(BROKEN_SECONDS)
+        return outcome
     except torch.AcceleratorError:
         os._exit(1)  # no call on this process' GPU will work again: it counts as lost
     except Exception as error:

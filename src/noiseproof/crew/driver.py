@@ -40,7 +40,7 @@ from noiseproof.study.results import FACTS, STORE
 from noiseproof.training import RESUME, WEIGHTS, epochs_done, finished
 
 FAILED, LOCK = "failed.txt", ".lock"
-CHANCES = 3  # for a piece that fails where it may be the worker's fault
+CHANCES = 6  # for a piece that fails where it may be the worker's fault
 OnNews = Callable[["News"], None]
 
 
