@@ -360,6 +360,7 @@ def _sentence(error: ValidationError, document: dict[str, Any]) -> str:
     keys = [_key(one["loc"], one["type"], document) for one in found]
     first = found[0]
     rule = RULES.get(first["type"], first["msg"].removeprefix("Value error, "))
+    rule = rule.format(**first.get("ctx", {})) if first["type"] in RULES else rule
     shown = repr(first["input"])
     if "got " not in rule and first["type"] != "missing" and shown not in rule:
         rule += f", got {shown if len(shown) < 60 else shown[:57] + '...'}"
@@ -379,6 +380,12 @@ RULES = {
     "int_type": "must be a whole number",
     "float_type": "must be a number",
     "bool_type": "must be true or false",
+    "too_short": "must have {min_length} or more",
+    "too_long": "must have {max_length} or fewer",
+    "greater_than": "must be > {gt}",
+    "greater_than_equal": "must be >= {ge}",
+    "less_than": "must be < {lt}",
+    "less_than_equal": "must be <= {le}",
 }
 
 
