@@ -1,10 +1,13 @@
 """A connection to a Ray cluster, which may be wrong, missing, or go away at any moment."""
 
 import importlib
+import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,14 +60,13 @@ def open_cluster(address: str) -> Cluster:
     Raises:
         ValueError: without Ray, or where there is no such cluster.
     """
-    for name, value in (QUIET | _auth_mode()).items():
+    for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    try:
-        ray = importlib.import_module("ray")
-    except ImportError:
-        raise ValueError("--ray needs Ray: run `pip install 'noiseproof[cluster]'`") from None
+    if sys.modules.get("ray", True) is None or not importlib.util.find_spec("ray"):
+        raise ValueError("--ray needs Ray: run `pip install 'noiseproof[cluster]'`")
     if address != "local":
-        _try(address)
+        os.environ["RAY_AUTH_MODE"] = _auth_mode(address)  # read when Ray is imported
+    ray = importlib.import_module("ray")
     options = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", **options)
@@ -80,31 +82,58 @@ QUIET = {
 }
 
 
-def _auth_mode() -> dict[str, str]:
-    """`ray start` asks for a token wherever it finds one (since Ray 2.59), but a program that
-    connects to HOST:PORT shows its own only where it is told to; no cluster minds one too many."""
+def _auth_mode(address: str) -> str:
+    """How the cluster is to be spoken to, found by trying. `ray start` asks for a token wherever it
+    finds one (since Ray 2.59), but who connects to HOST:PORT shows its own only where it is told
+    to; and from a driver that asks for tokens, workers without one get no data."""
     named = any(os.environ.get(name) for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     has_token = named or (Path.home() / ".ray" / "auth_token").is_file()
-    return {"RAY_AUTH_MODE": "token"} if has_token else {}
+    modes = ["token"] if address.startswith("ray://") else ["disabled", "token"]
+    if not has_token:
+        modes = ["disabled"]
+    if os.environ.get("RAY_AUTH_MODE"):
+        modes = [os.environ["RAY_AUTH_MODE"]]
+    for mode in modes[:-1]:
+        if _try(address, mode, may_be_refused=True):
+            return mode
+    _try(address, modes[-1])
+    return modes[-1]
 
 
+REFUSED = "InvalidAuthToken"
 TRY = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, logging_level='ERROR')"
 
 
-def _try(address: str) -> None:
-    """Connect in a process of its own: Ray takes minutes to give up, and may end the process."""
+def _try(address: str, mode: str, *, may_be_refused: bool = False) -> bool:
+    """Connect in a process of its own: Ray takes minutes to give up, and may end the process. False
+    where the cluster asks for a token, and that `may_be`."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if port.isdecimal() and not _answers(host, int(port)):
         raise ValueError(_unreachable(address, "nothing answers there"))
-    command = [sys.executable, "-c", TRY, address]
-    try:
-        tried = subprocess.run(
-            command, capture_output=True, text=True, timeout=CONNECT_SECONDS, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ValueError(_unreachable(address, f"no answer within {CONNECT_SECONDS:g} s")) from None
-    if tried.returncode:
-        raise ValueError(_unreachable(address, _last_line(tried.stderr)))
+    trying = subprocess.Popen(
+        [sys.executable, "-c", TRY, address],
+        env=os.environ | {"RAY_AUTH_MODE": mode},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    stopping = threading.Timer(CONNECT_SECONDS, trying.kill)
+    stopping.start()
+    said = ""
+    with trying:
+        assert trying.stderr is not None
+        for line in trying.stderr:
+            said += line
+            if REFUSED in line and may_be_refused:
+                trying.kill()
+    stopping.cancel()
+    if may_be_refused and REFUSED in said:
+        return False
+    if trying.returncode == -signal.SIGKILL:
+        raise ValueError(_unreachable(address, f"no answer within {CONNECT_SECONDS:g} s"))
+    if trying.returncode:
+        raise ValueError(_unreachable(address, _last_line(said)))
+    return True
 
 
 def _doors(ray: ModuleType, address: str) -> Iterator[tuple[str, int]]:
