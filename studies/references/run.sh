@@ -18,3 +18,5 @@ measure "$checkpoints/resnet20-12fca82f.th" --model resnet20 --norm batch --data
 # outside BatchNorm: -4, -3, -2, -1, 0 dB.
 measure "$weights"/shufflenet_v2-batch-lr0.1-e4-s0-* --noise "gaussian(1, reference=rms, scope=global)" \
   --levels 1.5849,1.4125,1.2589,1.122,1 --targets kernel,bias
+noiseproof measure "$weights"/shufflenet_v2-batch-lr0.1-e4-s0-* --noise "gaussian(1, reference=rms, scope=global)" \
+  --levels 0.7079,0.5012,0.3548,0.2512,0.1778 --targets kernel,bias --design "nested(500)" --chips 40 --store "$store"
