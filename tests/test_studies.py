@@ -143,7 +143,7 @@ def test_the_clean_hits_are_those_of_the_units_own_images(folder: Path) -> None:
 def test_scipy_finds_the_same_intervals_in_the_committed_rows(folder: Path) -> None:
     compared = 0
     for comparison in report_in(folder).as_json()["comparisons"]:
-        if comparison["unit"] != "training" or comparison["peak"]:
+        if comparison["unit"] != "training":
             continue
         for cell in comparison["cells"]:
             better, worse = (
