@@ -145,6 +145,7 @@ def test_two_runs_with_one_folder_of_weights_train_and_measure_the_same(
     fact = read_facts(tmp_path / "1" / "networks.json")[first.grid.networks[0].name]
     file = weights / first.grid.networks[0].name / training.WEIGHTS
     assert fact.sha256 == file_sha256(file)
+    assert not (file.parent / training.RESUME).exists()
 
 
 def test_units_that_an_earlier_run_has_left_do_not_count(whole: Toy, tmp_path: Path) -> None:

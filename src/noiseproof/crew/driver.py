@@ -219,8 +219,10 @@ class _Run:
         return finished(folder, plan_of(network), self.data.source)
 
     def _finished(self, network: Network, card: Card) -> None:
+        folder = self.places.weights / network.name
+        (folder / RESUME).unlink(missing_ok=True)
         self.epochs[network.name] = card.epochs_done
-        self._measure(network, self.places.weights / network.name / WEIGHTS, card)
+        self._measure(network, folder / WEIGHTS, card)
 
     def _measure(self, network: Network, file: Path, card: Card | None = None) -> None:
         trained = load_trained(network, file, card, self.grid, self.data)
@@ -356,7 +358,6 @@ class _Run:
             file.write_bytes(outcome.weights)
         with _writing(folder, str(Path(WEIGHTS).with_suffix(".json"))) as file:
             file.write_text(outcome.card)
-        (folder / RESUME).unlink(missing_ok=True)
         card = Card.model_validate_json(outcome.card)
         self._finished(network, card)
         self._tell(f"{network.name} trained, {100 * (card.clean_accuracy or 0):.1f} % clean")
