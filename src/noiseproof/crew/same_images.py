@@ -4,7 +4,7 @@ A unit that sees a sample of the images has luck with them, and the clean networ
 the share of the clean accuracy that is kept is best taken on the same images.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 
@@ -13,22 +13,19 @@ from noiseproof.records import Row
 from noiseproof.units import places_of
 
 
-def clean_hits(clean: Row, rows: Iterable[Row]) -> dict[str, list[int]]:
+def clean_hits(clean: Row, rows: Sequence[Row]) -> dict[str, list[int]]:
     """Design -> hits of the clean network on the images of unit 0, 1, ...; of those designs in
     `rows`, of one seed, whose units see a part of the images."""
+    if clean.task != "classify":
+        return {}
     units: dict[str, int] = {}
-    seeds: dict[str, int] = {}
     for row in rows:
         units[row.design] = max(units.get(row.design, 0), row.chip + 1)
-        seeds[row.design] = row.seed
     hits = torch.from_numpy(clean.unpacked().copy())
     found = {}
     for text, count in units.items():
         design = parse_design(text)
-        if isinstance(design, Chips) or clean.task != "classify":
-            continue
-        found[text] = [
-            int(hits[places_of(design, seeds[text], unit, clean.images)].sum())
-            for unit in range(count)
-        ]
+        if not isinstance(design, Chips):
+            places = (places_of(design, rows[0].seed, u, clean.images) for u in range(count))
+            found[text] = [int(hits[own].sum()) for own in places]
     return found
