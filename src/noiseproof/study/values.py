@@ -126,12 +126,12 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
     found = []
     for task in grid.tasks:
         fact = facts.get(task.network.name)
-        curves = [] if fact is None else by_place.get(_place(task, fact.sha256), [])
+        if fact is None:
+            continue
         curves = [
             curve
-            for curve in curves
+            for curve in by_place.get(_place(task, fact.sha256), [])
             if _is_design(task.design, curve.points[0].design)
-            and fact is not None
             and curve.clean.data_sha256 == (fact.data_sha256 or curve.clean.data_sha256)
         ]
         images = grid.images or max((curve.clean.images for curve in curves), default=0)
@@ -140,9 +140,13 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
             wanted = (point for point in curve.points if point.level in levels)
             points = tuple(p for p in (_asked(task, one, images) for one in wanted) if p.rows)
             if points and curve.clean.images == images:
-                hits = {} if fact is None else fact.clean_hits
                 found.append(
-                    Measured(task=task, factors=task.factors, points=points, clean_hits=hits)
+                    Measured(
+                        task=task,
+                        factors=task.factors,
+                        points=points,
+                        clean_hits=fact.clean_hits,
+                    )
                 )
     return found
 
