@@ -25,21 +25,23 @@ import torch
 from scipy import stats as sps
 
 import noiseproof as npf
-from noiseproof import models
-from noiseproof.catalog import PixelScale
-from noiseproof.crew.cluster import RayPool
-from noiseproof.crew.connection import Cluster
-from noiseproof.crew.local import LocalPool
-from noiseproof.crew.pieces import Data, Measured, MeasurePiece, Pool, Trained
-from noiseproof.crew.points import PIECE_SECONDS, Points
-from noiseproof.crew.worker import job_of, model_of
-from noiseproof.designs import parse_design
-from noiseproof.network import state_of
-from noiseproof.pacing import Pace
-from noiseproof.records import Row, Store, replacing
-from noiseproof.spec import parse
-from noiseproof.splits import Split
+from noiseproof.core.files import replacing
+from noiseproof.data.splits import Split
+from noiseproof.models import building as models
+from noiseproof.network.state import state_of
+from noiseproof.results.rows import Row
+from noiseproof.results.store import Store
+from noiseproof.specs.catalog import PixelScale
+from noiseproof.specs.designs import parse_design
+from noiseproof.specs.noise import parse
+from noiseproof.stats.pacing import Pace
 from noiseproof.study.grid import Network, Task
+from noiseproof.study.run.local import LocalPool
+from noiseproof.study.run.pieces import Data, Measured, MeasurePiece, Pool, Trained
+from noiseproof.study.run.queue import PIECE_SECONDS, Points
+from noiseproof.study.run.ray_connection import Cluster
+from noiseproof.study.run.ray_pool import RayPool
+from noiseproof.study.run.worker import job_of, model_of
 
 WORKERS = 64
 SCALE = PixelScale(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -14,7 +14,7 @@ import json
 import numpy as np
 from scipy import stats as sps
 
-from noiseproof.stats import Interval, chance_corrected, crossed_interval, t_interval
+from noiseproof.stats.intervals import Interval, chance_corrected, crossed_interval, t_interval
 
 IMAGES, CHANCE, MEAN, CLEAN_MEAN = 100, 0.1, 0.3, 1.5
 EFFECTS = ((0.2, 1.0), (0.5, 0.5), (0.5, 1.0), (1.0, 0.5))  # sd of chips, sd of images

@@ -24,9 +24,9 @@ from scipy import special
 from scipy import stats as sps
 from scipy.optimize import brentq
 
-from noiseproof.spread import block_interval, chip_spread
-from noiseproof.stats import Interval
-from noiseproof.stopping import FIRST, next_point, stein_interval, units_needed
+from noiseproof.stats.intervals import Interval
+from noiseproof.stats.spread import block_interval, chip_spread
+from noiseproof.stats.stopping import FIRST, next_point, stein_interval, units_needed
 
 OF, BLOCKS, BLOCK = 10_000, 50, 100
 TARGET = 0.015  # either way from 95 %, or 97.5 % where one end is missing

@@ -3,8 +3,8 @@
 import sys
 
 from noiseproof import stats
-from noiseproof.curves import curves_of
-from noiseproof.records import Store
+from noiseproof.results.curves import curves_of
+from noiseproof.results.store import Store
 
 
 def main(path: str) -> None:

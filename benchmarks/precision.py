@@ -20,10 +20,10 @@ import torch
 from scipy import stats as sps
 
 import noiseproof as npf
-from noiseproof.accelerator import device_name
-from noiseproof.bench import Bench, open_bench
-from noiseproof.records import replacing
-from noiseproof.spec import parse, parse_levels
+from noiseproof.core.device import device_name
+from noiseproof.core.files import replacing
+from noiseproof.measuring.setup import Bench, open_bench
+from noiseproof.specs.noise import parse, parse_levels
 
 KNOWN_CHIPS, KNOWN_IMAGES = 300, 100  # nested chips that tell the sd of full ones
 

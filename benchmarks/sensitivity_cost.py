@@ -30,16 +30,16 @@ from scipy import stats as sps
 from torch import nn
 
 import noiseproof as npf
-from noiseproof.accelerator import device_name
-from noiseproof.bench import open_bench
-from noiseproof.designs import PerImage
-from noiseproof.job import Job, open_job
-from noiseproof.noise import perturb
-from noiseproof.rng import stream
-from noiseproof.sensitivity import _Block, _Study
-from noiseproof.spec import parse
-from noiseproof.splits import Split
-from noiseproof.units import open_units
+from noiseproof.core.device import device_name
+from noiseproof.core.rng import stream
+from noiseproof.data.splits import Split
+from noiseproof.measuring.evaluator import Job, open_job
+from noiseproof.measuring.sensitivity import _Block, _Study
+from noiseproof.measuring.setup import open_bench
+from noiseproof.measuring.units import open_units
+from noiseproof.noise.perturbation import perturb
+from noiseproof.specs.designs import PerImage
+from noiseproof.specs.noise import parse
 
 NOISE = parse("gaussian(0.5, reference=std)")
 WHOLE_TEST = 10_000

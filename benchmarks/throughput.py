@@ -32,12 +32,12 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import noiseproof as npf
-from noiseproof.accelerator import device_name, pick_device
-from noiseproof.image_chips import ImageChips
-from noiseproof.network import outputs, places, skeleton_of, state_of
-from noiseproof.noise import Programme
-from noiseproof.passes import Passes
-from noiseproof.recalibration import recalibrated
+from noiseproof.core.device import device_name, pick_device
+from noiseproof.network.passes import Passes
+from noiseproof.network.state import outputs, places, skeleton_of, state_of
+from noiseproof.noise.per_image import ImageChips
+from noiseproof.noise.perturbation import Programme
+from noiseproof.recalibration.statistics import recalibrated
 
 SPEC = "gaussian(0.1, reference=std)"
 BLOCK = 100  # images of a block of per-image chips

@@ -20,11 +20,11 @@ import torch
 from torch import nn
 
 import noiseproof as npf
-from noiseproof.bench import open_bench
-from noiseproof.records import replacing
-from noiseproof.rng import seeded, stream
-from noiseproof.spec import parse
-from noiseproof.splits import Split, scaled
+from noiseproof.core.files import replacing
+from noiseproof.core.rng import seeded, stream
+from noiseproof.data.splits import Split, scaled
+from noiseproof.measuring.setup import open_bench
+from noiseproof.specs.noise import parse
 
 HERE = Path(__file__).parent.parent
 WEIGHTS = HERE / "studies/noise-aware-norm/weights"

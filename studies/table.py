@@ -5,7 +5,8 @@ python studies/table.py
 
 from pathlib import Path
 
-from noiseproof.records import exported, replacing
+from noiseproof.core.files import replacing
+from noiseproof.results.store import exported
 from noiseproof.study import grid_of, read_study
 from noiseproof.study.facts import read_facts
 from noiseproof.study.report import (

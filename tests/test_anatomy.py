@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from scipy import stats as sps
 
-from noiseproof.anatomy import (
+from noiseproof.report.activations.figure import is_steep, trails_of, write_anatomy_figure
+from noiseproof.report.activations.page import render, write_anatomy
+from noiseproof.report.activations.table import anatomy_tables, score_lines, short
+from noiseproof.results.activations import (
     FLOOR,
     RATIO,
     SHIFT,
@@ -25,13 +28,10 @@ from noiseproof.anatomy import (
     snr_db,
     variance_ratio,
 )
-from noiseproof.estimators import parse_estimator
-from noiseproof.records import Row
-from noiseproof.report.anatomy_figure import is_steep, trails_of, write_anatomy_figure
-from noiseproof.report.anatomy_page import render, write_anatomy
-from noiseproof.report.anatomy_table import anatomy_tables, score_lines, short
-from noiseproof.spec import parse
-from noiseproof.stats import Floats, Interval
+from noiseproof.results.rows import Row
+from noiseproof.specs.estimators import parse_estimator
+from noiseproof.specs.noise import parse
+from noiseproof.stats.intervals import Floats, Interval
 
 POINTS = (
     Point(layer="conv", call=1, role="analog", kind="Conv2d", channels=8, excluded=1),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from noiseproof.annotations import read_coco, read_voc, voc_classes
+from noiseproof.data.annotations import read_coco, read_voc, voc_classes
 
 
 def write_voc(path: Path, *boxes: tuple[str, tuple[Any, ...]]) -> Path:

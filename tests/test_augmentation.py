@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from noiseproof.augmentation import SMALLEST_BOX, augmented, augmented_scenes
-from noiseproof.data import Boxes, Split
-from noiseproof.rng import seeded, stream
+from noiseproof.core.rng import seeded, stream
+from noiseproof.data.augmentation import SMALLEST_BOX, augmented, augmented_scenes
+from noiseproof.data.splits import Boxes, Split
 
 HEIGHT, WIDTH = 48, 64
 

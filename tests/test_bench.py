@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from noiseproof import checkpoint, models
-from noiseproof.bench import open_bench
-from noiseproof.catalog import norm_text
-from noiseproof.checkpoint import file_sha256
-from noiseproof.data import Boxes, Split, open_dataset
-from noiseproof.evaluation import check_classes
-from noiseproof.rng import seeded
+from noiseproof.core.rng import seeded
+from noiseproof.data.datasets import open_dataset
+from noiseproof.data.splits import Boxes, Split
+from noiseproof.measuring.setup import open_bench
+from noiseproof.models import building as models
+from noiseproof.models import checkpoint
+from noiseproof.models.checkpoint import file_sha256
+from noiseproof.specs.catalog import norm_text
+from noiseproof.tasks.evaluation import check_classes
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ def test_augmented_images_are_training_images_moved_by_a_pixel(weights: Path) ->
 
 LOADERS = """
 import torch
-from noiseproof.data import Boxes, Dataset, Split
+from noiseproof.data.splits import Boxes, Dataset, Split
 
 pixels = torch.arange(6 * 3 * 8 * 8).remainder(251).view(6, 3, 8, 8).to(torch.uint8)
 masks = Split(images=pixels, labels=torch.ones(6, 8, 8, dtype=torch.uint8))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from noiseproof import catalog
-from noiseproof.catalog import check_dataset, parse_size
+from noiseproof.specs import catalog
+from noiseproof.specs.catalog import check_dataset, parse_size
 
 
 @pytest.mark.parametrize(

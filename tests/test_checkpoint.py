@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from noiseproof.checkpoint import fill, load_state, save_weights
+from noiseproof.models.checkpoint import fill, load_state, save_weights
 
 STATE = {"weight": torch.arange(6.0).view(2, 3), "bias": torch.zeros(2)}
 

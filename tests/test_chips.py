@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from noiseproof.chips import manufacture
-from noiseproof.network import places, state_of
-from noiseproof.noise import perturb
-from noiseproof.rng import seeded, stream
-from noiseproof.spec import NoEffectWarning, parse
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.rng import seeded, stream
+from noiseproof.network.state import places, state_of
+from noiseproof.noise.chips import manufacture
+from noiseproof.noise.perturbation import perturb
+from noiseproof.specs.noise import parse
 
 
 class Net(nn.Module):

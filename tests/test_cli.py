@@ -22,12 +22,17 @@ import torch
 from torch import nn
 
 import noiseproof
-from noiseproof import catalog, checkpoint, cli, models, spec
-from noiseproof.data import open_dataset
-from noiseproof.designs import DESIGNS
-from noiseproof.estimators import ESTIMATORS
-from noiseproof.job import state_sha256
-from noiseproof.records import Row, Store
+from noiseproof import cli
+from noiseproof.data.datasets import open_dataset
+from noiseproof.models import building as models
+from noiseproof.models import checkpoint
+from noiseproof.network.state import state_sha256
+from noiseproof.results.rows import Row
+from noiseproof.results.store import Store
+from noiseproof.specs import catalog
+from noiseproof.specs import noise as spec
+from noiseproof.specs.designs import DESIGNS
+from noiseproof.specs.estimators import ESTIMATORS
 
 COMMANDS = (
     "demo",

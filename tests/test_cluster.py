@@ -20,19 +20,20 @@ import pytest
 import torch
 
 import noiseproof
-from noiseproof.catalog import PixelScale
-from noiseproof.crew import connection
-from noiseproof.crew.cluster import RayPool
-from noiseproof.crew.connection import open_cluster
-from noiseproof.crew.driver import News, drive
-from noiseproof.crew.loading import Places, load_data, open_source
-from noiseproof.crew.local import LocalPool
-from noiseproof.crew.pieces import Data, EpochDone, Failed, Pool, TrainPiece
-from noiseproof.crew.travel import packed, unpacked
-from noiseproof.records import Row, Store, key_of
-from noiseproof.splits import Boxes, Split
+from noiseproof.data.splits import Boxes, Split
+from noiseproof.results.rows import Row, key_of
+from noiseproof.results.store import Store
+from noiseproof.specs.catalog import PixelScale
 from noiseproof.study import Grid, grid_of, read_study
-from noiseproof.study.results import STORE
+from noiseproof.study.folder import STORE
+from noiseproof.study.run import ray_connection as connection
+from noiseproof.study.run.driver import News, drive
+from noiseproof.study.run.loading import Places, load_data, open_source
+from noiseproof.study.run.local import LocalPool
+from noiseproof.study.run.pieces import Data, EpochDone, Failed, Pool, TrainPiece
+from noiseproof.study.run.ray_connection import open_cluster
+from noiseproof.study.run.ray_pool import RayPool
+from noiseproof.study.run.ray_transfer import packed, unpacked
 
 STUDY = """
 name = "toy"
@@ -340,7 +341,7 @@ def place(reference: list[Any], file: str) -> tuple[int, str, tuple[str, int]]:
     """Where a worker finds the test images: its process and node, and the memory they are in."""
     import ray
 
-    from noiseproof.crew.travel import unpacked
+    from noiseproof.study.run.ray_transfer import unpacked
 
     address = unpacked(ray.get(reference[0])).test.images.data_ptr()
     deadline = time.monotonic() + 60
@@ -435,10 +436,10 @@ def test_ray_starts_and_ends_here(toy: Toy) -> None:
 LEFT_ALONE = """
 import sys
 from pathlib import Path
-from noiseproof.crew.cluster import RayPool
-from noiseproof.crew.connection import open_cluster
-from noiseproof.crew.driver import drive
-from noiseproof.crew.loading import Places, load_data, open_source
+from noiseproof.study.run.ray_pool import RayPool
+from noiseproof.study.run.ray_connection import open_cluster
+from noiseproof.study.run.driver import drive
+from noiseproof.study.run.loading import Places, load_data, open_source
 from noiseproof.study import grid_of, read_study
 folder = Path(sys.argv[2])
 grid = grid_of(read_study(folder / "toy.toml"), "quick")
@@ -494,7 +495,7 @@ def answers(port: int) -> bool:
 
 CONNECT = """
 import sys
-from noiseproof.crew.connection import open_cluster
+from noiseproof.study.run.ray_connection import open_cluster
 cluster = open_cluster(sys.argv[1])
 print(int(cluster.ray.cluster_resources()["CPU"]), cluster.is_there)
 cluster.close()

@@ -9,9 +9,9 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models as tv
 
-from noiseproof import models
-from noiseproof.costs import Cost, costs_of
-from noiseproof.network import skeleton_of, state_of
+from noiseproof.models import building as models
+from noiseproof.network.costs import Cost, costs_of
+from noiseproof.network.state import skeleton_of, state_of
 
 
 def costs(model: nn.Module, *shape: int, dtype: torch.dtype = torch.float32) -> dict[str, Cost]:

@@ -10,8 +10,8 @@ import pytest
 from scipy import stats as sps
 
 from noiseproof import stats
-from noiseproof.curves import Curve, as_json, curves_of, paired_difference, way_of
-from noiseproof.records import Row, pack
+from noiseproof.results.curves import Curve, as_json, curves_of, paired_difference, way_of
+from noiseproof.results.rows import Row, pack
 
 IMAGES = 10
 

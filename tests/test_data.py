@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from noiseproof import catalog, data
-from noiseproof.catalog import parse_pixel_scale
+from noiseproof.data import datasets as data
+from noiseproof.specs import catalog
+from noiseproof.specs.catalog import parse_pixel_scale
 
 REAL = os.environ.get("NOISEPROOF_DATA")
 needs_real = pytest.mark.skipif(REAL is None, reason="NOISEPROOF_DATA names no data folder")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noiseproof.designs import (
+from noiseproof.specs.designs import (
     DESIGNS,
     Auto,
     Chips,
@@ -19,8 +19,8 @@ from noiseproof.designs import (
     parse_design,
     sized,
 )
-from noiseproof.estimators import parse_estimator
-from noiseproof.spec import parse
+from noiseproof.specs.estimators import parse_estimator
+from noiseproof.specs.noise import parse
 
 DESIGNS_WITH_VALUES = (Chips(), Nested(), Nested(images=50), PerImage(), PerImage(block=7), Auto())
 

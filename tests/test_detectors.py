@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from noiseproof import catalog, models
-from noiseproof.backbones import WIDTHS, SmallBackbone
-from noiseproof.data import Boxes, Split
-from noiseproof.detectors import AsGiven
-from noiseproof.norms import NORMS, is_batch_norm, norm_layers, replace_norms
-from noiseproof.rng import seeded, stream
-from noiseproof.tasks import TASKS
+from noiseproof.core.rng import seeded, stream
+from noiseproof.data.splits import Boxes, Split
+from noiseproof.models import building as models
+from noiseproof.models.backbones import WIDTHS, SmallBackbone
+from noiseproof.models.detectors import AsGiven
+from noiseproof.network.norms import NORMS, is_batch_norm, norm_layers, replace_norms
+from noiseproof.specs import catalog
+from noiseproof.tasks.table import TASKS
 
 X = torch.rand(2, 3, 64, 96, generator=stream(0, "x"))
 TRUTH = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noiseproof.estimators import (
+from noiseproof.specs.estimators import (
     AUTO,
     ESTIMATORS,
     Batch,

@@ -5,12 +5,13 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from noiseproof import catalog, models
-from noiseproof.catalog import UNSCALED, PixelScale
-from noiseproof.data import Boxes, Split
-from noiseproof.evaluation import BATCH_SIZES, check_fits, evaluate
-from noiseproof.rng import stream
-from noiseproof.tasks import TASKS
+from noiseproof.core.rng import stream
+from noiseproof.data.splits import Boxes, Split
+from noiseproof.models import building as models
+from noiseproof.specs import catalog
+from noiseproof.specs.catalog import UNSCALED, PixelScale
+from noiseproof.tasks.evaluation import BATCH_SIZES, check_fits, evaluate
+from noiseproof.tasks.table import TASKS
 
 IMAGES = torch.randint(0, 256, (5, 3, 32, 48), generator=stream(0, "x")).to(torch.uint8)
 BOX = Boxes(corners=torch.tensor([[1, 2, 30, 20]]), classes=torch.tensor([1]))

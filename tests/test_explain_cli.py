@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from noiseproof import cli, models
-from noiseproof.bench import open_bench
-from noiseproof.checkpoint import save_weights
-from noiseproof.explaining import explain
-from noiseproof.rng import seeded
-from noiseproof.spec import parse
+from noiseproof import cli
+from noiseproof.core.rng import seeded
+from noiseproof.measuring.activations import explain
+from noiseproof.measuring.setup import open_bench
+from noiseproof.models import building as models
+from noiseproof.models.checkpoint import save_weights
+from noiseproof.specs.noise import parse
 
 Run = Callable[..., tuple[int, str, str]]
 NET = ("--model", "resnet8", "--norm", "batch", "--data", "digits", "--device", "cpu")

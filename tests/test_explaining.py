@@ -12,15 +12,16 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
 import noiseproof as npf
-from noiseproof import explaining, models
-from noiseproof.anatomy import RATIO, SHIFT, SNR, TINY, Anatomy
-from noiseproof.data import Split
-from noiseproof.explaining import explain
-from noiseproof.network import state_of
-from noiseproof.rng import seeded, stream
-from noiseproof.spec import NoEffectWarning, parse
-from noiseproof.splits import Boxes
-from noiseproof.taps import listening, sites_of
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.rng import seeded, stream
+from noiseproof.data.splits import Boxes, Split
+from noiseproof.measuring import activations as explaining
+from noiseproof.measuring.activations import explain
+from noiseproof.models import building as models
+from noiseproof.network.activations import listening, sites_of
+from noiseproof.network.state import state_of
+from noiseproof.results.activations import RATIO, SHIFT, SNR, TINY, Anatomy
+from noiseproof.specs.noise import parse
 
 NOISE = parse("gaussian(0.4, reference=std)")
 

@@ -14,12 +14,13 @@ from torchvision.models import SwinTransformer, VisionTransformer, mobilenet_v2
 from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 from torchvision.ops import FrozenBatchNorm2d
 
-from noiseproof.flipout import FLIPPED_ROLES, Flipout, Signs, check_flipout, flipped_tensor
-from noiseproof.models import build
-from noiseproof.network import State, outputs, places, skeleton_of, state_of
-from noiseproof.noise import Programme, parse
-from noiseproof.norms import ScaledBatchNorm
-from noiseproof.rng import seeded, stream
+from noiseproof.core.rng import seeded, stream
+from noiseproof.models.building import build
+from noiseproof.network.norms import ScaledBatchNorm
+from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
+from noiseproof.noise.flipout import FLIPPED_ROLES, Flipout, Signs, check_flipout, flipped_tensor
+from noiseproof.noise.perturbation import Programme
+from noiseproof.specs.noise import parse
 
 IMAGES = 3
 FALSE_FAIL = 1e-6

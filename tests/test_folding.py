@@ -9,13 +9,13 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_weights
 from torchvision.ops import FrozenBatchNorm2d
 
-from noiseproof.folding import Fold, fold_of
-from noiseproof.models import build
-from noiseproof.network import State, outputs, places, skeleton_of, state_of
-from noiseproof.noise import Programme
-from noiseproof.norms import NORMS, ScaledBatchNorm
-from noiseproof.rng import stream
-from noiseproof.spec import parse
+from noiseproof.core.rng import stream
+from noiseproof.models.building import build
+from noiseproof.network.folding import Fold, fold_of
+from noiseproof.network.norms import NORMS, ScaledBatchNorm
+from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
+from noiseproof.noise.perturbation import Programme
+from noiseproof.specs.noise import parse
 
 EPS = torch.finfo(torch.float64).eps
 

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torchvision.ops import FrozenBatchNorm2d
 
 import noiseproof as npf
-from noiseproof.estimators import Batch, Ema
-from noiseproof.following import followed, following
-from noiseproof.network import State, outputs, skeleton_of, state_of
-from noiseproof.norms import SCALES, by_channel
-from noiseproof.rng import stream
+from noiseproof.core.rng import stream
+from noiseproof.network.norms import SCALES, by_channel
+from noiseproof.network.state import State, outputs, skeleton_of, state_of
+from noiseproof.recalibration.following import followed, following
+from noiseproof.specs.estimators import Batch, Ema
 
 BATCH_KINDS = sorted(SCALES)
 

@@ -5,12 +5,12 @@ import torch
 from torch import Tensor, nn
 
 import noiseproof as npf
-from noiseproof.flipout import Flipout, flipped_tensor
-from noiseproof.image_chips import ImageChips
-from noiseproof.network import outputs, places, skeleton_of, state_of
-from noiseproof.noise import Programme
-from noiseproof.passes import Passes
-from noiseproof.rng import seeded, stream
+from noiseproof.core.rng import seeded, stream
+from noiseproof.network.passes import Passes
+from noiseproof.network.state import outputs, places, skeleton_of, state_of
+from noiseproof.noise.flipout import Flipout, flipped_tensor
+from noiseproof.noise.per_image import ImageChips
+from noiseproof.noise.perturbation import Programme
 
 CPU = torch.device("cpu")
 SLACK = 1e-4  # of the largest logit: float32, folded and not

@@ -2,8 +2,8 @@
 
 import pytest
 
-from noiseproof.inventory import TensorFacts, inventory
-from noiseproof.spec import parse
+from noiseproof.measuring.inventory import TensorFacts, inventory
+from noiseproof.specs.noise import parse
 
 
 def by_name(facts: list[TensorFacts]) -> dict[str, TensorFacts]:

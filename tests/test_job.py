@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 import noiseproof as npf
-from noiseproof.data import Split
-from noiseproof.estimators import Ema, Estimator, Match, Pooled
-from noiseproof.job import Job, Subject, network_sha256, open_job, state_sha256
-from noiseproof.network import state_of
-from noiseproof.rng import stream
+from noiseproof.core.rng import stream
+from noiseproof.data.splits import Split
+from noiseproof.measuring.evaluator import Job, Subject, open_job
+from noiseproof.network.state import network_sha256, state_of, state_sha256
+from noiseproof.specs.estimators import Ema, Estimator, Match, Pooled
 
 IMAGES = torch.randn(20, 2, 5, 5, generator=stream(0, "test"))
 TEST = Split(images=IMAGES, labels=torch.arange(20) % 4)

@@ -1,9 +1,11 @@
-"""The layers of the code: a module imports lower rows only; the light ones do without torch."""
+"""The order of the code: a wing imports lower wings only, nothing imports in a circle, and what is
+asked, told and claimed does without torch."""
 
 import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,117 +13,102 @@ import pytest
 import noiseproof
 
 ROOT = Path(noiseproof.__file__).parent
-ROWS: tuple[frozenset[str], ...] = (  # lowest first; the package `report` is one entry
-    frozenset({"backbones", "cifar", "outside", "recipes", "records", "rng", "spec", "stats"}),
-    frozenset({"estimators", "spread"}),
-    frozenset({"catalog", "designs", "stopping", "streams"}),
-    frozenset(
-        {"accelerator", "detectors", "norms", "pacing", "parts", "points", "segmenters", "splits"}
-    ),
-    frozenset({"augmentation", "curves", "keeping", "pictures", "readers", "tasks"}),
-    frozenset({"anatomy", "annotations", "folders", "lessons", "ranking", "traces"}),
-    frozenset({"report", "scenes"}),
-    frozenset({"data", "study"}),
-    frozenset({"models", "network"}),
-    frozenset({"checkpoint", "costs", "evaluation", "noise", "pooling", "replay", "taps"}),
-    frozenset({"analog", "flipped_layers", "folding", "following"}),
-    frozenset({"flipout", "grouping", "matching", "passes"}),
-    frozenset({"image_chips", "recalibration"}),
-    frozenset({"chips", "inventory", "job"}),
-    frozenset({"bench", "training", "units"}),
-    frozenset({"measuring"}),
-    frozenset({"crew", "explaining", "sensitivity", "tracking"}),
-    frozenset({"console"}),
-    frozenset({"demo"}),
-    frozenset({"cli"}),
-)
-ROW_OF = {module: row for row, modules in enumerate(ROWS) for module in modules}
-FILES = sorted(path for path in ROOT.rglob("*.py") if path != ROOT / "__init__.py")
-
-
-def module_of(path: Path) -> str:
-    return path.relative_to(ROOT).with_suffix("").parts[0]
-
-
-def imported(tree: ast.AST) -> Iterator[str]:
-    """The modules of the package that a file imports, wherever the import stands."""
-    for node in ast.walk(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "relative imports would hide their row"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        for name in names:
-            package, _, rest = name.partition(".")
-            if package == "noiseproof" and rest:
-                yield rest.partition(".")[0]
-
-
-def test_every_module_has_one_row() -> None:
-    assert sum(map(len, ROWS)) == len(ROW_OF)
-    assert set(ROW_OF) == {module_of(path) for path in FILES}
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_imports_lower_rows_only(path: Path) -> None:
-    own = module_of(path)
-    others = set(imported(ast.parse(path.read_text()))) - ({own} if path.parent != ROOT else set())
-    assert {name for name in others if ROW_OF[name] >= ROW_OF[own]} == set()
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_takes_nothing_but_the_version_from_the_package_itself(path: Path) -> None:
-    taken = {
-        node.attr
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "noiseproof"
-    }
-    assert taken <= {"__version__"}
-
-
-def test_rng_alone_makes_generators_and_seeds_them() -> None:
-    makers = {"Generator", "manual_seed", "seed", "default_rng", "fork_rng"}
-    found = {
-        module_of(path)
-        for path in FILES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and getattr(node.func, "attr", getattr(node.func, "id", "")) in makers
-    }
-    assert found == {"rng"}
-
-
-LIGHT = (
-    "",
-    "anatomy",
-    "catalog",
-    "cli",
-    "console",
-    "curves",
-    "designs",
-    "estimators",
-    "keeping",
-    "pacing",
-    "parts",
-    "points",
-    "recipes",
-    "records",
-    "report",
-    "spec",
-    "spread",
+WINGS = (  # lowest first; hardware and hardening have their places before they are built
+    "core",
+    "specs",
     "stats",
-    "stopping",
-    "streams",
+    "network",
+    "data",
+    "results",
+    "noise",
+    "recalibration",
+    "models",
+    "tasks",
+    "training",
+    "hardware",
+    "hardening",
+    "measuring",
+    "report",
     "study",
-    "traces",
+    "cli",
 )
+FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)
+FACES = {path.parent for path in FILES if path.name == "__init__.py"}
+WITHOUT_TORCH = ("core", "specs", "stats", "results", "report", "study", "cli")
+WITH_TORCH = ("core.device", "core.rng", "study.run", "cli.demonstration", "cli.__main__")
 
 
-def test_the_light_modules_do_not_import_torch() -> None:
-    names = [f"noiseproof.{module}".rstrip(".") for module in LIGHT]
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {name_of(path) for path in FILES}
+
+
+def imported(path: Path) -> Iterator[tuple[str, bool]]:
+    """The modules of the package that a file imports, wherever the import stands, and whether it
+    stands inside a function. What only the types need counts; a face, which names the modules of
+    its own package, does not."""
+    tree = ast.parse(path.read_text())
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            full = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative imports would hide their wing"
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in full:
+            package, _, rest = name.partition(".")
+            if package == "noiseproof":
+                module = rest if rest in NAMES else rest.rpartition(".")[0]
+                yield module, id(node) in inside
+
+
+def test_the_package_is_wings_and_little_else() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in FILES} <= set(WINGS)
+    assert sum(path.is_file() for path in ROOT.iterdir()) <= 4
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_wing_imports_lower_wings_only(path: Path) -> None:
+    own = path.relative_to(ROOT).parts[0]
+    wings = {module.partition(".")[0] for module, _ in imported(path)} - {own, ""}
+    assert [wing for wing in wings if WINGS.index(wing) > WINGS.index(own)] == []
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    graph = {
+        name_of(path): {module for module, _ in imported(path)}
+        for path in FILES
+        if path.name != "__init__.py"
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_nothing_is_imported_inside_a_function_outside_the_command_line(path: Path) -> None:
+    own = path.relative_to(ROOT).parts[0]
+    assert own == "cli" or [module for module, hidden in imported(path) if hidden] == []
+
+
+@pytest.mark.parametrize("wing", ["", *WITHOUT_TORCH])
+def test_asking_telling_and_claiming_do_without_torch(wing: str) -> None:
+    names = [
+        f"noiseproof.{name}".rstrip(".")
+        for name in sorted(NAMES | {""})
+        if name.partition(".")[0] == wing and not name.startswith(WITH_TORCH)
+    ]
     program = f"""
 import sys
 from importlib import import_module
@@ -134,9 +121,22 @@ for name in {names!r}:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_rng_alone_makes_generators_and_seeds_them() -> None:
+    makers = {"Generator", "manual_seed", "seed", "default_rng", "fork_rng"}
+    found = {
+        name_of(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", getattr(node.func, "id", "")) in makers
+    }
+    assert found == {"core.rng"}
+
+
 def test_public_names_load_on_first_use() -> None:
-    for name in dir(noiseproof):
-        assert getattr(noiseproof, name) is not None
+    for face in (noiseproof, *(getattr(noiseproof, wing) for wing in WINGS if wing in NAMES)):
+        for name in dir(face):
+            assert getattr(face, name) is not None
     assert callable(noiseproof.track)
     with pytest.raises(AttributeError, match="module 'noiseproof' has no attribute 'nothing'"):
         _ = noiseproof.nothing
@@ -144,6 +144,9 @@ def test_public_names_load_on_first_use() -> None:
 
 def test_no_module_shares_its_name_with_a_public_function() -> None:
     """Importing the module would hide the function."""
-    functions = {name for name in dir(noiseproof) if callable(getattr(noiseproof, name))}
-    assert "track" in functions
-    assert functions.isdisjoint(ROW_OF)
+    for package in (ROOT, *FACES):
+        modules = {name_of(p).rpartition(".")[2] for p in FILES if p.parent == package}
+        modules |= {name_of(p).rpartition(".")[2] for p in FACES if p.parent == package}
+        face = sys.modules.get(".".join(("noiseproof", *package.relative_to(ROOT).parts)))
+        functions = {name for name in dir(face) if callable(getattr(face, name))}
+        assert functions.isdisjoint(modules)

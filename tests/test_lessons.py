@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from noiseproof import catalog
-from noiseproof.data import Boxes, Source, Split
-from noiseproof.lessons import LESSONS
-from noiseproof.rng import seeded, stream
+from noiseproof.core.rng import seeded, stream
+from noiseproof.data.splits import Boxes, Source, Split
+from noiseproof.specs import catalog
+from noiseproof.tasks.losses import LESSONS
 
 LOGITS = torch.randn(3, 4, generator=stream(0, "logits"))
 PIXELS = torch.randn(2, 4, 3, 5, generator=stream(0, "pixels"))

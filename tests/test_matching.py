@@ -9,18 +9,12 @@ from torch import Tensor, nn
 from torchvision.models import VisionTransformer, resnet18
 
 import noiseproof as npf
-from noiseproof.analog import (
-    Affine,
-    analog_layers,
-    folded,
-    ports,
-    with_bias_zeros,
-    with_biases,
-)
-from noiseproof.matching import Signature, correction, matched, signature_of
-from noiseproof.network import State, outputs, places, skeleton_of, state_of
-from noiseproof.pooling import moments_of
-from noiseproof.rng import seeded, stream
+from noiseproof.core.rng import seeded, stream
+from noiseproof.network.layers import analog_layers, ports
+from noiseproof.network.moments import moments_of
+from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
+from noiseproof.recalibration.affine import Affine, folded, with_bias_zeros, with_biases
+from noiseproof.recalibration.matching import Signature, correction, matched, signature_of
 
 TOKENS, WIDTH = 5, 8
 

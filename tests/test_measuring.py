@@ -12,15 +12,17 @@ import torch
 from torch import Tensor, nn
 
 import noiseproof as npf
-from noiseproof.accelerator import pick_device
-from noiseproof.catalog import UNSCALED
-from noiseproof.data import Boxes, Split
-from noiseproof.evaluation import evaluate
-from noiseproof.job import Subject, open_job
-from noiseproof.network import state_of
-from noiseproof.records import Row, Store
-from noiseproof.rng import stream
-from noiseproof.spec import NoEffectWarning, parse
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.device import pick_device
+from noiseproof.core.rng import stream
+from noiseproof.data.splits import Boxes, Split
+from noiseproof.measuring.evaluator import Subject, open_job
+from noiseproof.network.state import state_of
+from noiseproof.results.rows import Row
+from noiseproof.results.store import Store
+from noiseproof.specs.catalog import UNSCALED
+from noiseproof.specs.noise import parse
+from noiseproof.tasks.evaluation import evaluate
 
 GAUSSIAN = parse("gaussian(0.5, reference=std)")
 
@@ -728,9 +730,9 @@ def test_a_device_that_is_not_there_is_one_sentence() -> None:
 
 
 def test_the_python_face_of_the_readme_stays_callable_in_any_order() -> None:
-    import noiseproof.measuring
-    import noiseproof.recalibration
-    import noiseproof.training  # noqa: F401  # importing a module must not hide a function
+    import noiseproof.measuring.curves
+    import noiseproof.recalibration.statistics
+    import noiseproof.training.loop  # noqa: F401  # importing a module must not hide a function
 
     assert all(callable(getattr(npf, n)) for n in ("measure", "recalibrate", "train"))
 

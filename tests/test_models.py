@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from noiseproof import catalog, models
-from noiseproof.backbones import Residual
-from noiseproof.cifar import BasicBlock
-from noiseproof.norms import norm_layers
-from noiseproof.rng import stream
+from noiseproof.core.rng import stream
+from noiseproof.models import building as models
+from noiseproof.models.backbones import Residual
+from noiseproof.models.cifar import BasicBlock
+from noiseproof.network.norms import norm_layers
+from noiseproof.specs import catalog
 
 
 def parameters(model: nn.Module) -> int:

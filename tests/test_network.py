@@ -9,11 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import FrozenBatchNorm2d
 
-from noiseproof.chips import manufacture
-from noiseproof.network import Place, State, outputs, places, skeleton_of, state_of, with_state
-from noiseproof.norms import ScaledBatchNorm
-from noiseproof.rng import seeded, stream
-from noiseproof.spec import ROLES, parse
+from noiseproof.core.rng import seeded, stream
+from noiseproof.network.norms import ScaledBatchNorm
+from noiseproof.network.state import (
+    Place,
+    State,
+    outputs,
+    places,
+    skeleton_of,
+    state_of,
+    with_state,
+)
+from noiseproof.noise.chips import manufacture
+from noiseproof.specs.noise import ROLES, parse
 
 AFFINE = {"weight": "norm_affine", "bias": "norm_affine"}
 FROZEN = AFFINE | {"running_mean": "norm_stats", "running_var": "norm_stats"}

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import stats as sps
 from torch import Tensor, nn
 
-from noiseproof.network import Place, State, outputs, places, skeleton_of, state_of
-from noiseproof.noise import perturb, targeted, touched
-from noiseproof.rng import seeded, stream
-from noiseproof.spec import (
+from noiseproof.core.rng import seeded, stream
+from noiseproof.network.state import Place, State, outputs, places, skeleton_of, state_of
+from noiseproof.noise.perturbation import perturb, targeted, touched
+from noiseproof.specs.noise import (
     REFERENCES,
     ROLES,
     SCOPES,

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import FrozenBatchNorm2d
 
-from noiseproof import catalog
-from noiseproof.norms import (
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.rng import seeded, stream
+from noiseproof.network.norms import (
     NORMS,
     SCALES,
     ScaledBatchNorm,
@@ -24,8 +25,7 @@ from noiseproof.norms import (
     replace_norms,
     scale_kind,
 )
-from noiseproof.rng import seeded, stream
-from noiseproof.spec import NoEffectWarning
+from noiseproof.specs import catalog
 
 RATE = 1e-6
 KINDS = sorted(SCALES)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from noiseproof.outside import call_named, named
+from noiseproof.core.plugins import call_named, named
 
 MODULE = """
 import os

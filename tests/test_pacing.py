@@ -6,8 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from noiseproof.pacing import Pace, Progress, parse_seconds
-from noiseproof.stopping import stein_interval
+from noiseproof.stats.pacing import Pace, Progress, parse_seconds
+from noiseproof.stats.stopping import stein_interval
 
 FIRST = 5
 

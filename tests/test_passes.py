@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from noiseproof.models import build
-from noiseproof.network import State, outputs, places, skeleton_of, state_of
-from noiseproof.noise import perturb
-from noiseproof.passes import Passes
-from noiseproof.rng import stream
-from noiseproof.spec import parse
+from noiseproof.core.rng import stream
+from noiseproof.models.building import build
+from noiseproof.network.passes import Passes
+from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
+from noiseproof.noise.perturbation import perturb
+from noiseproof.specs.noise import parse
 
 EPS = torch.finfo(torch.float32).eps
 

@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from noiseproof.pictures import Found, fit, fit_boxes, fit_mask, fitted_size, open_image, open_mask
+from noiseproof.data.pictures import (
+    Found,
+    fit,
+    fit_boxes,
+    fit_mask,
+    fitted_size,
+    open_image,
+    open_mask,
+)
 
 SIDES = st.integers(1, 60)
 ASKED = st.integers(2, 60)

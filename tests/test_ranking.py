@@ -10,21 +10,22 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats as sps
 
-from noiseproof import spec, stats
-from noiseproof.curves import curves_of
-from noiseproof.parts import but_part, check_ranked, chosen_steps, only_part, parse_steps
-from noiseproof.ranking import Ranking, rankings_of
-from noiseproof.records import Row, pack
+from noiseproof import stats
 from noiseproof.report import write_report
-from noiseproof.report.html import render
-from noiseproof.report.ranking_figures import digital_lines, drop_figure, write_ranking_figure
-from noiseproof.report.ranking_tables import (
+from noiseproof.report.page import render
+from noiseproof.report.sensitivity.figures import digital_lines, drop_figure, write_ranking_figure
+from noiseproof.report.sensitivity.tables import (
     finding_text,
     group_lines,
     share_text,
     step_lines,
     terminal_tables,
 )
+from noiseproof.results.curves import curves_of
+from noiseproof.results.rows import Row, pack
+from noiseproof.results.sensitivity import Ranking, rankings_of
+from noiseproof.specs import noise as spec
+from noiseproof.specs.selection import but_part, check_ranked, chosen_steps, only_part, parse_steps
 
 FALSE_FAIL = 1e-6
 Hits = Sequence[int] | NDArray[np.bool_]

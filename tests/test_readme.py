@@ -12,9 +12,10 @@ from torch import nn
 from typer.main import get_command
 
 import noiseproof as npf
-from noiseproof import designs, estimators, spec
 from noiseproof.cli import app
-from noiseproof.rng import stream
+from noiseproof.core.rng import stream
+from noiseproof.specs import designs, estimators
+from noiseproof.specs import noise as spec
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 

@@ -10,8 +10,8 @@ import torch
 
 import noiseproof as npf
 from noiseproof import cli
-from noiseproof.catalog import parse_pixel_scale
-from noiseproof.checkpoint import fill, load_state
+from noiseproof.models.checkpoint import fill, load_state
+from noiseproof.specs.catalog import parse_pixel_scale
 
 CHECKPOINTS = os.environ.get("NOISEPROOF_CHECKPOINTS")
 SCENES = os.environ.get("NOISEPROOF_SCENES")

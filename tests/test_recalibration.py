@@ -14,15 +14,15 @@ from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 from torchvision.ops import FrozenBatchNorm2d
 
 import noiseproof as npf
-from noiseproof.analog import with_bias_zeros, with_biases
-from noiseproof.estimators import Batch, Ema, Estimator, parse_estimator
-from noiseproof.following import followed
-from noiseproof.matching import signature_of
-from noiseproof.network import State, outputs, skeleton_of, state_of
-from noiseproof.norms import SCALES, by_channel
-from noiseproof.recalibration import blended, calibrated, layerwise, recalibrated
-from noiseproof.rng import stream
-from noiseproof.spec import NoEffectWarning
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.rng import stream
+from noiseproof.network.norms import SCALES, by_channel
+from noiseproof.network.state import State, outputs, skeleton_of, state_of
+from noiseproof.recalibration.affine import with_bias_zeros, with_biases
+from noiseproof.recalibration.following import followed
+from noiseproof.recalibration.matching import signature_of
+from noiseproof.recalibration.statistics import blended, calibrated, layerwise, recalibrated
+from noiseproof.specs.estimators import Batch, Ema, Estimator, parse_estimator
 
 BATCH_KINDS = sorted(SCALES)
 

@@ -18,8 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from noiseproof import records
-from noiseproof.records import KEY, Row, Store, export, key_of, pack, replacing
+from noiseproof.core.files import replacing
+from noiseproof.results import rows as records
+from noiseproof.results.rows import KEY, Row, key_of, pack
+from noiseproof.results.store import Store, export
 
 IMAGES = 13  # not a whole number of bytes
 

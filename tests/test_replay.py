@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models as tv
 
-from noiseproof import models
-from noiseproof.network import State, StopForward, outputs, skeleton_of, state_of
-from noiseproof.replay import Replay
-from noiseproof.rng import seeded, stream
+from noiseproof.core.rng import seeded, stream
+from noiseproof.models import building as models
+from noiseproof.network.replay import Replay
+from noiseproof.network.state import State, StopForward, outputs, skeleton_of, state_of
 
 INVERTED = [[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 2, 1]]  # the first of mobilenet_v2's stages
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # and the side of their images

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from noiseproof import stats
-from noiseproof.curves import Curve, curves_of
-from noiseproof.records import Row, pack
 from noiseproof.report import write_figure, write_report
-from noiseproof.report.html import render
+from noiseproof.report.page import render
 from noiseproof.report.panels import Panel, network_of, panels_of
 from noiseproof.report.words import short_names
-from noiseproof.traces import traces_of
+from noiseproof.results.curves import Curve, curves_of
+from noiseproof.results.rows import Row, pack
+from noiseproof.results.streams import traces_of
 
 IMAGES = 20
 WAY = "pooled(64)"

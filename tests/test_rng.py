@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from noiseproof.rng import seeded, stream
+from noiseproof.core.rng import seeded, stream
 
 
 def draw(*path: str | int) -> Tensor:

@@ -11,8 +11,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from noiseproof import catalog, data, scenes
-from noiseproof.catalog import VOC_CLASSES
+from noiseproof.data import datasets as data
+from noiseproof.data import scenes
+from noiseproof.specs import catalog
+from noiseproof.specs.catalog import VOC_CLASSES
 
 
 def write_image(path: Path, *, height: int = 10, width: int = 20, value: int = 9) -> None:

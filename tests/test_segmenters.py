@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from noiseproof import catalog, models
-from noiseproof.norms import NORMS, is_batch_norm, norm_layers, replace_norms
-from noiseproof.rng import stream
+from noiseproof.core.rng import stream
+from noiseproof.models import building as models
+from noiseproof.network.norms import NORMS, is_batch_norm, norm_layers, replace_norms
+from noiseproof.specs import catalog
 
 X = torch.randn(2, 3, 48, 64, generator=stream(0, "x"))
 

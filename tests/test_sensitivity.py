@@ -11,16 +11,18 @@ from scipy import stats as sps
 from torch import Tensor, nn
 
 import noiseproof as npf
-from noiseproof.flipout import Flipout, flipped_tensor
-from noiseproof.grouping import TensorGroup, groups_of
-from noiseproof.network import outputs, places, skeleton_of, state_of
-from noiseproof.noise import Programme, perturb
-from noiseproof.ranking import Ranking
-from noiseproof.records import Row, Store
-from noiseproof.rng import stream
-from noiseproof.sensitivity import rank_layers
-from noiseproof.spec import NoEffectWarning, Spec, parse
-from noiseproof.splits import Split
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.rng import stream
+from noiseproof.data.splits import Split
+from noiseproof.measuring.groups import TensorGroup, groups_of
+from noiseproof.measuring.sensitivity import rank_layers
+from noiseproof.network.state import outputs, places, skeleton_of, state_of
+from noiseproof.noise.flipout import Flipout, flipped_tensor
+from noiseproof.noise.perturbation import Programme, perturb
+from noiseproof.results.rows import Row
+from noiseproof.results.sensitivity import Ranking
+from noiseproof.results.store import Store
+from noiseproof.specs.noise import Spec, parse
 
 FALSE_FAIL = 1e-6
 NOISE = parse("gaussian(0.8, reference=std)")

@@ -10,10 +10,11 @@ import pytest
 import torch
 import typer
 
-from noiseproof import cli, models
+from noiseproof import cli
 from noiseproof.cli.sensitivity import sensitivity
-from noiseproof.ranking import rankings_of
-from noiseproof.records import Store
+from noiseproof.models import building as models
+from noiseproof.results.sensitivity import rankings_of
+from noiseproof.results.store import Store
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noiseproof.spec import (
+from noiseproof.specs.noise import (
     MAX_TEXT,
     REFERENCES,
     ROLES,

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from noiseproof.catalog import UNSCALED
-from noiseproof.data import Boxes, Dataset, Source, Split
-from noiseproof.rng import stream
+from noiseproof.core.rng import stream
+from noiseproof.data.splits import Boxes, Dataset, Source, Split
+from noiseproof.specs.catalog import UNSCALED
 
 PIXELS = torch.zeros(2, 3, 10, 20, dtype=torch.uint8)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import special
 from scipy import stats as sps
 
-from noiseproof.spread import binomial_interval, block_interval, chip_spread
-from noiseproof.stats import Interval, t_interval
+from noiseproof.stats.intervals import Interval, t_interval
+from noiseproof.stats.spread import binomial_interval, block_interval, chip_spread
 
 FALSE_FAIL = 1e-6
 OF = 10_000

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats as sps
 
 from noiseproof import stats
-from noiseproof.stats import Interval
+from noiseproof.stats.intervals import Interval
 
 FALSE_FAIL = 1e-6
 EXPERIMENTS = 2000

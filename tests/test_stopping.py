@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as sps
 
-from noiseproof.stats import Interval, t_interval
-from noiseproof.stopping import FIRST, next_point, stein_interval, units_needed
+from noiseproof.stats.intervals import Interval, t_interval
+from noiseproof.stats.stopping import FIRST, next_point, stein_interval, units_needed
 
 FALSE_FAIL = 1e-6
 TAIL = 0.025

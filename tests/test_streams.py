@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noiseproof.streams import Stream, check_lengths, parse_stream
+from noiseproof.specs.streams import Stream, check_lengths, parse_stream
 
 streams = st.builds(
     Stream,

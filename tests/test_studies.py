@@ -12,10 +12,10 @@ import pytest
 import torch
 from scipy import stats
 
-from noiseproof.rng import stream
+from noiseproof.core.rng import stream
 from noiseproof.study import grid_of, read_study
 from noiseproof.study.facts import read_facts
-from noiseproof.study.report import StudyReport, summary_row
+from noiseproof.study.report import StudyReport, document_of, summary_row
 from noiseproof.study.report.markdown import markdown_of
 
 STUDIES = Path(__file__).parent.parent / "studies"
@@ -142,7 +142,7 @@ def test_the_clean_hits_are_those_of_the_units_own_images(folder: Path) -> None:
 @pytest.mark.parametrize("folder", MEASURED, ids=name)
 def test_scipy_finds_the_same_intervals_in_the_committed_rows(folder: Path) -> None:
     compared = 0
-    for comparison in report_in(folder).as_json()["comparisons"]:
+    for comparison in document_of(report_in(folder))["comparisons"]:
         if comparison["unit"] != "training":
             continue
         for cell in comparison["cells"]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from noiseproof import cli, training
-from noiseproof.records import Store, export
+from noiseproof import cli
+from noiseproof.results.store import Store, export
+from noiseproof.training import loop as training
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from noiseproof import cli, norms
+from noiseproof import cli
+from noiseproof.network import norms
 from noiseproof.study import Study, grid_of, read_study
 from noiseproof.study.file import FACTORS, _check_where
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noiseproof.norms import chosen
+from noiseproof.network.norms import chosen
 from noiseproof.study import Grid, Study, grid_of
 from noiseproof.study.grid import is_selected, training_name
 

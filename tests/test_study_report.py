@@ -22,13 +22,14 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from scipy import stats as sps
 
-from noiseproof.records import Row, pack
-from noiseproof.stats import Interval
+from noiseproof.results.rows import Row, pack
+from noiseproof.stats.intervals import Interval
 from noiseproof.study import Grid, Study, grid_of
 from noiseproof.study.facts import Facts, NetworkFacts
 from noiseproof.study.grid import Network, Task
 from noiseproof.study.report import (
     StudyReport,
+    document_of,
     report_of,
     summary_head,
     summary_row,
@@ -321,8 +322,8 @@ def test_a_claim_of_two_parts_says_what_came_of_each() -> None:
     ]
     words = "depends on the part or the cell (of 2 parts of the claim 1 reproduced, 1 contradicted)"
     assert report.verdict == ("depends", words)
-    assert report.as_json()["verdict"] == {"kind": "depends", "text": words}
-    told = [one["decides"] for one in report.as_json()["comparisons"]]
+    assert document_of(report)["verdict"] == {"kind": "depends", "text": words}
+    told = [one["decides"] for one in document_of(report)["comparisons"]]
     assert told == [False, True, True]
     assert f">Verdict: {words}<" in page_of(report)
     assert "<li>the other batch: contradicted. What is" in page_of(report)
@@ -353,7 +354,7 @@ def test_a_single_training_has_no_interval() -> None:
     report = reported(study, apart)
     assert cells_table(report.first).rows[0][1] == "84.0 [no interval], n = 1"
     assert report.first.verdict.kind == "not decided"
-    document = report.as_json()
+    document = document_of(report)
     side = document["comparisons"][0]["cells"][0]["better"]
     assert (side["n"], side["low"], side["high"]) == (1, None, None)
     assert side["mean"] == pytest.approx(0.84)
@@ -491,7 +492,7 @@ def test_a_published_share_that_is_never_reached_is_beyond_the_levels() -> None:
     assert [row[1:] for row in rows] == [
         ("beyond the levels (keeps 50.0 % at the highest)", "-", "-")
     ] * 2
-    matches = report.as_json()["matched"][0]["matches"]
+    matches = document_of(report)["matched"][0]["matches"]
     assert [(one["level"], one["mean"]) for one in matches] == [(None, None)] * 2
 
 
@@ -581,7 +582,7 @@ def test_a_figure_of_no_side_has_nothing_beside_it() -> None:
     alone = '[[claim.published]]\nwhat = "another"\npercent = 12.5\n'
     report = reported(study_of(published=alone), falling)
     assert beside_table(report).rows == (("another", "12.5", "belongs to no side", ""),)
-    assert report.as_json()["published"][0]["measured"] == []
+    assert document_of(report)["published"][0]["measured"] == []
 
 
 # --- what is not there ----------------------------------------------------------------------------
@@ -604,7 +605,7 @@ def test_an_unfinished_study_says_so_first() -> None:
     assert "1 of 2 units at level 0.1; 1 of 2 units at level 0.3" in page
     assert "no rows at level 0.3" in page
     assert "2 curves without rows" in markdown
-    assert report.as_json()["finished"] is False
+    assert document_of(report)["finished"] is False
     assert "unfinished: 7 of 12" in summary_row(report)
 
 
@@ -626,7 +627,7 @@ def test_without_rows_nothing_is_claimed() -> None:
     assert "0 of 12 curves measured" in page_of(report)
     assert "not measured" in summary_row(report)
     assert {line.state for line in report.networks} == {"not there yet"}
-    json.dumps(report.as_json(), allow_nan=False)
+    json.dumps(document_of(report), allow_nan=False)
     markdown_of(report)
 
 
@@ -656,7 +657,7 @@ def test_networks_that_have_not_learned_are_marked_and_left_out() -> None:
     assert "1 network has not learned" in page
     assert "at most 2 times chance" in page
     assert report.panels[0].lines[0].n == 2
-    assert [n["learned"] for n in report.as_json()["networks"]].count(False) == 1
+    assert [n["learned"] for n in document_of(report)["networks"]].count(False) == 1
 
 
 def test_a_network_is_told_with_its_recipe_and_what_became_of_it() -> None:

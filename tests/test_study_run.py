@@ -16,21 +16,25 @@ from typing import Any
 import pytest
 import torch
 
-from noiseproof import cli, models, training
-from noiseproof.bench import calibration_from
-from noiseproof.checkpoint import file_sha256, fill, load_state
-from noiseproof.crew.driver import News, drive
-from noiseproof.crew.loading import Places, load_data, open_source
-from noiseproof.crew.local import LocalPool
-from noiseproof.data import open_dataset
-from noiseproof.job import Job, Subject
-from noiseproof.measuring import measure
-from noiseproof.records import Row, Store, key_of
-from noiseproof.rng import stream
+from noiseproof import cli
+from noiseproof.core.rng import stream
+from noiseproof.data.datasets import open_dataset
+from noiseproof.measuring.curves import measure
+from noiseproof.measuring.evaluator import Job, Subject
+from noiseproof.measuring.setup import calibration_from
+from noiseproof.measuring.units import open_units
+from noiseproof.models import building as models
+from noiseproof.models.checkpoint import file_sha256, fill, load_state
+from noiseproof.results.rows import Row, key_of
+from noiseproof.results.store import Store
 from noiseproof.study import Grid, grid_of, read_study
 from noiseproof.study.facts import read_facts
-from noiseproof.study.values import measured_of
-from noiseproof.units import open_units
+from noiseproof.study.measured import measured_of
+from noiseproof.study.run.driver import News, drive
+from noiseproof.study.run.loading import Places, load_data, open_source
+from noiseproof.study.run.local import LocalPool
+from noiseproof.training import loop as training
+from noiseproof.training.resume import RESUME, WEIGHTS
 
 HEAD = """
 name = "toy"
@@ -118,7 +122,7 @@ class Ran:
         return rows_in(self.places.out)
 
     def weights(self, network: int = 0) -> Path:
-        return self.places.weights / self.grid.networks[network].name / training.WEIGHTS
+        return self.places.weights / self.grid.networks[network].name / WEIGHTS
 
 
 def rows_in(out: Path) -> list[Row]:
@@ -188,7 +192,7 @@ def test_a_study_ends_in_the_rows_of_measure(whole: Ran, tmp_path: Path) -> None
                 scale=source.scale,
                 store=store,
                 subject=Subject(
-                    checkpoint=file_sha256(weights / training.WEIGHTS),
+                    checkpoint=file_sha256(weights / WEIGHTS),
                     model=network.model,
                     norm=network.norm_text,
                     task="classify",
@@ -276,8 +280,9 @@ ZYGOTE = """
 import os, resource, sys
 import torch
 torch.set_num_threads(1)
-from noiseproof import cli, console
-import noiseproof.crew.driver, noiseproof.crew.local, noiseproof.study
+from noiseproof import cli
+from noiseproof.cli import console
+import noiseproof.study.run.driver, noiseproof.study.run.local, noiseproof.study
 print("ready", flush=True)
 for line in sys.stdin:
     pid = os.fork()
@@ -380,9 +385,9 @@ def test_a_run_killed_again_and_again_ends_in_the_same_rows_and_weights(
         return lambda: (weights / names[network] / name).is_file()
 
     moments: list[tuple[Callable[[], bool], float]] = [
-        (has(0, training.RESUME), dice.uniform(0.0, 0.05)),  # in the middle of its second epoch
-        (has(0, training.WEIGHTS), 0.0),  # the weights are there, the card may not be
-        (has(1, training.RESUME), dice.uniform(0.0, 0.2)),
+        (has(0, RESUME), dice.uniform(0.0, 0.05)),  # in the middle of its second epoch
+        (has(0, WEIGHTS), 0.0),  # the weights are there, the card may not be
+        (has(1, RESUME), dice.uniform(0.0, 0.2)),
         (lambda: count(out) >= 3, dice.uniform(0.0, 0.05)),
         (lambda: count(out) >= 20, dice.uniform(0.0, 0.3)),
         (lambda: True, dice.uniform(0.0, 1.0)),
@@ -398,7 +403,7 @@ def test_a_run_killed_again_and_again_ends_in_the_same_rows_and_weights(
     assert rows_in(out) == whole.rows, f"dice {seed}"
     assert all(row in whole.rows for row in early)
     for place, name in enumerate(names):
-        found = file_sha256(weights / name / training.WEIGHTS)
+        found = file_sha256(weights / name / WEIGHTS)
         assert found == file_sha256(whole.weights(place)), f"dice {seed}"
     facts, expected = (read_facts(folder / "networks.json") for folder in (out, whole.places.out))
     timeless = [
@@ -419,7 +424,7 @@ def test_a_training_killed_between_weights_and_card_ends_in_the_same_weights(
         folder.mkdir(parents=True)
         content = whole.weights(place).read_bytes()
         half = content[: len(content) // 2] if place else content
-        (folder / training.WEIGHTS).write_bytes(half)
+        (folder / WEIGHTS).write_bytes(half)
     ran = Ran(file)
     assert ran.failures == []
     for place in range(2):
@@ -479,9 +484,7 @@ def test_a_disk_that_is_full_for_rows_is_one_line_and_a_rerun_completes(
     assert all(row in whole.rows for row in early)
 
 
-@pytest.mark.parametrize(
-    "name", [training.RESUME, training.WEIGHTS, "weights.json", "networks.json"]
-)
+@pytest.mark.parametrize("name", [RESUME, WEIGHTS, "weights.json", "networks.json"])
 def test_a_disk_that_is_full_for_a_file_is_one_line_and_a_rerun_completes(
     whole: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
@@ -501,7 +504,7 @@ def test_a_disk_that_is_full_for_a_file_is_one_line_and_a_rerun_completes(
     assert not list(out.rglob("*.tmp")), "nothing is left lying about"
     assert said(capsys, file, "--out", out)[0] == 0
     for place, network in enumerate(whole.grid.networks):
-        found = out / "weights" / network.name / training.WEIGHTS
+        found = out / "weights" / network.name / WEIGHTS
         assert file_sha256(found) == file_sha256(whole.weights(place))
 
 
@@ -515,7 +518,7 @@ def test_a_disk_that_is_truly_full_loses_nothing(
     programs.start(file, out)
     assert programs.end() == 0
     for place, network in enumerate(whole.grid.networks):
-        found = out / "weights" / network.name / training.WEIGHTS
+        found = out / "weights" / network.name / WEIGHTS
         assert file_sha256(found) == file_sha256(whole.weights(place))
 
 
@@ -535,7 +538,7 @@ def test_a_training_that_diverges_is_recorded_and_the_rest_goes_on(tmp_path: Pat
     assert "no longer finite" in facts[diverged.name].failed
     assert facts[good.name].clean is not None
     assert len(ran.rows) == 1 + 2
-    assert not (ran.places.weights / diverged.name / training.WEIGHTS).exists()
+    assert not (ran.places.weights / diverged.name / WEIGHTS).exists()
     again = Ran(file)
     assert again.steps == [], "it would end so again"
     assert again.rows == ran.rows
@@ -583,7 +586,7 @@ def test_a_measurement_that_is_refused_does_not_stop_the_others(
             raise ValueError("per-image chips do not hold for this network")
         return open_units(job, *arguments, **options)
 
-    monkeypatch.setattr("noiseproof.crew.worker.open_units", refusing)
+    monkeypatch.setattr("noiseproof.study.run.worker.open_units", refusing)
     ran = Ran(study_in(tmp_path, HEAD + TRAININGS + LITTLE))
     (failure,) = ran.failures
     assert failure.startswith(ran.grid.networks[0].name)
@@ -634,7 +637,7 @@ def test_a_training_whose_resume_file_is_damaged_names_that_file_or_starts_over(
 ) -> None:
     folder = tmp_path / "out" / "weights" / whole.grid.networks[0].name
     folder.mkdir(parents=True)
-    (folder / training.RESUME).write_bytes(b"PK half a file")
+    (folder / RESUME).write_bytes(b"PK half a file")
     try:
         ran = Ran(study_in(tmp_path, HEAD + TRAININGS + LITTLE))
     except ValueError as error:  # before anything was done
@@ -642,7 +645,7 @@ def test_a_training_whose_resume_file_is_damaged_names_that_file_or_starts_over(
     else:
         assert file_sha256(ran.weights()) == file_sha256(whole.weights())
         return
-    assert f"cannot resume from {folder / training.RESUME}: delete it" in sentence
+    assert f"cannot resume from {folder / RESUME}: delete it" in sentence
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"a": 3}', '{"a": {}}', "\0\xff"])
@@ -713,7 +716,7 @@ def test_data_that_are_missing_are_fetched_only_where_that_was_asked(
     def fetch(*arguments: Any, **named: Any) -> None:
         raise ValueError("fetching")
 
-    monkeypatch.setattr("noiseproof.readers.download_and_extract_archive", fetch)
+    monkeypatch.setattr("noiseproof.data.classification.download_and_extract_archive", fetch)
     assert "fetching" in last_line(said(capsys, *options, "--download"))
     assert not (tmp_path / "out").exists()
 

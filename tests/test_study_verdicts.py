@@ -10,13 +10,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import stats as sps
 
-from noiseproof.records import Row
-from noiseproof.spec import Spec
-from noiseproof.stats import welch_interval
+from noiseproof.results.rows import Row
+from noiseproof.specs.noise import Spec
+from noiseproof.stats.intervals import welch_interval
 from noiseproof.study import Grid, Study, grid_of
 from noiseproof.study.facts import Facts, NetworkFacts
 from noiseproof.study.grid import Network, Task
-from noiseproof.study.values import Measured, at_levels, measured_of
+from noiseproof.study.measured import Measured, at_levels, measured_of
 from noiseproof.study.verdicts import Cell, Side, Verdict, of_parts, verdict_of
 
 CLEAN = 0.5

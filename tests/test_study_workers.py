@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 
-from noiseproof import cli, training
-from noiseproof.checkpoint import file_sha256
-from noiseproof.crew.driver import CHANCES, drive
-from noiseproof.crew.loading import Places, load_data, open_source
-from noiseproof.crew.local import LocalPool
-from noiseproof.crew.pieces import Data, Failed, MeasurePiece, Outcome, Piece, Trained
-from noiseproof.crew.worker import Worker
-from noiseproof.records import Row, Store
+from noiseproof import cli
+from noiseproof.models.checkpoint import file_sha256
+from noiseproof.results.rows import Row
+from noiseproof.results.store import Store
 from noiseproof.study import Grid, grid_of, read_study
 from noiseproof.study.facts import read_facts
-from noiseproof.study.values import measured_of
+from noiseproof.study.measured import measured_of
+from noiseproof.study.run.driver import CHANCES, drive
+from noiseproof.study.run.loading import Places, load_data, open_source
+from noiseproof.study.run.local import LocalPool
+from noiseproof.study.run.pieces import Data, Failed, MeasurePiece, Outcome, Piece, Trained
+from noiseproof.study.run.worker import Worker
+from noiseproof.training.resume import RESUME, WEIGHTS
 
 STUDY = """
 name = "toy"
@@ -143,9 +145,9 @@ def test_two_runs_with_one_folder_of_weights_train_and_measure_the_same(
     assert set(steps) == {first.grid.networks[0].name}, "the rest was there by then"
     assert first.rows == second.rows == whole.rows
     fact = read_facts(tmp_path / "1" / "networks.json")[first.grid.networks[0].name]
-    file = weights / first.grid.networks[0].name / training.WEIGHTS
+    file = weights / first.grid.networks[0].name / WEIGHTS
     assert fact.sha256 == file_sha256(file)
-    assert not (file.parent / training.RESUME).exists()
+    assert not (file.parent / RESUME).exists()
 
 
 def test_units_that_an_earlier_run_has_left_do_not_count(whole: Toy, tmp_path: Path) -> None:

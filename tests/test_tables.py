@@ -7,16 +7,17 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from noiseproof import console, stats
-from noiseproof.curves import Curve, curves_of
-from noiseproof.records import Row
+from noiseproof import stats
+from noiseproof.cli import console
 from noiseproof.report import figures, tables
 from noiseproof.report.looks import KINDS, OFF, Look, looks_of_ways
 from noiseproof.report.panels import Panel, panels_of, stream_panels_of
 from noiseproof.report.series import dodged, gain_series, score_series
 from noiseproof.report.terminal import curves_table, spread_lines
 from noiseproof.report.words import level_text, origin_of, short_names
-from noiseproof.traces import traces_of
+from noiseproof.results.curves import Curve, curves_of
+from noiseproof.results.rows import Row
+from noiseproof.results.streams import traces_of
 
 WAYS = ("off", "pooled(8)", "pooled(32)", "pooled(200)", "pooled(1000)", "layerwise(200)")
 WAYS += ("layerwise(1000)", "blend(32, prior=64)", "blend(8, prior=64)", "match(200)")

@@ -14,10 +14,10 @@ from pycocotools.cocoeval import COCOeval
 from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from noiseproof import catalog
-from noiseproof.data import Boxes, Split
-from noiseproof.rng import stream
-from noiseproof.tasks import TASKS, Result, pixel_logits
+from noiseproof.core.rng import stream
+from noiseproof.data.splits import Boxes, Split
+from noiseproof.specs import catalog
+from noiseproof.tasks.table import TASKS, Result, pixel_logits
 
 NAN, INF = float("nan"), float("inf")
 

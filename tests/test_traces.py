@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats as sps
 
-from noiseproof.curves import curves_of
-from noiseproof.records import Row
-from noiseproof.traces import Trace, stream_key, traces_of, without_recalibration
+from noiseproof.results.curves import curves_of
+from noiseproof.results.rows import Row
+from noiseproof.results.streams import Trace, stream_key, traces_of, without_recalibration
 
 WINDOW = 50
 

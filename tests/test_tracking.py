@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import noiseproof as npf
-from noiseproof.catalog import UNSCALED
-from noiseproof.data import Split
-from noiseproof.evaluation import evaluate
-from noiseproof.network import places, state_of
-from noiseproof.noise import perturb
-from noiseproof.records import Row, Store, key_of
-from noiseproof.rng import derived, stream
-from noiseproof.spec import NoEffectWarning, parse
-from noiseproof.streams import WANDERS_WITHIN, Stream
-from noiseproof.traces import Trace
-from noiseproof.tracking import track, wandered
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.rng import derived, stream
+from noiseproof.data.splits import Split
+from noiseproof.measuring.streams import track, wandered
+from noiseproof.network.state import places, state_of
+from noiseproof.noise.perturbation import perturb
+from noiseproof.results.rows import Row, key_of
+from noiseproof.results.store import Store
+from noiseproof.results.streams import Trace
+from noiseproof.specs.catalog import UNSCALED
+from noiseproof.specs.noise import parse
+from noiseproof.specs.streams import WANDERS_WITHIN, Stream
+from noiseproof.tasks.evaluation import evaluate
 
 GAUSSIAN = parse("gaussian(0.8, reference=std)")
 CALIBRATION = torch.randn(30, 2, 5, 5, generator=stream(1, "calibration"))

@@ -13,13 +13,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from noiseproof import training
-from noiseproof.catalog import UNSCALED
-from noiseproof.checkpoint import file_sha256, fill, load_state, read_card
-from noiseproof.data import Boxes, Source, Split, open_dataset
-from noiseproof.recipes import USUAL, Plan, Recipe
-from noiseproof.tasks import TASKS
-from noiseproof.training import Progress, train
+from noiseproof.data.datasets import open_dataset
+from noiseproof.data.splits import Boxes, Source, Split
+from noiseproof.models.checkpoint import file_sha256, fill, load_state, read_card
+from noiseproof.specs.catalog import UNSCALED
+from noiseproof.specs.recipes import USUAL, Plan, Recipe
+from noiseproof.tasks.table import TASKS
+from noiseproof.training import loop as training
+from noiseproof.training.loop import Progress, train
+from noiseproof.training.resume import finished
 
 PLAN = Plan(
     model="resnet8",
@@ -80,8 +82,9 @@ KILLED = """
 import sys
 import torch
 torch.set_num_threads(1)
-from noiseproof import recipes, training
-from noiseproof.data import open_dataset
+from noiseproof.specs import recipes
+from noiseproof.training import loop as training
+from noiseproof.data.datasets import open_dataset
 recipe = recipes.Recipe(epochs=4, batch_size=64)
 plan = recipes.Plan(model="torchvision:squeezenet1_1", norm=None, norm_where="all", recipe=recipe,
                      seed=5)
@@ -474,7 +477,7 @@ def test_a_card_from_before_there_was_bfloat16_is_of_a_finished_run(tmp_path: Pa
     for key in ("bf16", "half"):
         content["recipe"].pop(key)
     (tmp_path / "weights.json").write_text(json.dumps(content))
-    older = training.finished(tmp_path, PLAN, digits())
+    older = finished(tmp_path, PLAN, digits())
     assert older is not None
     assert older.sha256 == card.sha256
     seen: list[Progress] = []
@@ -485,7 +488,7 @@ def test_a_card_from_before_there_was_bfloat16_is_of_a_finished_run(tmp_path: Pa
         with pytest.raises(
             ValueError, match=r"holds another run .(half|bf16) .* there, True asked"
         ):
-            training.finished(tmp_path, plan, digits())
+            finished(tmp_path, plan, digits())
 
 
 def test_a_kernel_beyond_float16_is_one_sentence(

@@ -11,18 +11,19 @@ from scipy import stats as sps
 from torch import Tensor, nn
 
 import noiseproof as npf
-from noiseproof.curves import Curve, curves_of, paired_difference
-from noiseproof.designs import parse_design
-from noiseproof.measuring import measure
-from noiseproof.network import places, state_of
-from noiseproof.noise import Programme, perturb
-from noiseproof.records import Row, Store
-from noiseproof.rng import stream
-from noiseproof.spec import parse
-from noiseproof.splits import Split
-from noiseproof.stats import t_interval
-from noiseproof.stopping import FIRST, stein_interval
-from noiseproof.units import Ahead
+from noiseproof.core.rng import stream
+from noiseproof.data.splits import Split
+from noiseproof.measuring.curves import measure
+from noiseproof.measuring.units import Ahead
+from noiseproof.network.state import places, state_of
+from noiseproof.noise.perturbation import Programme, perturb
+from noiseproof.results.curves import Curve, curves_of, paired_difference
+from noiseproof.results.rows import Row
+from noiseproof.results.store import Store
+from noiseproof.specs.designs import parse_design
+from noiseproof.specs.noise import parse
+from noiseproof.stats.intervals import t_interval
+from noiseproof.stats.stopping import FIRST, stein_interval
 
 FALSE_FAIL = 1e-6
 NOISE = parse("gaussian(0.6, reference=std)")

@@ -1,88 +1,84 @@
 """noiseproof: how a trained neural network behaves on noisy analog hardware.
 
 The public names below load on first use, so importing the package (and `noiseproof --help`) costs
-no torch import. A module never shares its name with a function (`measuring` holds `measure`), since
+no torch import. A module never shares its name with a public function of its package, since
 importing the module would then hide the function.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from noiseproof.core.lazy import face
+from noiseproof.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from noiseproof.chips import manufacture as manufacture
-    from noiseproof.crew import run_study as run_study
-    from noiseproof.explaining import explain as explain
-    from noiseproof.measuring import measure as measure
-    from noiseproof.norms import replace_norms as replace_norms
-    from noiseproof.recalibration import recalibrate as recalibrate
-    from noiseproof.report import write_report as write_report
-    from noiseproof.sensitivity import rank_layers as rank_layers
-    from noiseproof.tracking import track as track
-    from noiseproof.training import train as train
+    from noiseproof.measuring.activations import explain as explain
+    from noiseproof.measuring.curves import measure as measure
+    from noiseproof.measuring.sensitivity import rank_layers as rank_layers
+    from noiseproof.measuring.streams import track as track
+    from noiseproof.network.norms import replace_norms as replace_norms
+    from noiseproof.noise.chips import manufacture as manufacture
+    from noiseproof.recalibration.statistics import recalibrate as recalibrate
+    from noiseproof.report.page import write_report as write_report
+    from noiseproof.study.run.run import run_study as run_study
+    from noiseproof.training.loop import train as train
 
-__version__ = "0.1.0"
-
-_HOME = {
-    "explain": "noiseproof.explaining",
-    "manufacture": "noiseproof.chips",
-    "measure": "noiseproof.measuring",
-    "rank_layers": "noiseproof.sensitivity",
-    "recalibrate": "noiseproof.recalibration",
-    "replace_norms": "noiseproof.norms",
-    "run_study": "noiseproof.crew",
-    "track": "noiseproof.tracking",
-    "train": "noiseproof.training",
-    "write_report": "noiseproof.report",
-}
-_ROOMS = (
-    "anatomy",
-    "catalog",
-    "checkpoint",
-    "chips",
-    "curves",
-    "data",
-    "designs",
-    "estimators",
-    "explaining",
-    "flipout",
-    "following",
-    "job",
-    "matching",
-    "measuring",
-    "models",
-    "network",
-    "noise",
-    "norms",
-    "passes",
-    "points",
-    "ranking",
-    "recalibration",
-    "records",
-    "replay",
-    "report",
-    "rng",
-    "sensitivity",
-    "spec",
-    "splits",
-    "spread",
-    "stats",
-    "stopping",
-    "streams",
-    "study",
-    "tasks",
-    "traces",
-    "tracking",
-    "training",
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "explain": "measuring.activations",
+        "manufacture": "noise.chips",
+        "measure": "measuring.curves",
+        "rank_layers": "measuring.sensitivity",
+        "recalibrate": "recalibration.statistics",
+        "replace_norms": "network.norms",
+        "run_study": "study.run.run",
+        "track": "measuring.streams",
+        "train": "training.loop",
+        "write_report": "report.page",
+    },
+    {
+        # the wings
+        "core": "core",
+        "specs": "specs",
+        "stats": "stats",
+        "network": "network",
+        "data": "data",
+        "results": "results",
+        "noise": "noise",
+        "recalibration": "recalibration",
+        "models": "models",
+        "tasks": "tasks",
+        "training": "training",
+        "measuring": "measuring",
+        "report": "report",
+        "study": "study",
+        # modules under the names that they had before 0.2
+        "anatomy": "results.activations",
+        "catalog": "specs.catalog",
+        "checkpoint": "models.checkpoint",
+        "chips": "noise.chips",
+        "curves": "results.curves",
+        "designs": "specs.designs",
+        "estimators": "specs.estimators",
+        "explaining": "measuring.activations",
+        "flipout": "noise.flipout",
+        "following": "recalibration.following",
+        "job": "measuring.evaluator",
+        "matching": "recalibration.matching",
+        "norms": "network.norms",
+        "passes": "network.passes",
+        "points": "results.points",
+        "ranking": "results.sensitivity",
+        "records": "results.rows",
+        "replay": "network.replay",
+        "rng": "core.rng",
+        "sensitivity": "measuring.sensitivity",
+        "spec": "specs.noise",
+        "splits": "data.splits",
+        "spread": "stats.spread",
+        "stopping": "stats.stopping",
+        "streams": "specs.streams",
+        "traces": "results.streams",
+        "tracking": "measuring.streams",
+    },
 )
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    if name in _ROOMS:
-        return import_module(f"noiseproof.{name}")
-    raise AttributeError(f"module 'noiseproof' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*_HOME, *_ROOMS, "__version__"])

@@ -9,8 +9,8 @@ import sys
 import numpy as np
 
 from noiseproof import stats
-from noiseproof.curves import Point, curves_of
-from noiseproof.records import Store
+from noiseproof.results.curves import Point, curves_of
+from noiseproof.results.store import Store
 
 
 def main(path: str) -> None:

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from noiseproof import stats
-from noiseproof.catalog import metric_of
-from noiseproof.curves import Curve, Point, curves_of, network_key, paired_difference
-from noiseproof.records import Store
-from noiseproof.traces import stream_key, traces_of, without_recalibration
+from noiseproof.results.curves import Curve, Point, curves_of, network_key, paired_difference
+from noiseproof.results.store import Store
+from noiseproof.results.streams import stream_key, traces_of, without_recalibration
+from noiseproof.specs.catalog import metric_of
 
 
 def main(path: str) -> None:

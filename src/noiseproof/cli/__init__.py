@@ -9,9 +9,25 @@ from typing import Annotated, TextIO
 
 import typer
 
-import noiseproof
-from noiseproof import spec
-from noiseproof.cli import chips, explain, run, sensitivity, show, stream, study
+from noiseproof.cli import (
+    explain,
+    sensitivity,
+    study,
+)
+from noiseproof.cli import (
+    measure as chips,
+)
+from noiseproof.cli import (
+    report as show,
+)
+from noiseproof.cli import (
+    track as stream,
+)
+from noiseproof.cli import (
+    train as run,
+)
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.version import __version__
 
 app = typer.Typer(
     name="noiseproof",
@@ -42,7 +58,7 @@ def root(
 ) -> None:
     """The options of the program itself."""
     if version:
-        print(f"noiseproof {noiseproof.__version__}")
+        print(f"noiseproof {__version__}")
         raise typer.Exit
 
 
@@ -71,7 +87,7 @@ def _one_line_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    if issubclass(category, spec.NoEffectWarning):
+    if issubclass(category, NoEffectWarning):
         print(f"noiseproof: warning: {message}", file=sys.stderr)
 
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from noiseproof import catalog, spec
 from noiseproof.cli.options import (
     AsJson,
     AugmentCalibration,
@@ -32,6 +31,9 @@ from noiseproof.cli.options import (
     parse_ways,
     print_json,
 )
+from noiseproof.core.checks import check_device, one_of
+from noiseproof.specs import catalog
+from noiseproof.specs.noise import parse, parse_targets
 
 IMAGES = 500
 WIDTH_WITHOUT_TERMINAL = 120
@@ -76,31 +78,31 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show where along a network noise destroys the signal, and what recalibration repairs."""
-    from noiseproof.anatomy import check_explained, findings
     from noiseproof.report.paper import ENDINGS
+    from noiseproof.results.activations import check_explained, findings
 
-    request, roles = spec.parse(noise), spec.parse_targets(targets)
-    catalog.check_device(device)
+    request, roles = parse(noise), parse_targets(targets)
+    check_device(device)
     check_norm(norm, norm_where)
     check_seed(seed)
     at_least(chips=chips, batch_size=batch_size, images=images, classes=classes)
     ways = parse_ways(["off", *recalibrate])
     check_explained(request, ways)
     if task is not None:
-        spec.one_of("task", task, catalog.TASKS)
+        one_of("task", task, catalog.TASKS)
     check_names(model=model, data=data, normalize=normalize)
     if figure is not None:
-        spec.one_of("ending of a figure", figure.suffix, ENDINGS)
+        one_of("ending of a figure", figure.suffix, ENDINGS)
     check_places(weights, out, figure)
     from rich.console import Console
 
-    from noiseproof.accelerator import pick_device
-    from noiseproof.bench import open_bench
-    from noiseproof.console import Bars
-    from noiseproof.explaining import explain as explained
-    from noiseproof.report.anatomy_figure import write_anatomy_figure
-    from noiseproof.report.anatomy_page import write_anatomy
-    from noiseproof.report.anatomy_table import anatomy_tables, score_lines
+    from noiseproof.cli.console import Bars
+    from noiseproof.core.device import pick_device
+    from noiseproof.measuring.activations import explain as explained
+    from noiseproof.measuring.setup import open_bench
+    from noiseproof.report.activations.figure import write_anatomy_figure
+    from noiseproof.report.activations.page import write_anatomy
+    from noiseproof.report.activations.table import anatomy_tables, score_lines
 
     bench = open_bench(
         weights,

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from noiseproof import catalog, spec
-from noiseproof.designs import Auto, Design, PerImage
-from noiseproof.estimators import Estimator, parse_estimator
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.specs import catalog
+from noiseproof.specs.designs import Auto, Design, PerImage
+from noiseproof.specs.estimators import Estimator, parse_estimator
 
 Weights = Annotated[Path, typer.Argument(help="Checkpoint file, or a training run's folder.")]
 Targets = Annotated[
@@ -138,7 +139,7 @@ def calibration_images(ways: list[Estimator | None], *, augment: bool) -> int:
     if augment and not most:
         warnings.warn(
             "--augment-calibration changes nothing: no calibration images are used",
-            spec.NoEffectWarning,
+            NoEffectWarning,
             stacklevel=2,
         )
     return most

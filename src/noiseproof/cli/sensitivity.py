@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noiseproof import catalog, spec
 from noiseproof.cli.options import (
     AsJson,
     BatchSize,
@@ -29,11 +28,13 @@ from noiseproof.cli.options import (
     check_seed,
     print_json,
 )
-from noiseproof.parts import GROUPINGS, check_ranked, parse_steps
+from noiseproof.core.checks import check_device, one_of
+from noiseproof.specs.noise import parse, parse_targets
+from noiseproof.specs.selection import GROUPINGS, check_ranked, parse_steps
 
 if TYPE_CHECKING:
-    from noiseproof.ranking import Ranking
-    from noiseproof.records import Row
+    from noiseproof.results.rows import Row
+    from noiseproof.results.sensitivity import Ranking
 
 
 def sensitivity(
@@ -73,11 +74,11 @@ def sensitivity(
     as_json: AsJson = False,
 ) -> None:
     """Rank a classifier's layers by the accuracy that noise in one of them alone takes."""
-    request, roles = spec.parse(noise), spec.parse_targets(targets)
-    spec.one_of("grouping", by, GROUPINGS)
+    request, roles = parse(noise), parse_targets(targets)
+    one_of("grouping", by, GROUPINGS)
     check_ranked(request, roles)
     steps = () if keep is None else parse_steps(keep)
-    catalog.check_device(device)
+    check_device(device)
     check_norm(norm, norm_where)
     check_seed(seed)
     at_least(batch_size=batch_size, images=images, classes=classes)
@@ -85,14 +86,15 @@ def sensitivity(
     if figure is not None:
         from noiseproof.report.paper import ENDINGS
 
-        spec.one_of("ending of a figure", figure.suffix, ENDINGS)
+        one_of("ending of a figure", figure.suffix, ENDINGS)
         check_not_itself(figure, store)
     from noiseproof import stats
-    from noiseproof.accelerator import pick_device
-    from noiseproof.bench import open_bench
-    from noiseproof.console import Bars
-    from noiseproof.records import Row, Store
-    from noiseproof.sensitivity import rank_layers
+    from noiseproof.cli.console import Bars
+    from noiseproof.core.device import pick_device
+    from noiseproof.measuring.sensitivity import rank_layers
+    from noiseproof.measuring.setup import open_bench
+    from noiseproof.results.rows import Row
+    from noiseproof.results.store import Store
 
     bench = open_bench(
         weights,
@@ -130,7 +132,7 @@ def sensitivity(
         )
     print_ranking(ranking)
     if figure is not None:
-        from noiseproof.report.ranking_figures import write_ranking_figure
+        from noiseproof.report.sensitivity.figures import write_ranking_figure
 
         write_ranking_figure(ranking, figure)
         print(f"Figure: {figure}")
@@ -159,8 +161,8 @@ def print_ranking(ranking: "Ranking") -> None:
     """Both tables, and what their intervals support."""
     from rich.console import Console
 
-    from noiseproof.console import WIDTH_WITHOUT_TERMINAL
-    from noiseproof.report.ranking_tables import finding_text, terminal_tables
+    from noiseproof.cli.console import WIDTH_WITHOUT_TERMINAL
+    from noiseproof.report.sensitivity.tables import finding_text, terminal_tables
 
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from noiseproof import catalog
 from noiseproof.cli.options import AsJson, DataDir, Device, Download, print_json, say
+from noiseproof.core.checks import check_device
 
 app = typer.Typer(
     help="A claim, tested: plan, run, status, report.",
@@ -54,13 +54,13 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Print what a run would do, and how long it takes here, from a short calibration."""
-    from noiseproof.study.results import open_study
+    from noiseproof.study.folder import open_study
 
     study, name, grid = open_study(file, profile)
-    catalog.check_device(device)
-    from noiseproof.console import print_plan
-    from noiseproof.crew.estimate import estimate
-    from noiseproof.crew.running import open_run
+    check_device(device)
+    from noiseproof.cli.console import print_plan
+    from noiseproof.study.run.estimate import estimate
+    from noiseproof.study.run.run import open_run
 
     opened = open_run(
         file,
@@ -108,12 +108,12 @@ def run(
     own_code: OwnCode = False,
 ) -> None:
     """Train and measure what is missing. Killed and started again, it goes on."""
-    from noiseproof.study.results import STORE, open_study, out_folder
+    from noiseproof.study.folder import STORE, open_study, out_folder
 
     study, name, _ = open_study(file, profile)
-    catalog.check_device(device)
-    from noiseproof.console import StudyBar
-    from noiseproof.crew import run_study
+    check_device(device)
+    from noiseproof.cli.console import StudyBar
+    from noiseproof.study.run import run_study
 
     with StudyBar() as bar:
         failures = run_study(
@@ -146,9 +146,9 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Print how far a run is: needs no data, no torch, and may be asked while it runs."""
-    from noiseproof.console import print_status
+    from noiseproof.cli.console import print_status
+    from noiseproof.study.folder import open_study, out_folder, results_of
     from noiseproof.study.progress import progress_of
-    from noiseproof.study.results import open_study, out_folder, results_of
 
     study, name, grid = open_study(file, profile)
 
@@ -167,8 +167,8 @@ def report(
     as_json: AsJson = False,
 ) -> None:
     """Write report.html and report.md: the claim, published beside measured, the verdict."""
-    from noiseproof.study.report import report_of, write_study_report
-    from noiseproof.study.results import open_study, out_folder, results_of
+    from noiseproof.study.folder import open_study, out_folder, results_of
+    from noiseproof.study.report import document_of, report_of, write_study_report
 
     study, name, grid = open_study(file, profile)
 
@@ -181,4 +181,4 @@ def report(
     for path in write_study_report(found, folder):
         print(f"Report: {path}")
     if as_json:
-        print_json(found.as_json())
+        print_json(document_of(found))

@@ -7,19 +7,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from noiseproof import stats
-from noiseproof.curves import Curve, chips_in_common, paired_difference
-from noiseproof.designs import Chips
 from noiseproof.report.panels import Panel, StreamPanel
-from noiseproof.report.series import (
-    CROWD,
-    Series,
-    dodged,
-    gain_series,
-    score_series,
-    stream_series,
-)
+from noiseproof.report.series import CROWD, Series, dodged, gain_series, score_series, stream_series
 from noiseproof.report.words import level_axis, level_text
-from noiseproof.spec import parse
+from noiseproof.results.curves import Curve, chips_in_common, paired_difference
+from noiseproof.specs.designs import Chips
+from noiseproof.specs.noise import parse
 
 HOVER = "<b>%{fullData.name}</b><br>%{text}<extra></extra>"
 LAYOUT: dict[str, Any] = {

@@ -5,9 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from noiseproof.curves import Curve, network_key
-from noiseproof.designs import Chips, Design
-from noiseproof.records import Row
 from noiseproof.report.looks import (
     COLOURS,
     Look,
@@ -18,10 +15,13 @@ from noiseproof.report.looks import (
     way_label,
 )
 from noiseproof.report.words import Network
-from noiseproof.spec import parse
-from noiseproof.stats import Unit, unit_of
-from noiseproof.streams import parse_stream
-from noiseproof.traces import Trace, stream_key
+from noiseproof.results.curves import Curve, network_key
+from noiseproof.results.rows import Row
+from noiseproof.results.streams import Trace, stream_key
+from noiseproof.specs.designs import Chips, Design
+from noiseproof.specs.noise import parse
+from noiseproof.specs.streams import parse_stream
+from noiseproof.stats.display import Unit, unit_of
 
 Names = Mapping[Network, str]
 

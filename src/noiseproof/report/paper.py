@@ -6,20 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noiseproof import stats
-from noiseproof.curves import Curve
-from noiseproof.designs import PerImage
-from noiseproof.records import replacing
-from noiseproof.report.panels import (
-    Panel,
-    StreamPanel,
-    clean_rows,
-    panels_of,
-    stream_panels_of,
-)
+from noiseproof.core.checks import one_of
+from noiseproof.core.files import replacing
+from noiseproof.report.panels import Panel, StreamPanel, clean_rows, panels_of, stream_panels_of
 from noiseproof.report.series import CROWD, Series, score_series, stream_series
 from noiseproof.report.words import count_text, level_axis, short_names
-from noiseproof.spec import one_of
-from noiseproof.traces import Trace
+from noiseproof.results.curves import Curve
+from noiseproof.results.streams import Trace
+from noiseproof.specs.designs import PerImage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

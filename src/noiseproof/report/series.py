@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from noiseproof.curves import Point, chips_in_common, paired_difference
 from noiseproof.report.looks import Look
 from noiseproof.report.panels import Panel, StreamPanel
-from noiseproof.stats import Interval, Unit
+from noiseproof.results.curves import Point, chips_in_common, paired_difference
+from noiseproof.stats.display import Unit
+from noiseproof.stats.intervals import Interval
 
 CROWD = 6  # more lines than these on one pair of axes need other means
 

@@ -6,13 +6,13 @@ from math import isnan
 from typing import Any
 
 from noiseproof import stats
-from noiseproof.catalog import metric_of
-from noiseproof.curves import Curve, Point, chips_in_common, paired_difference
-from noiseproof.records import Row
 from noiseproof.report.panels import Names, Panel, StreamPanel, network_of
 from noiseproof.report.words import Network, count_text, level_text, origin_of
-from noiseproof.stats import Unit, unit_of
-from noiseproof.traces import Trace
+from noiseproof.results.curves import Curve, Point, chips_in_common, paired_difference
+from noiseproof.results.rows import Row
+from noiseproof.results.streams import Trace
+from noiseproof.specs.catalog import metric_of
+from noiseproof.stats.display import Unit, unit_of
 
 Cells = dict[str, Any]
 

@@ -7,15 +7,15 @@ from rich import box
 from rich.table import Table
 
 from noiseproof import stats
-from noiseproof.catalog import metric_of
-from noiseproof.curves import Curve, Point, way_of
-from noiseproof.designs import Chips
-from noiseproof.records import Row
 from noiseproof.report import tables
 from noiseproof.report.panels import all_have_hits, panels_of, stream_panels_of
 from noiseproof.report.words import short_names
-from noiseproof.stats import PERCENT, unit_of
-from noiseproof.traces import Trace
+from noiseproof.results.curves import Curve, Point, way_of
+from noiseproof.results.rows import Row
+from noiseproof.results.streams import Trace
+from noiseproof.specs.catalog import metric_of
+from noiseproof.specs.designs import Chips
+from noiseproof.stats.display import PERCENT, unit_of
 
 
 @dataclass(frozen=True, kw_only=True)

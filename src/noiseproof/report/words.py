@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from noiseproof.curves import network_key
-from noiseproof.records import Row
-from noiseproof.spec import Additive, parse
+from noiseproof.results.curves import network_key
+from noiseproof.results.rows import Row
+from noiseproof.specs.noise import Additive, parse
 
 Network = tuple[str, ...]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from noiseproof.records import replacing
+from noiseproof.core.files import replacing
 from noiseproof.study.file import Value
 
 

@@ -16,9 +16,11 @@ from pydantic import (
     model_validator,
 )
 
-from noiseproof import catalog, designs, spec
-from noiseproof.designs import Auto, Nested
-from noiseproof.estimators import AUTO, parse_estimator
+from noiseproof.core.checks import one_of
+from noiseproof.specs import catalog, designs
+from noiseproof.specs.designs import Auto, Nested
+from noiseproof.specs.estimators import AUTO, parse_estimator
+from noiseproof.specs.noise import REFERENCES, SCOPES, parse, parse_targets
 from noiseproof.study.mistakes import sentence
 
 Value = str | int | float | bool
@@ -73,7 +75,7 @@ def _check_where(text: str) -> None:
 
 
 def _check_family(text: str) -> None:
-    if spec.parse(text).level is None:
+    if parse(text).level is None:
         raise ValueError(f"a noise needs a level to sweep, got {text!r}")
 
 
@@ -86,7 +88,7 @@ def _recalibration(text: str) -> str:
 
 def _targets(text: str) -> str:
     """As the rows call it."""
-    return ",".join(spec.parse_targets(text))
+    return ",".join(parse_targets(text))
 
 
 def _check_design(text: str) -> None:
@@ -99,7 +101,7 @@ def _check_design(text: str) -> None:
 
 
 def _check_factor(name: str) -> None:
-    spec.one_of("factor", name, FACTORS)
+    one_of("factor", name, FACTORS)
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
@@ -188,8 +190,8 @@ class Measurements(Part):
 
     noise: listed(Annotated[str, _checked(_check_family)]) = ()  # type: ignore[valid-type]
     kind: listed(Literal["gaussian", "laplace", "uniform"]) = ("gaussian",)  # type: ignore[valid-type]
-    reference: listed(Literal[*spec.REFERENCES]) = ("std",)  # type: ignore[valid-type]
-    scope: listed(Literal[*spec.SCOPES]) = ("tensor",)  # type: ignore[valid-type]
+    reference: listed(Literal[*REFERENCES]) = ("std",)  # type: ignore[valid-type]
+    scope: listed(Literal[*SCOPES]) = ("tensor",)  # type: ignore[valid-type]
     levels: listed(Positive)  # type: ignore[valid-type]
     targets: listed(Annotated[str, AfterValidator(_targets)]) = ("kernel",)  # type: ignore[valid-type]
     recalibrate: listed(Annotated[str, AfterValidator(_recalibration)]) = ("off",)  # type: ignore[valid-type]
@@ -214,10 +216,10 @@ class Measurements(Part):
         if self.passes is not None and design.kind != "per-image":
             raise ValueError(f"design {design.kind} has no passes, got {self.passes}: give chips")
         ends = (min(self.levels), max(self.levels))
-        specs = [one for text in self.families for one in spec.parse(text).at(ends)]
+        specs = [one for text in self.families for one in parse(text).at(ends)]
         for way in self.recalibrate:
             for targets in self.targets:
-                roles = spec.parse_targets(targets)
+                roles = parse_targets(targets)
                 designs.check_design(
                     design, specs, roles, estimator=parse_estimator(way), has_hits=True
                 )

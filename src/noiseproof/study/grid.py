@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from noiseproof.catalog import norm_text
-from noiseproof.designs import Design, images_of, parse_design, sized
-from noiseproof.estimators import parse_estimator
-from noiseproof.pacing import Pace, most_units, units_wanted
-from noiseproof.spec import Spec, parse, parse_targets
-from noiseproof.stopping import FIRST
+from noiseproof.specs.catalog import norm_text
+from noiseproof.specs.designs import Design, images_of, parse_design, sized
+from noiseproof.specs.estimators import parse_estimator
+from noiseproof.specs.noise import Spec, parse, parse_targets
+from noiseproof.stats.pacing import Pace, most_units, units_wanted
+from noiseproof.stats.stopping import FIRST
 from noiseproof.study.file import (
     MOST_NETWORKS,
     MOST_POINTS,

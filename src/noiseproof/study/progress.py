@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from noiseproof.records import Row
+from noiseproof.results.rows import Row
 from noiseproof.study.facts import Facts
 from noiseproof.study.grid import Grid
-from noiseproof.study.values import measured_of
+from noiseproof.study.measured import measured_of
 
 
 @dataclass(frozen=True, kw_only=True)

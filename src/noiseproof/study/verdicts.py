@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from noiseproof import stats
-from noiseproof.stats import CONFIDENCE, Interval
+from noiseproof.stats.intervals import CONFIDENCE, Interval
 from noiseproof.study.file import Comparison, Value
 from noiseproof.study.grid import check_alike, is_selected
-from noiseproof.study.values import Measured, at_levels
+from noiseproof.study.measured import Measured, at_levels
 
 At = tuple[tuple[str, Value], ...]
 PAIR = "pair"

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from noiseproof.stats import CONFIDENCE
+from noiseproof.stats.intervals import CONFIDENCE
 from noiseproof.study.file import SCORES, Comparison, Value
 from noiseproof.study.grid import Grid, Task, is_selected
+from noiseproof.study.measured import Measured
 from noiseproof.study.report.words import Names, apart, counts, many, share, side_names, with_n
-from noiseproof.study.values import Measured
 from noiseproof.study.verdicts import At, Cell, Side, Verdict, peak_says, verdict_of
 
 ALL_ALIKE = ("reproduced", "contradicted")  # every cell has to agree by itself

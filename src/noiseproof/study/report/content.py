@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from noiseproof.points import Point
-from noiseproof.records import Row
+from noiseproof.results.points import Point
+from noiseproof.results.rows import Row
 from noiseproof.study.facts import Facts
 from noiseproof.study.file import Study
 from noiseproof.study.grid import Grid
+from noiseproof.study.measured import Measured, measured_of
 from noiseproof.study.report.compared import Compared, compared_of
 from noiseproof.study.report.matched import Matched, matched_of
 from noiseproof.study.report.networks import NetworkLine, networks_of
@@ -17,7 +17,6 @@ from noiseproof.study.report.panels import Panel, panels_of
 from noiseproof.study.report.progress import Progress, progress_of
 from noiseproof.study.report.published import Beside, beside_of
 from noiseproof.study.report.words import Names, counts, many, names_of
-from noiseproof.study.values import Measured, measured_of
 from noiseproof.study.verdicts import of_parts
 
 
@@ -66,12 +65,6 @@ class StudyReport:
     def not_learned(self) -> tuple[NetworkLine, ...]:
         """Networks whose clean accuracy is too low for a share of it to mean something."""
         return tuple(line for line in self.networks if line.has_not_learned)
-
-    def as_json(self) -> dict[str, Any]:
-        """The same as plain values; an estimate that does not exist is None."""
-        from noiseproof.study.report.document import document_of
-
-        return document_of(self)
 
 
 def verdict_lead(progress: Progress) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-import noiseproof
+from noiseproof.core.version import __version__
 from noiseproof.study.report import phrases, tables
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport, verdict_lead
@@ -122,7 +122,7 @@ def _provenance(report: StudyReport) -> list[str]:
         block(report.command),
         text(phrases.LIMITS),
         *(["### What is missing", "\n".join(gaps)] if gaps else []),
-        f"Written by noiseproof {code(noiseproof.__version__)}.",
+        f"Written by noiseproof {code(__version__)}.",
     ]
 
 

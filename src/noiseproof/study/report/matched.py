@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from noiseproof import stats
-from noiseproof.stats import Interval
+from noiseproof.stats.intervals import Interval
 from noiseproof.study.file import Comparison, Published, Value
 from noiseproof.study.grid import is_selected
+from noiseproof.study.measured import Measured
 from noiseproof.study.report.words import agreed
-from noiseproof.study.values import Measured
 from noiseproof.study.verdicts import NO_VALUE, At, combinations_of
 
 RATIOS = ("average_normalised", "normalised")

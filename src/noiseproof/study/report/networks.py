@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from noiseproof.study.facts import Facts, NetworkFacts
 from noiseproof.study.grid import Grid, Network
-from noiseproof.study.values import Measured, least_clean
+from noiseproof.study.measured import Measured, least_clean
 
 TRAINED, READY, WAITING, FAILED = "trained", "ready", "not there yet", "training failed"
 

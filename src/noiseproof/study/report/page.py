@@ -6,7 +6,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-import noiseproof
+from noiseproof.core.version import __version__
 from noiseproof.study.report import figures, phrases, tables
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport, verdict_lead
@@ -28,7 +28,7 @@ def page_of(report: StudyReport) -> str:
     return environment.from_string(template).render(
         report=report,
         study=report.study,
-        version=noiseproof.__version__,
+        version=__version__,
         lead=verdict_lead(report.progress),
         parts=phrases.parts_lines(report),
         beside=tables.beside_table(report),

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from noiseproof import stats
-from noiseproof.stats import Interval
+from noiseproof.report.words import level_axis
+from noiseproof.stats.intervals import Interval
 from noiseproof.study.file import Comparison
+from noiseproof.study.measured import Measured
 from noiseproof.study.report.matched import curves_by_side
 from noiseproof.study.report.words import Names, side_names
-from noiseproof.study.values import Measured
 from noiseproof.study.verdicts import NO_VALUE, At
 
 MOST = 24  # panels that are drawn
@@ -46,8 +47,6 @@ def panels_of(
     comparison: Comparison, measured: Sequence[Measured], names: Names
 ) -> tuple[Panel, ...]:
     """A panel for each combination, grouped by the first factor."""
-    from noiseproof.report.words import level_axis  # with a package that takes long to import
-
     labels = side_names(comparison.order, names)
     found = []
     for at, sides in curves_by_side(comparison, measured):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from noiseproof.study.facts import Facts
 from noiseproof.study.grid import Grid, Task
+from noiseproof.study.measured import Measured
 from noiseproof.study.report.words import Names, listed, many
-from noiseproof.study.values import Measured
 
 
 @dataclass(frozen=True, kw_only=True)

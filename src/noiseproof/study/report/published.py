@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from noiseproof.stats import Interval
+from noiseproof.stats.intervals import Interval
 from noiseproof.study.file import Comparison, Published, Value
 from noiseproof.study.grid import is_selected
+from noiseproof.study.measured import Measured, at_levels
 from noiseproof.study.report.words import agreed
-from noiseproof.study.values import Measured, at_levels
 from noiseproof.study.verdicts import At, Side, combinations_of, side_of
 
 FEW = 4  # combinations that are all shown; of more, the closest, lowest and highest

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from noiseproof.study.file import Value
+from noiseproof.study.measured import LEARNED
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
 from noiseproof.study.report.matched import Match, Matched
@@ -11,7 +12,6 @@ from noiseproof.study.report.networks import FAILED, NetworkLine
 from noiseproof.study.report.panels import Line, Panel
 from noiseproof.study.report.published import Beside
 from noiseproof.study.report.words import SAYS, Names, factor_name, plain, share, with_n, without
-from noiseproof.study.values import LEARNED
 
 LEFT, RIGHT = "left", ""
 

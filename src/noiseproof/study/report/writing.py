@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from noiseproof.records import replacing
+from noiseproof.core.files import replacing
 from noiseproof.study.report.content import StudyReport
 from noiseproof.study.report.markdown import markdown_of
+from noiseproof.study.report.page import page_of
 
 
 def write_study_report(report: StudyReport, folder: Path) -> list[Path]:
@@ -14,8 +15,6 @@ def write_study_report(report: StudyReport, folder: Path) -> list[Path]:
     Raises:
         ValueError: where a file cannot be written.
     """
-    from noiseproof.study.report.page import page_of  # it draws, which takes a second to import
-
     texts = {folder / "report.html": page_of(report), folder / "report.md": markdown_of(report)}
     for path, text in texts.items():
         with replacing(path) as temporary:

@@ -1,0 +1,27 @@
+"""What a wrong input gets: one sentence with the thing, the rule and the value."""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class NoEffectWarning(UserWarning):
+    """What was asked for changed nothing."""
+
+
+def one_of(kind: str, value: T, choices: Iterable[T]) -> T:
+    """`value`, if it is one of `choices`; else the one-line ValueError that lists them."""
+    known = list(choices)
+    if value not in known:
+        listed = ", ".join(str(choice) for choice in known)
+        raise ValueError(f"unknown {kind} {str(value)!r}: expected one of {listed}")
+    return value
+
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def check_device(name: str) -> str:
+    """`name`, if it is a device; raises ValueError otherwise."""
+    return one_of("device", name, DEVICES)

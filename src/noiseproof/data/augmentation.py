@@ -1,0 +1,83 @@
+"""What training does to its images: the standard CIFAR augmentation, and scenes' own."""
+
+from functools import cache
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from noiseproof.core.device import sent
+from noiseproof.data.splits import VOID, Boxes, Labels, Split
+
+SCALES = {"detect": (0.75, 1.5), "segment": (0.75, 2.0)}  # of scenes, before the crop
+SMALLEST_BOX = 4  # pixels; what a crop leaves of an object must be at least this wide and high
+
+
+def augmented(images: Tensor, *, shift: int, flip: bool, generator: Generator) -> Tensor:
+    """Each image (of (N, C, H, W), any dtype) moved by up to `shift` pixels both ways, with zeros
+    coming in, and mirrored with probability 1/2 where `flip`: the standard CIFAR augmentation.
+    The generator is the CPU's, so that the choices are the same on every device."""
+    n, _, height, width = images.shape
+    where = images.device
+    padded = F.pad(images, (shift,) * 4)
+    top, left = sent(torch.randint(0, 2 * shift + 1, (2, n), generator=generator), where)
+    mirrored = sent(torch.rand(n, generator=generator) < 0.5, where)
+    columns = torch.arange(width, device=where).expand(n, width)
+    if flip:
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+    rows = torch.arange(height, device=where) + top[:, None]  # (N, H)
+    columns = columns + left[:, None]  # (N, W)
+    picked = padded.permute(0, 2, 3, 1)[
+        torch.arange(n, device=where)[:, None, None], rows[:, :, None], columns[:, None, :]
+    ]
+    return picked.permute(0, 3, 1, 2).contiguous()
+
+
+def augmented_scenes(split: Split, *, flip: bool = True) -> Split:
+    """Each scene with its masks or boxes: mirrored with probability 1/2 where `flip`, the colours
+    of pixels (not of floats) distorted with probability 1/2, scaled at random and cropped or padded
+    to its old size.
+
+    torchvision's transforms draw from the global generator: call it under `rng.seeded`.
+    """
+    height, width = split.images.shape[-2:]
+    colours = split.images.dtype == torch.uint8 and split.images.shape[1] == 3
+    change = _scene_transform(split.task, height, width, flip=flip, colours=colours)
+    images, labels = [], []
+    for place in range(len(split)):
+        image = tv_tensors.Image(split.images[place])
+        if isinstance(split.labels, Tensor):
+            image, mask = change(image, tv_tensors.Mask(split.labels[place]))
+            labels.append(mask.as_subclass(Tensor))
+        else:
+            boxes = split.labels[place]
+            found = {
+                "boxes": tv_tensors.BoundingBoxes(
+                    boxes.corners, format="XYXY", canvas_size=(height, width)
+                ),
+                "labels": boxes.classes,
+            }
+            image, found = change(image, found)
+            corners = found["boxes"].as_subclass(Tensor)
+            labels.append(Boxes(corners=corners, classes=found["labels"]))
+        images.append(image.as_subclass(Tensor))
+    together: Labels = torch.stack(labels) if split.task == "segment" else tuple(labels)
+    return Split(images=torch.stack(images), labels=together)
+
+
+@cache
+def _scene_transform(
+    task: str, height: int, width: int, *, flip: bool, colours: bool
+) -> v2.Transform:
+    fill = {tv_tensors.Image: 0, tv_tensors.Mask: VOID, "others": 0}
+    steps = [
+        *([v2.RandomHorizontalFlip()] if flip else []),
+        *([v2.RandomPhotometricDistort(p=0.5)] if colours else []),
+        v2.ScaleJitter((height, width), scale_range=SCALES[task], antialias=True),
+        v2.RandomCrop((height, width), pad_if_needed=True, fill=fill),
+    ]
+    if task == "detect":
+        steps.append(v2.SanitizeBoundingBoxes(min_size=SMALLEST_BOX))
+    return v2.Compose(steps)

@@ -1,0 +1,285 @@
+"""Why accuracy is lost: `explain(model, test, spec) -> Anatomy`.
+
+The same images pass the clean network and each chip side by side, a batch at a time, and the
+outputs of every analog and every normalisation layer are compared channel by channel.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from noiseproof.data.splits import Split
+from noiseproof.measuring.curves import chosen_estimator, warn_without_effect
+from noiseproof.measuring.evaluator import Job, Subject, open_job
+from noiseproof.network.activations import Key, Site, listening, sites_of
+from noiseproof.network.moments import Moments, double, joined, moments_of
+from noiseproof.network.state import State
+from noiseproof.noise.perturbation import DEFAULT_TARGETS, Programme
+from noiseproof.recalibration.affine import with_biases
+from noiseproof.results.activations import (
+    QUANTITIES,
+    Anatomy,
+    Point,
+    Way,
+    check_explained,
+    kept_channels,
+    mean_shift,
+    snr_db,
+    variance_ratio,
+)
+from noiseproof.specs.catalog import PixelScale
+from noiseproof.specs.estimators import Estimator, Match, parse_estimator
+from noiseproof.specs.noise import Spec, ordered_targets
+from noiseproof.stats.intervals import Floats
+from noiseproof.tasks.table import TASKS, batches
+
+MAX_VALUES = 2**26
+"""Clean activations that are held at once, of all points together: 256 MiB of float32."""
+
+OnPass = Callable[[str, int, int], None]
+
+
+def explain(
+    model: nn.Module,
+    test: Split | tuple[Tensor, Tensor] | Tensor,
+    spec: Spec,
+    *,
+    recalibrate: Sequence[Estimator | str | None] = (),
+    chips: int = 10,
+    seed: int = 0,
+    targets: Sequence[str] = DEFAULT_TARGETS,
+    calibration: Tensor | None = None,
+    scale: PixelScale | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    subject: Subject | None = None,
+    on_pass: OnPass | None = None,
+) -> Anatomy:
+    """How far the activations of `model` on `chips` chips are from those without noise, point by
+    point: as the chips come, and after each way to `recalibrate`.
+
+    `test` is a `Split`, a pair of images (N, C, H, W) and labels, or images alone, which have no
+    score; pixels, `calibration` and the other arguments are as in `measure`. Points are the layers
+    that own kernel weights and the normalisation layers, in order of execution, each call a point;
+    of a layer that returns several tensors the first. Where an output has another shape on a chip
+    than on the clean network (in the heads of a detector, which see what it proposes) there is no
+    SNR. `on_pass(way, done, total)` is called after each chip and way.
+
+    Raises:
+        ValueError: for values out of range, for estimators that follow the test batches, and for a
+            network without such layers.
+    Warns:
+        NoEffectWarning: when the noise or a recalibration changes nothing.
+    """
+    if not chips >= 1:
+        raise ValueError(f"chips must be >= 1, got {chips}")
+    asked = [parse_estimator(way) if isinstance(way, str) else way for way in recalibrate]
+    ways = list(dict.fromkeys([None, *asked]))
+    check_explained(spec, ways)
+    data, score = (_unlabelled(test), _unscored) if isinstance(test, Tensor) else (test, None)
+    jobs = [
+        open_job(
+            model,
+            data,
+            estimator=chosen_estimator(way or "off", calibration),
+            calibration=calibration,
+            score=score,
+            scale=scale,
+            batch_size=batch_size,
+            device=device,
+            subject=subject,
+        )
+        for way in ways
+    ]
+    for job in jobs:
+        warn_without_effect(job, [spec], targets)
+    tour = _Tour(job=jobs[0], batch_size=_batch_size(jobs[0]), labelled=score is None)
+    return _explained(tour, jobs, spec, ordered_targets(targets), seed, chips, on_pass)
+
+
+def _unlabelled(images: Tensor) -> Split:
+    return Split(images=images, labels=torch.zeros(len(images), dtype=torch.int64))
+
+
+def _unscored(model: nn.Module, test: Any) -> float:
+    """Stands where a score would, for images without labels."""
+    return math.nan
+
+
+def _explained(
+    tour: "_Tour",
+    jobs: Sequence[Job],
+    spec: Spec,
+    targets: tuple[str, ...],
+    seed: int,
+    chips: int,
+    on_pass: OnPass | None,
+) -> Anatomy:
+    """All chips in all ways. Chip after chip, so that only one chip's states are held."""
+    clean_score, clean = tour.walk(jobs[0].skeleton, jobs[0].state)
+    programme = Programme(state=jobs[0].state, places=jobs[0].places, spec=spec, targets=targets)
+    skeletons = [
+        with_biases(job.skeleton) if isinstance(job.estimator, Match) else job.skeleton
+        for job in jobs
+    ]
+    different = chips if spec.is_random else 1  # without randomness every chip is the same
+    tables: list[list[Floats]] = [[] for _ in jobs]
+    scores: list[list[float]] = [[] for _ in jobs]
+    for chip in range(different):
+        state = programme.chip(seed, chip)
+        for place, job in enumerate(jobs):
+            fixed = state if job.estimator is None else job.recalibrated(state)
+            found, noisy = tour.walk(skeletons[place], fixed)
+            scores[place].append(found)
+            tables[place].append(_values(clean, noisy))
+            if on_pass is not None:
+                done = chip * len(jobs) + place + 1
+                on_pass(job.chip_row.recalibrate, done, different * len(jobs))
+    words = {"noise": str(spec), "level": spec.level, "targets": ",".join(targets), "seed": seed}
+    sites = sites_of(jobs[0].skeleton)
+    return Anatomy(
+        points=tuple(_point(sites[key[0]], key, seen) for key, seen in clean.items()),
+        ways=tuple(
+            Way(
+                row=replace(job.chip_row, **words),  # type: ignore[arg-type]  # by name
+                values=_by_quantity(table * (chips // different)),
+                scores=np.array(found * (chips // different)) if tour.labelled else None,
+            )
+            for job, table, found in zip(jobs, tables, scores, strict=True)
+        ),
+        clean=replace(jobs[0].clean_row, score=clean_score),
+    )
+
+
+def _by_quantity(table: Sequence[Floats]) -> dict[str, Floats]:
+    """Per chip (quantities, points) -> by the key of each quantity (chips, points)."""
+    together = np.stack(table)
+    return {quantity.key: together[:, place] for place, quantity in enumerate(QUANTITIES)}
+
+
+# --- one pass -----------------------------------------------------------------------------------
+
+
+def _batch_size(job: Job) -> int:
+    """How many images the job takes at once with all their clean activations held.
+
+    Raises:
+        ValueError: where there is nothing to look at.
+    """
+    sizes: list[int] = []
+    images = job.test.images[:1]
+    with listening(job.skeleton, lambda key, y: sizes.append(y.numel())):
+        job.forward(job.skeleton, job.state, images)
+    if not sizes:
+        raise ValueError(
+            "explain needs layers with kernel weights or normalisation layers that return tensors, "
+            f"and this {type(job.skeleton).__name__} has none that runs"
+        )
+    return max(1, min(job.batch_size, MAX_VALUES // sum(sizes)))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Seen:
+    """What flowed out of a point: its moments (C,), and the sum over all values of the squared
+    difference to the clean network (C,) in float64; None where the shapes do not correspond."""
+
+    moments: Moments
+    squares: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Tour:
+    """The test images on their way through a chip, with the clean network beside it."""
+
+    job: Job
+    batch_size: int
+    labelled: bool
+
+    def walk(self, skeleton: nn.Module, state: State) -> tuple[float, dict[Key, _Seen]]:
+        """The score of the chip `state`, nan without labels, and what is seen at each point."""
+        seen: dict[Key, _Seen] = {}
+
+        def forward(images: Tensor) -> Any:
+            clean = self._clean(images)
+
+            def see(key: Key, y: Tensor) -> None:
+                new = _compared(clean.get(key), y)
+                seen[key] = _added(seen[key], new) if key in seen else new
+
+            with listening(skeleton, see):
+                return self.job.forward(skeleton, state, images)
+
+        if self.labelled:
+            task = TASKS[self.job.test.task]
+            return task.evaluate(forward, self.job.test, self.batch_size).score, seen
+        for part in batches(self.job.test, self.batch_size):
+            forward(part.images)
+        return math.nan, seen
+
+    def _clean(self, images: Tensor) -> dict[Key, Tensor]:
+        """The clean activations of one batch; copies, since later layers may work in place."""
+        held: dict[Key, Tensor] = {}
+        with listening(self.job.skeleton, lambda key, y: held.update({key: y.clone()})):
+            self.job.forward(self.job.skeleton, self.job.state, images)
+        return held
+
+
+def _compared(clean: Tensor | None, y: Tensor) -> _Seen:
+    """Both (N, C, *positions)."""
+    moments = moments_of(y)
+    if clean is None or clean.shape != y.shape:
+        return _Seen(moments=moments, squares=None)
+    d = y.float() - clean.float() if y.dtype != torch.float64 else y - clean
+    d = d.flatten(2) if d.dim() > 2 else d[:, :, None]
+    squares = double(torch.linalg.vector_norm(d, dim=2)).square().sum(0)
+    return _Seen(moments=moments, squares=squares)
+
+
+def _added(old: _Seen, new: _Seen) -> _Seen:
+    both = old.squares is not None and new.squares is not None
+    return _Seen(
+        moments=joined([old.moments, new.moments]),
+        squares=old.squares + new.squares if both else None,  # type: ignore[operator]  # both
+    )
+
+
+def _array(values: Tensor) -> Floats:
+    return np.asarray(values.cpu().numpy(), dtype=np.float64)
+
+
+def _values(clean: dict[Key, _Seen], noisy: dict[Key, _Seen]) -> Floats:
+    """One chip's quantities at each of the clean network's points: (quantities, points)."""
+    rows = []
+    for key, before in clean.items():
+        after = noisy.get(key)
+        if after is None:
+            rows.append((math.nan,) * len(QUANTITIES))
+            continue
+        var, mean = _array(before.moments.var), _array(before.moments.mean)
+        squares, n = after.squares, after.moments.values
+        same = squares is not None and n == before.moments.values
+        rows.append(
+            (
+                snr_db(var, _array(squares) / n) if same else math.nan,  # type: ignore[arg-type]
+                mean_shift(mean, var, _array(after.moments.mean)),
+                variance_ratio(var, _array(after.moments.var)),
+            )
+        )
+    return np.array(rows).T
+
+
+def _point(site: Site, key: Key, seen: _Seen) -> Point:
+    kept = kept_channels(_array(seen.moments.var))
+    return Point(
+        layer=key[0],
+        call=key[1],
+        role=site.role,
+        kind=type(site.module).__name__,
+        channels=len(kept),
+        excluded=int((~kept).sum()),
+    )

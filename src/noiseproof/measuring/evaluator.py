@@ -1,0 +1,331 @@
+"""One network on one test set: a state goes in, a score comes out."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Sized
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noiseproof.core.device import device_name, device_of, pick_device
+from noiseproof.core.version import __version__
+from noiseproof.data.splits import Split, scaled
+from noiseproof.network.layers import analog_layers
+from noiseproof.network.passes import Passes
+from noiseproof.network.state import (
+    Place,
+    State,
+    network_sha256,
+    outputs,
+    places,
+    skeleton_of,
+    state_of,
+    state_sha256,
+    with_state,
+)
+from noiseproof.recalibration.affine import with_bias_zeros, with_biases
+from noiseproof.recalibration.following import following
+from noiseproof.recalibration.matching import Signature, signature_of
+from noiseproof.recalibration.running_stats import running_layers
+from noiseproof.recalibration.statistics import calibrated
+from noiseproof.results.rows import Row, pack
+from noiseproof.specs.catalog import UNSCALED, PixelScale
+from noiseproof.specs.estimators import Batch, Ema, Estimator, Match
+from noiseproof.tasks.evaluation import check_fits, usual_batch
+from noiseproof.tasks.table import TASKS, Result
+
+Score = Callable[[nn.Module, Any], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is measured, in the words that every row carries. `checkpoint` is a sha256, of the
+    model's layers and tensors where it is left out, and `model` then its class; `task` and `data`
+    name a score and data of one's own; `calibration` says where its images come from."""
+
+    checkpoint: str = ""
+    model: str = ""
+    norm: str = "own"
+    task: str = "own"
+    data: str = "own"
+    calibration: str = "own"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One network, its test set, its score and its way to recalibrate, ready to run any state."""
+
+    skeleton: nn.Module
+    state: State
+    places: dict[str, Place]
+    inputs: Callable[[Tensor], Tensor]
+    test: Any
+    own_score: Score | None
+    estimator: Estimator | None
+    calibration: Tensor | None  # as many images as the estimator asks for
+    calibration_source: str  # where they come from, in words
+    batch_size: int
+    compiled: bool  # by torch.compile, once for all chips
+    clean_row: Row  # a row with everything filled in but the results
+
+    @property
+    def device(self) -> torch.device:
+        return device_of(self.state)
+
+    @property
+    def chip_row(self) -> Row:
+        """The clean row with the words of this job's recalibration; its sha256 names the images."""
+        if self.estimator is None:
+            return self.clean_row
+        images = self.calibration
+        return replace(
+            self.clean_row,
+            recalibrate=str(self.estimator),
+            calibration="test" if self.estimator.sees_test else self.calibration_source,
+            calibration_sha256="" if images is None else state_sha256({"images": images}),
+        )
+
+    @property
+    def can_recalibrate(self) -> bool:
+        """Is there anything in this network that the estimator works on?"""
+        if isinstance(self.estimator, Match):
+            return bool(analog_layers(self.skeleton))
+        return bool(running_layers(self.skeleton))
+
+    def clean_score(self) -> Result:
+        """The network as it is, not recalibrated."""
+        if self.own_score is not None:
+            return self._owned(self.skeleton, self.state)
+        return self._on(self.passes, self.state)
+
+    def score(self, state: State, test: Split | None = None) -> Result:
+        """The chip `state`, recalibrated if this job says so, on the job's test images or others
+        of their kind."""
+        if self.calibration is None:
+            return self.scored(state, test)[0]
+        biased = self._signature is not None
+        recalibrated = self.recalibrated(state)
+        if self.own_score is not None:
+            return self._owned(self._biased if biased else self.skeleton, recalibrated)
+        passes = self._biased_passes if biased else self.passes
+        return self._on(passes, recalibrated, test)
+
+    def scored(self, state: State, test: Split | None = None) -> tuple[Result, State]:
+        """The chip `state` as it is, and its state afterwards, which an estimator that follows the
+        test batches has moved."""
+        if self.own_score is not None:
+            return self._owned(self.skeleton, state), state
+        if not isinstance(self.estimator, Ema | Batch):
+            return self._on(self.passes, state, test), state
+        part: Split = self.test if test is None else test
+        with following(self.skeleton, state, self.estimator) as live:
+            forward = partial(self.forward, self.skeleton, live)
+            return self.result(forward, part, self.estimator.batch), live
+
+    def recalibrated(self, state: State) -> State:
+        """The chip `state` after an estimator with calibration images."""
+        assert self.estimator is not None
+        if self._signature is None:
+            return calibrated(self.skeleton, state, self._calibration_inputs, self.estimator)
+        return calibrated(
+            self._biased,
+            with_bias_zeros(state, self._biased),
+            self._calibration_inputs,
+            self.estimator,
+            signature=self._signature,
+        )
+
+    @cached_property
+    def extra_images(self) -> int:
+        """How many images pass the network to recalibrate one chip, counted on the clean one. A
+        pass that stops early counts whole; the one that `match` needs for all chips is left out.
+        """
+        if self.calibration is None:
+            return 0
+        counts: list[int] = []
+        skeleton = self._biased if self._signature is not None else self.skeleton
+        hook = skeleton.register_forward_pre_hook(lambda _, args: counts.append(len(args[0])))
+        try:
+            self.recalibrated(self.state)
+        finally:
+            hook.remove()
+        return sum(counts)
+
+    def prepare_(self) -> None:
+        """Compute once what all chips share, so that no chip's seconds carry it."""
+        _ = self.extra_images
+        if self.own_score is None:
+            _ = self.passes
+
+    def filled(self, row: Row, result: Result, started: float) -> Row:
+        """`row` with its results; `started` is of `time.perf_counter`."""
+        return replace(
+            row,
+            extra_images=0 if row.recalibrate == "off" else self.extra_images,
+            score=result.score,
+            hits=b"" if result.hits is None else pack(result.hits),
+            correct=None if result.hits is None else int(result.hits.sum()),
+            nonfinite=result.nonfinite,
+            classes=result.classes,
+            details=json.dumps(dict(result.details)),
+            seconds=time.perf_counter() - started,
+        )
+
+    def result(
+        self, forward: Callable[[Tensor], Any], test: Split, batch_size: int | None = None
+    ) -> Result:
+        """What `forward`, from images as the data set holds them to outputs, scores on `test`."""
+        return TASKS[test.task].evaluate(forward, test, batch_size or self.batch_size)
+
+    def forward(self, skeleton: nn.Module, state: State, images: Tensor) -> Any:
+        """What the network returns for `images` (n, C, H, W) as the data set holds them."""
+        return outputs(skeleton, state, self.inputs(images.to(self.device)))
+
+    @cached_property
+    def passes(self) -> Passes:
+        """The network, ready to run chips as fast as it can."""
+        return Passes(self.skeleton, self.state, self._example, compiled=self.compiled)
+
+    @cached_property
+    def _biased_passes(self) -> Passes:
+        state = with_bias_zeros(self.state, self._biased)
+        return Passes(self._biased, state, self._example, compiled=self.compiled)
+
+    @property
+    def _example(self) -> Tensor:
+        return self.inputs(self.test.images[:2].to(self.device))
+
+    def _on(self, passes: Passes, state: State, test: Split | None = None) -> Result:
+        run = passes.load(state)
+        part = self.test if test is None else test
+        return self.result(lambda images: run(self.inputs(images.to(self.device))), part)
+
+    def _owned(self, skeleton: nn.Module, state: State) -> Result:
+        assert self.own_score is not None
+        return Result(score=_own(self.own_score, with_state(skeleton, state), self.test))
+
+    @cached_property
+    def _calibration_inputs(self) -> Tensor:
+        assert self.calibration is not None
+        return self.inputs(self.calibration.to(self.device))
+
+    @cached_property
+    def _biased(self) -> nn.Module:
+        return with_biases(self.skeleton)
+
+    @cached_property
+    def _signature(self) -> Signature | None:
+        """Of the clean network, where the estimator needs it: taken once for all chips."""
+        if not isinstance(self.estimator, Match):
+            return None
+        return signature_of(self.skeleton, self.state, self._calibration_inputs)
+
+
+def open_job(
+    model: nn.Module,
+    test: object,
+    *,
+    estimator: Estimator | None,
+    calibration: Tensor | None,
+    score: Score | None,
+    scale: PixelScale | None,
+    batch_size: int | None,
+    device: str | None,
+    subject: Subject | None,
+    compiled: bool = False,
+) -> Job:
+    """A job, checked: `model` is copied, two of the test images have run through it.
+
+    Raises:
+        ValueError: where the network and the test or calibration images do not fit, or an estimator
+            that follows the test batches meets a score of one's own, whose batches are not known.
+    """
+    skeleton = skeleton_of(model)
+    if device is not None:
+        skeleton = skeleton.to(pick_device(device))
+    state = state_of(skeleton)
+    scale = scale or UNSCALED
+    data = test if score is not None or isinstance(test, Split) else _pair(test)
+    if score is None:
+        assert isinstance(data, Split)
+        check_fits(skeleton, data, scale)
+    elif estimator is not None and estimator.sees_test:
+        raise ValueError(f"{estimator} needs the test batches, which a score of your own makes")
+    subject = subject or Subject()
+    needed = 0 if estimator is None else estimator.calibration_images
+    used = calibration[:needed] if calibration is not None and needed else None
+    if used is not None:  # refused now, not after the first chips
+        outputs(skeleton, state, scaled(used[:2].to(device_of(state)), scale))
+    pixels = isinstance(data, Split) and data.images.dtype == torch.uint8
+    row = Row(
+        checkpoint=subject.checkpoint or network_sha256(skeleton, state),
+        model=subject.model or type(model).__name__,
+        norm=subject.norm,
+        task=data.task if score is None and isinstance(data, Split) else subject.task,
+        data=subject.data,
+        data_sha256=data.sha256() if isinstance(data, Split) else "",
+        scale=str(scale) if pixels else "as is",
+        noise="none",
+        targets="",
+        recalibrate="off",
+        calibration_sha256="",
+        seed=0,
+        chip=0,
+        level=None,
+        images=_count(data),
+        classes=0,
+        score=0.0,
+        correct=None,
+        nonfinite=0,
+        hits=b"",
+        seconds=0.0,
+        device=device_name(device_of(state)),
+        versions=f"noiseproof {__version__}, torch {torch.__version__}",
+    )
+    return Job(
+        skeleton=skeleton,
+        state=state,
+        places=places(skeleton),
+        inputs=partial(scaled, scale=scale),
+        test=data,
+        own_score=score,
+        estimator=estimator,
+        calibration=used,
+        calibration_source=subject.calibration,
+        compiled=compiled,
+        batch_size=batch_size or usual_batch(row.task, device_of(state)),
+        clean_row=row,
+    )
+
+
+def _own(score: Score, model: nn.Module, test: object) -> float:
+    """The user's own score of `model`; whatever goes wrong in it is one sentence."""
+    name = getattr(score, "__name__", type(score).__name__)
+    try:
+        found = float(score(model, test))
+    except Exception as error:
+        raise ValueError(f"the score {name} failed: {type(error).__name__}: {error}") from error
+    if not math.isfinite(found):
+        raise ValueError(
+            f"the score {name} must be finite, got {found}: return a number that stands for failure"
+        )
+    return found
+
+
+def _count(data: object) -> int:
+    """The number of test images; 0 where it is not known, as in data of the user's own form."""
+    images = data if isinstance(data, Split) else getattr(data, "dataset", None)
+    return len(images) if isinstance(images, Sized) else 0
+
+
+def _pair(test: object) -> Split:
+    if not isinstance(test, tuple) or len(test) != 2:
+        raise ValueError(
+            f"test must be a Split, or a pair of images and labels, got {type(test).__name__}; "
+            "other data needs a score of your own"
+        )
+    return Split(images=test[0], labels=test[1])

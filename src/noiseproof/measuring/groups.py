@@ -1,0 +1,106 @@
+"""Which tensors of a network are noisy together: those of a layer, a block or a role."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from noiseproof.network.costs import costs_of
+from noiseproof.network.state import places
+from noiseproof.noise.flipped_layers import known_layer
+from noiseproof.specs.selection import WHOLE_NETWORK
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorGroup:
+    """Tensors that are noisy together; `weights` are their elements, `macs` the products of one
+    image with the kernels among them. `modules` have them as their own. `is_replayable`: noise in
+    them leaves the order in which modules are called as it is."""
+
+    name: str
+    tensors: tuple[str, ...]
+    modules: tuple[str, ...]
+    weights: int
+    macs: int
+    is_replayable: bool
+
+    def first_call(self, starts: Sequence[str]) -> str:
+        """The one of `starts`, modules in the order of their first calls, where a pass with noise
+        in this group begins to differ: the first that has its tensors, and for a module that is
+        never called the one around it."""
+        called = {name: place for place, name in enumerate(starts)}
+        first = len(starts)
+        for module in self.modules:
+            while module not in called:
+                module = module.rpartition(".")[0]
+            first = min(first, called[module])
+        return starts[first]
+
+
+def groups_of(
+    skeleton: nn.Module,
+    state: Mapping[str, Tensor],
+    names: Collection[str],
+    *,
+    by: str,
+    example: Tensor,
+) -> list[TensorGroup]:
+    """The tensors `names` of `state` by a key of `parts.GROUPINGS`, in the order of the network.
+    `example` (N, ...) is an input to count products with.
+
+    Raises:
+        ValueError: where there are none, or a group's name has a comma.
+    """
+    where, users = places(skeleton), _users(skeleton)
+    costs = costs_of(skeleton, state, example)
+    modules = dict(skeleton.named_modules())
+    members: dict[str, list[str]] = {}
+    for name in names:
+        layer = _layer(skeleton, name)
+        key = {"layer": layer, "block": _block(layer), "role": where[name].role}[by]
+        members.setdefault(key or WHOLE_NETWORK, []).append(name)
+    if not members:
+        raise ValueError("there is nothing to rank: no tensor has a role that gets noise")
+    if odd := [name for name in members if "," in name]:
+        raise ValueError(f"a ranked layer must have no comma in its name, got {odd[0]!r}")
+    found = []
+    for group, tensors in members.items():
+        own = dict.fromkeys(user for name in tensors for user in users[name])
+        layers = {_layer(skeleton, name) for name in tensors if where[name].role == "kernel"}
+        found.append(
+            TensorGroup(
+                name=group,
+                tensors=tuple(tensors),
+                modules=tuple(own),
+                weights=sum(state[name].numel() for name in tensors),
+                macs=sum(costs[layer].macs for layer in layers),
+                # layers that run image by image call themselves once for each
+                is_replayable=all(known_layer(modules[user]) is not None for user in own),
+            )
+        )
+    return found
+
+
+def _layer(skeleton: nn.Module, name: str) -> str:
+    """The module that owns a tensor; of attention's output projection the attention, which never
+    calls it."""
+    owner = name.rpartition(".")[0]
+    parent = owner.rpartition(".")[0]
+    inside = isinstance(skeleton.get_submodule(parent), nn.MultiheadAttention)
+    return parent if inside and owner else owner
+
+
+def _block(layer: str) -> str:
+    return layer.rpartition(".")[0] or layer
+
+
+def _users(skeleton: nn.Module) -> dict[str, list[str]]:
+    """The modules that have each tensor as their own, several where it is tied."""
+    tensors = (*skeleton.named_parameters(), *skeleton.named_buffers())
+    known = {id(tensor): name for name, tensor in tensors}
+    found: dict[str, list[str]] = {}
+    for prefix, module in skeleton.named_modules():
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None and id(tensor) in known:
+                found.setdefault(known[id(tensor)], []).append(prefix)
+    return found

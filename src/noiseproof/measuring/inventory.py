@@ -1,0 +1,68 @@
+"""The tensors of a model, one line each, so that nothing stays clean silently."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from noiseproof.core.rng import stream
+from noiseproof.models.building import build
+from noiseproof.network.state import State, places, state_of
+from noiseproof.noise.perturbation import touched
+from noiseproof.specs.noise import Spec
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFacts:
+    """One tensor of a model. `touched` is None where no noise was asked about."""
+
+    name: str
+    role: str
+    shape: tuple[int, ...]
+    elements: int
+    touched: bool | None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def inventory(
+    name: str,
+    *,
+    norm: str | None = None,
+    where: str = "all",
+    noise: Spec | None = None,
+    targets: Sequence[str] = ("kernel",),
+) -> list[TensorFacts]:
+    """Every tensor of the model `name`: role, shape, and whether `noise` on `targets` can change
+    it. That is judged on random values, as trained ones are: a fresh model's gammas and biases are
+    constant, and noise relative to their spread would leave them alone. Tied tensors appear once,
+    under their first name.
+
+    Raises:
+        ValueError: for an unknown model, norm or target.
+    """
+    classes = 1000 if name.startswith(("torchvision:", "timm:")) else 10
+    model = build(name, norm=norm, where=where, classes=classes)
+    state, found = state_of(model), places(model)
+    reached = {} if noise is None else touched(_random_values(state), found, noise, targets)
+    return [
+        TensorFacts(
+            name=key,
+            role=found[key].role,
+            shape=tuple(tensor.shape),
+            elements=tensor.numel(),
+            touched=reached.get(key),
+        )
+        for key, tensor in state.items()
+    ]
+
+
+def _random_values(state: State) -> State:
+    return {
+        name: torch.randn(tensor.shape, generator=stream(0, "inventory", name))
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in state.items()
+    }

@@ -1,0 +1,299 @@
+"""Which layers lose the accuracy: `rank_layers(model, test, spec) -> Ranking`.
+
+A block of images, each on a chip of its own, passes the clean network once, which is recorded; then
+once more for every layer with noise in that layer alone, from the layer's first call on. So all
+layers of a network cost about half as many passes as it is deep.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+
+import numpy as np
+from torch import Tensor, nn
+
+from noiseproof.core.checks import one_of
+from noiseproof.data.splits import Split
+from noiseproof.measuring.curves import check_counts, warn_without_effect
+from noiseproof.measuring.evaluator import Job, Subject, open_job
+from noiseproof.measuring.groups import TensorGroup, groups_of
+from noiseproof.measuring.units import Units, open_units
+from noiseproof.network.replay import Replay
+from noiseproof.network.state import State
+from noiseproof.noise.flipout import Signs
+from noiseproof.noise.per_image import ImageChips
+from noiseproof.noise.perturbation import DEFAULT_TARGETS, Programme
+from noiseproof.results.row_cache import Kept, OnRow
+from noiseproof.results.rows import Row
+from noiseproof.results.sensitivity import Ranking, rankings_of
+from noiseproof.results.store import Store
+from noiseproof.specs.catalog import PixelScale
+from noiseproof.specs.designs import PerImage
+from noiseproof.specs.noise import Spec, ordered_targets
+from noiseproof.specs.selection import (
+    CLEAN,
+    GROUPINGS,
+    but_part,
+    check_ranked,
+    chosen_steps,
+    only_part,
+)
+from noiseproof.tasks.table import Result
+
+
+def rank_layers(
+    model: nn.Module,
+    test: Split | tuple[Tensor, Tensor],
+    spec: Spec,
+    *,
+    by: str = "layer",
+    keep: Sequence[int] = (),
+    targets: Sequence[str] = DEFAULT_TARGETS,
+    seed: int = 0,
+    scale: PixelScale | None = None,
+    batch_size: int | None = None,
+    device: str | None = None,
+    store: Store | None = None,
+    subject: Subject | None = None,
+    on_row: OnRow | None = None,
+) -> Ranking:
+    """The layers of a classifier by the accuracy that is lost when `spec` acts on one of them
+    alone, and the accuracy with the first k of them kept digital, for each k of `keep`.
+
+    `by` is a key of `parts.GROUPINGS`; `keep` are numbers of groups, and 0 is added; empty means
+    Fibonacci numbers. Deterministic stages of `spec`, as quantisation, act where its noise does.
+    The accuracy with groups kept digital comes from fresh dice, so that the choice of the groups is
+    not rewarded for the dice that made it; the images are the same. `test` and all else is as in
+    `measure`. `on_row` gets the rows of the ranking and then, counted anew, those of the groups
+    kept digital.
+
+    Raises:
+        ValueError: for values out of range, other scores than accuracy, and noise or a network for
+            which per-image chips do not hold.
+    Warns:
+        NoEffectWarning: when the noise changes nothing.
+    """
+    one_of("grouping", by, GROUPINGS)
+    roles = ordered_targets(targets)
+    check_ranked(spec, roles)
+    check_counts([spec], chips=None, batch_size=batch_size)
+    job = open_job(
+        model,
+        test,
+        estimator=None,
+        calibration=None,
+        score=None,
+        scale=scale,
+        batch_size=batch_size,
+        device=device,
+        subject=subject,
+    )
+    if job.clean_row.task != "classify":
+        raise ValueError(
+            f"layers are ranked by the accuracy of a classifier, and the task is "
+            f"{job.clean_row.task}: give images with one class each"
+        )
+    units, _ = open_units(job, PerImage(), [spec], roles, seen=(job.clean_row, []))
+    study = _Study(units=units, spec=spec, by=by, seed=seed, roles=roles)
+    steps = chosen_steps(keep, groups=len(study.groups))
+    warn_without_effect(job, [spec], targets)
+    known = [] if store is None else store.rows(checkpoint=job.clean_row.checkpoint)
+    alone = study.alone(Kept(known=known, store=store, on_row=on_row))
+    order = [group.name for group in rankings_of(alone)[0].groups]
+    choices = [order[:k] for k in steps]
+    return rankings_of(
+        alone + study.without(choices, Kept(known=known, store=store, on_row=on_row))
+    )[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What a block of images scored, and the seconds that it took."""
+
+    result: Result
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Study:
+    """One network under one noise: which rows there are, and how each is filled."""
+
+    units: Units
+    spec: Spec
+    by: str
+    seed: int
+    roles: tuple[str, ...]
+
+    @property
+    def job(self) -> Job:
+        return self.units.job
+
+    @cached_property
+    def programme(self) -> Programme:
+        return self.units.programme(self.spec)
+
+    @cached_property
+    def groups(self) -> list[TensorGroup]:
+        job = self.job
+        example = job.inputs(job.test.images[:1].to(job.device))
+        names = self.programme.names
+        return groups_of(job.skeleton, job.state, names, by=self.by, example=example)
+
+    @cached_property
+    def chips(self) -> ImageChips:
+        return ImageChips(self.job.skeleton, self.job.passes, self.programme)
+
+    def alone(self, kept: Kept) -> list[Row]:
+        """The rows of the clean network and of noise in each group alone, block after block."""
+        blocks = range(self.units.per_pass)
+        kept.expect(row for unit in blocks for row in self._alone_rows(unit).values())
+        found = []
+        for unit in blocks:
+            block = _Block(study=self, unit=unit)
+            for name, row in self._alone_rows(unit).items():
+                found.append(kept.row(row, partial(self._filled_alone, block, name), left=1))
+        return found
+
+    def without(self, choices: Sequence[Sequence[str]], kept: Kept) -> list[Row]:
+        """The rows of noise in all groups but those of each choice, the blocks again on fresh
+        dice."""
+        blocks = range(self.units.per_pass, 2 * self.units.per_pass)
+        kept.expect(self._row(unit, but_part(self.by, n)) for unit in blocks for n in choices)
+        found = []
+        for unit in blocks:
+            block = _Block(study=self, unit=unit)
+            for names in choices:
+                row = self._row(unit, but_part(self.by, names))
+                found.append(kept.row(row, partial(self._filled_without, block, names), left=1))
+        return found
+
+    def _alone_rows(self, unit: int) -> dict[str, Row]:
+        """The names of the rows of one block by group, first the clean one, by ""."""
+        clean = replace(self._row(unit, CLEAN), noise="none", level=None, targets="")
+        noisy = {g.name: self._row(unit, only_part(self.by, g.name)) for g in self.groups}
+        return {"": clean, **noisy}
+
+    def _row(self, unit: int, part: str) -> Row:
+        return replace(
+            self.job.clean_row,
+            noise=str(self.spec),
+            level=self.spec.level,
+            targets=",".join(self.roles),
+            design=str(self.units.design),
+            seed=self.seed,
+            part=part,
+            chip=unit,
+            images=self.units.images(unit),
+        )
+
+    def _filled_alone(self, block: "_Block", name: str, row: Row) -> Row:
+        facts: dict[str, float] = {"blocks": self.units.per_pass}
+        if name:
+            own = [group for group in self.groups if group.name == name]
+            facts = {"groups": len(self.groups), **_cost(own)}
+        return self._filled(row, block.alone[name], facts)
+
+    def _filled_without(self, block: "_Block", names: Sequence[str], row: Row) -> Row:
+        digital = [group for group in self.groups if group.name in names]
+        noisy = [group for group in self.groups if group.name not in names]
+        return self._filled(row, block.noisy_in(noisy), _cost(digital))
+
+    def _filled(self, row: Row, found: _Found, facts: Mapping[str, float]) -> Row:
+        filled = self.job.filled(row, replace(found.result, details=facts), 0.0)
+        return replace(filled, seconds=found.seconds)
+
+
+def _cost(groups: Iterable[TensorGroup]) -> dict[str, float]:
+    return {"weights": sum(g.weights for g in groups), "macs": sum(g.macs for g in groups)}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Batch:
+    """Images of a block with their dice."""
+
+    study: _Study
+    images: Split
+    x: Tensor
+    noise: State
+    signs: Signs
+
+    def outputs(self, noisy: Sequence[TensorGroup]) -> Tensor:
+        """Logits (N, C) with noise in these groups; clean without any."""
+        names = [name for group in noisy for name in group.tensors]
+        chips = self.study.chips
+        noise = {name: self.noise[name] for name in names if name in self.noise}
+        logits: Tensor = chips.outputs(chips.state(names), noise, self.signs, self.x)
+        return logits
+
+    def found(self, compute: Callable[[], Tensor]) -> _Found:
+        started = time.perf_counter()
+        logits = compute()
+        result = self.study.job.result(lambda _: logits, self.images, len(self.images))
+        return _Found(result=result, seconds=time.perf_counter() - started)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Block:
+    """The images and dice of one unit."""
+
+    study: _Study
+    unit: int
+
+    @cached_property
+    def alone(self) -> dict[str, _Found]:
+        """By group, and the clean network by "": all from one recording of each batch."""
+        found: dict[str, list[_Found]] = {}
+        with Replay(self.study.chips.skeleton) as replay:
+            for batch in self._batches():
+                clean = partial(replay.record, partial(batch.outputs, ()))
+                found.setdefault("", []).append(batch.found(clean))
+                starts = replay.starts
+                for group in self.study.groups:
+                    run = partial(batch.outputs, [group])
+                    if group.is_replayable:
+                        run = partial(replay.resume, run, group.first_call(starts))
+                    found.setdefault(group.name, []).append(batch.found(run))
+        return {name: _joined(parts) for name, parts in found.items()}
+
+    def noisy_in(self, groups: Sequence[TensorGroup]) -> _Found:
+        """Noise in all of these groups."""
+        return _joined([b.found(partial(b.outputs, groups)) for b in self._batches()])
+
+    def _batches(self) -> Iterator[_Batch]:
+        job, size = self.study.job, self.study.job.batch_size
+        for start in range(0, len(self._images), size):
+            part = self._images.part(start, start + size)
+            yield _Batch(
+                study=self.study,
+                images=part,
+                x=job.inputs(part.images.to(job.device)),
+                noise=self._noise,
+                signs=self._signs.rows(start, start + len(part)),
+            )
+
+    @cached_property
+    def _images(self) -> Split:
+        images = self.study.units.test_of(self.study._row(self.unit, CLEAN))
+        assert images is not None
+        return images
+
+    @cached_property
+    def _noise(self) -> State:
+        return self.study.chips.noise(self.study.seed, self.unit, self.study.job.device)
+
+    @cached_property
+    def _signs(self) -> Signs:
+        return self.study.chips.signs(self.study.seed, self.unit, len(self._images))
+
+
+def _joined(parts: Sequence[_Found]) -> _Found:
+    """The batches of a block as one."""
+    hits = np.concatenate([p.result.hits for p in parts if p.result.hits is not None])
+    result = Result(
+        score=float(hits.mean()),
+        classes=parts[0].result.classes,
+        nonfinite=sum(part.result.nonfinite for part in parts),
+        hits=hits,
+    )
+    return _Found(result=result, seconds=sum(part.seconds for part in parts))

@@ -1,0 +1,261 @@
+"""Units of replication: which images a unit sees, on which chip, and what it scores there."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+
+from noiseproof.core.rng import stream
+from noiseproof.data.splits import Split
+from noiseproof.measuring.evaluator import Job
+from noiseproof.network.state import State
+from noiseproof.noise.flipout import check_flipout
+from noiseproof.noise.per_image import ImageChips
+from noiseproof.noise.perturbation import Programme
+from noiseproof.results.rows import Row
+from noiseproof.specs.designs import (
+    Auto,
+    Chips,
+    Design,
+    Nested,
+    PerImage,
+    auto_design,
+    blocks_of,
+    check_design,
+    sized,
+)
+from noiseproof.specs.noise import Spec
+from noiseproof.tasks.table import Result
+
+SIZES = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # of a nested chip's sample
+USUAL_RATIO = 10.0  # sd of images on a chip over sd of chips: .5 over .05, as at a curve's cliff
+TIMED_IMAGES = 100
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Units:
+    """The units of one job under one design: `evaluate` fills the row that names one."""
+
+    job: Job
+    design: Design
+    targets: tuple[str, ...]
+    ahead: "Ahead" = field(default_factory=lambda: Ahead())
+
+    def programme(self, spec: Spec) -> Programme:
+        """What all chips of `spec` share, made once."""
+        if spec not in self._programmes:
+            self._programmes[spec] = Programme(
+                state=self.job.state, places=self.job.places, spec=spec, targets=self.targets
+            )
+        return self._programmes[spec]
+
+    @cached_property
+    def _programmes(self) -> dict[Spec, Programme]:
+        return {}
+
+    @property
+    def per_pass(self) -> int:
+        """How many units see every test image once, of per-image chips."""
+        assert isinstance(self.design, PerImage)
+        return blocks_of(self.design, len(self.job.test))
+
+    def clean(self, row: Row) -> Row:
+        """The row of the clean network with its results."""
+        self.job.prepare_()
+        started = time.perf_counter()
+        return self.job.filled(row, self.job.clean_score(), started)
+
+    def evaluate(self, spec: Spec, row: Row) -> Row:
+        """The row with its results: make the chip, recalibrate if asked, score it."""
+        self.job.prepare_()
+        programme, test = self.programme(spec), self.test_of(row)
+        started = time.perf_counter()
+        if isinstance(self.design, PerImage):
+            result = self._per_image(row, spec, test)
+        elif self.job.device.type == "cpu":
+            result = self.job.score(programme.chip(row.seed, row.chip), test)
+        else:
+            result = self.job.score(self.ahead.chip(programme, row.seed, row.chip), test)
+        return self.job.filled(row, result, started)
+
+    def images(self, unit: int) -> int:
+        """How many test images unit number `unit` sees."""
+        total = len(self.job.test) if isinstance(self.job.test, Split) else 0
+        if isinstance(self.design, PerImage):
+            first, last = _ends(self.design, unit, total)
+            return last - first
+        if isinstance(self.design, Nested):
+            assert self.design.images is not None
+            return self.design.images
+        return self.job.clean_row.images
+
+    def test_of(self, row: Row) -> Split | None:
+        """The test images of the row's unit; None: all of them, as they are."""
+        if isinstance(self.design, Chips):
+            return None
+        total = len(self.job.test)
+        if isinstance(self.design, PerImage):
+            first, last = _ends(self.design, row.chip, total)
+            return self._shuffled(row.seed).part(first, last)
+        places = places_of(self.design, row.seed, row.chip, total)
+        return self.job.test.take(places)  # type: ignore[no-any-return]
+
+    def _shuffled(self, seed: int) -> Split:
+        """The test images in the order in which blocks are cut from them: a part of the blocks is
+        then a random part of the images, in whatever order a data set has them."""
+        if seed not in self._orders:
+            self._orders.clear()
+            self._orders[seed] = self.job.test.take(_order_of(seed, len(self.job.test)))
+        return self._orders[seed]
+
+    @cached_property
+    def _orders(self) -> dict[int, Split]:
+        return {}
+
+    def _per_image(self, row: Row, spec: Spec, test: Split | None) -> Result:
+        assert test is not None
+        if spec not in self._image_chips:
+            self._image_chips[spec] = ImageChips(
+                self.job.skeleton, self.job.passes, self.programme(spec)
+            )
+        device = self.job.device
+        block = self._image_chips[spec].block(row.seed, row.chip, len(test), device)
+        return self.job.result(lambda images: block(self.job.inputs(images.to(device))), test)
+
+    @cached_property
+    def _image_chips(self) -> dict[Spec, ImageChips]:
+        return {}
+
+
+def places_of(design: Design, seed: int, unit: int, total: int) -> torch.Tensor:
+    """Which of `total` test images unit number `unit` sees, in its order (n,)."""
+    if isinstance(design, PerImage):
+        first, last = _ends(design, unit, total)
+        return _order_of(seed, total)[first:last]
+    if isinstance(design, Nested):
+        return torch.randperm(total, generator=stream(seed, "nested images", unit))[: design.images]
+    return torch.arange(total)
+
+
+def _order_of(seed: int, total: int) -> torch.Tensor:
+    return torch.randperm(total, generator=stream(seed, "blocks of images"))
+
+
+def open_units(
+    job: Job,
+    design: Design,
+    specs: Sequence[Spec],
+    targets: tuple[str, ...],
+    *,
+    seen: tuple[Row, Sequence[Row]],
+) -> tuple[Units, str]:
+    """The units of a job under `design`, its sizes chosen, and the reason for what was chosen. Of
+    `seen`, a blank row and the rows of a store, comes the size of nested samples that a former
+    measurement has chosen.
+
+    Raises:
+        ValueError: where the design does not hold for the noise, the score or this network.
+    """
+    estimator, has_hits = job.estimator, job.clean_row.task == "classify"
+    reason = ""
+    if isinstance(design, Auto):
+        design, reason = auto_design(specs, targets, estimator=estimator, has_hits=has_hits)
+        if isinstance(design, PerImage):
+            design, reason = _per_image_or_chips(job, design, specs, targets, reason)
+    check_design(design, specs, targets, estimator=estimator, has_hits=has_hits)
+    strongest = max(specs, key=lambda spec: spec.level or 0)
+    units = Units(job=job, design=design, targets=targets)
+    if isinstance(design, Nested) and design.images is None:
+        images, reason = _size_of(*seen) or nested_images(job, units.programme(strongest))
+        design = Nested(images=images)
+    units = replace(units, design=sized(design, len(job.test) if design.needs_hits else 0))
+    if isinstance(design, PerImage):
+        _check_flipout(units, strongest)
+    return units, reason
+
+
+def _per_image_or_chips(
+    job: Job, design: Design, specs: Sequence[Spec], targets: tuple[str, ...], reason: str
+) -> tuple[Design, str]:
+    strongest = max(specs, key=lambda spec: spec.level or 0)
+    try:
+        _check_flipout(Units(job=job, design=design, targets=targets), strongest)
+    except ValueError as error:
+        return Chips(), str(error)
+    return design, reason
+
+
+def _check_flipout(units: Units, spec: Spec) -> None:
+    """Raise ValueError where per-image chips do not hold for this network."""
+    job = units.job
+    x = job.inputs(job.test.images[:3].to(job.device))
+    check_flipout(job.skeleton, units.programme(spec), x)
+
+
+def _size_of(blank: Row, rows: Sequence[Row]) -> tuple[int, str] | None:
+    """How many images the nested chips have that were measured before."""
+    same = ("model", "norm", "data_sha256", "scale", "targets", "recalibrate", "seed")
+    for row in rows:
+        if row.design.startswith("nested") and all(
+            getattr(row, name) == getattr(blank, name) for name in same
+        ):
+            return row.images, "as measured before"
+    return None
+
+
+def _ends(design: PerImage, unit: int, total: int) -> tuple[int, int]:
+    """Where the block of unit number `unit` starts and ends; blocks differ by at most one image."""
+    blocks = blocks_of(design, total)
+    block = unit % blocks
+    return block * total // blocks, (block + 1) * total // blocks
+
+
+def nested_images(job: Job, programme: Programme) -> tuple[int, str]:
+    """How many images a nested chip sees, and why: where the time for making a chip and for its
+    images buy the same, n = (sd of images / sd of chips) sqrt(cost of a chip / cost of an image)
+    (two-stage sampling; Cochran, Sampling Techniques, 1977), with the ratio that is usual where
+    accuracy falls, and rounded to a few sizes so that timing noise changes it seldom."""
+    total = len(job.test)
+    part = job.test.part(0, min(TIMED_IMAGES, total))
+    programme.chip(0, 0)
+    job.prepare_()
+
+    def chip(images: Split) -> float:
+        return _seconds(lambda: job.score(programme.chip(0, 0), images))
+
+    few, many = part.part(0, max(1, len(part) // 4)), part
+    chip(few)
+    small, large = min(chip(few) for _ in range(3)), min(chip(many) for _ in range(3))
+    image = max((large - small) / max(1, len(many) - len(few)), 1e-9)
+    cost = max(small / image - len(few), 0.0)
+    ideal = USUAL_RATIO * cost**0.5
+    size = min(min(SIZES, key=lambda one: abs(one - ideal)), total)
+    return size, f"making a chip takes the time of {cost:.0f} images"
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+class Ahead:
+    """Makes the next chip in a thread of its own while a GPU evaluates this one."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._next: tuple[tuple[int, int, int], Future[State]] | None = None
+
+    def chip(self, programme: Programme, seed: int, chip: int) -> State:
+        """The state of that chip; the one after it is then being made."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(max_workers=1)
+        name = (id(programme), seed, chip)
+        made = self._next[1].result() if self._next and self._next[0] == name else None
+        state = programme.chip(seed, chip) if made is None else made
+        following = (id(programme), seed, chip + 1)
+        self._next = (following, self._pool.submit(programme.chip, seed, chip + 1))
+        return state

@@ -1,0 +1,88 @@
+"""Two ways to run a network, compared on a random state: a mistake cannot hide behind a gamma
+of one, a mean of zero or a kernel of zeros."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from noiseproof.core.rng import seeded, stream
+from noiseproof.network.state import State, outputs
+
+_SLACK = {torch.float64: 1e-7}  # of the largest output; else the square root of the dtype's eps
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Probe:
+    """A random state, inputs, and what the network returns for them."""
+
+    state: State
+    x: Tensor
+    wanted: list[Tensor]
+
+    def agrees(self, run: Callable[[State, Tensor], Any]) -> bool:
+        """Does `run(state, x)` give the same, but for rounding?"""
+        try:
+            with seeded(0, "probe"):
+                got = _tensors(run(self.state, self.x))
+        except ValueError:
+            return False
+        return len(got) == len(self.wanted) > 0 and all(map(_close, got, self.wanted))
+
+
+def probe_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Tensor) -> Probe:
+    """A probe in float64, where rounding and a mistake are nine orders of magnitude apart, or in
+    the network's own precision where it knows no other.
+
+    Raises:
+        ValueError: where the network cannot take such inputs.
+    """
+    try:
+        return _probe(skeleton, _random(state, torch.float64), example.double())
+    except (TypeError, ValueError):  # a device, or the network itself, without float64
+        return _probe(skeleton, _random(state, None), example)
+
+
+def _probe(skeleton: nn.Module, state: State, x: Tensor) -> Probe:
+    with seeded(0, "probe"):
+        return Probe(state=state, x=x, wanted=_tensors(outputs(skeleton, state, x)))
+
+
+def _random(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> State:
+    """`state` with every floating tensor drawn anew: variances in [0.5, 1.5], kernels of the
+    scale that keeps activations of order one, vectors around their values."""
+    drawn = {}
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            drawn[name] = tensor.clone()  # a counter that the network may write
+            continue
+        g = stream(0, "probe", name)
+        if name.endswith("running_var"):
+            fresh = torch.rand(tensor.shape, generator=g) + 0.5
+        elif tensor.dim() > 1:
+            fresh = torch.randn(tensor.shape, generator=g) / max(tensor[0].numel(), 1) ** 0.5
+        else:
+            fresh = tensor.cpu() + 0.5 * torch.randn(tensor.shape, generator=g)
+        drawn[name] = fresh.to(tensor.device, dtype or tensor.dtype)
+    return drawn
+
+
+def _tensors(output: Any) -> list[Tensor]:
+    """The tensors in what a network returns, one level of unknown objects included."""
+    leaves = tree_leaves(output)
+    for leaf in list(leaves):
+        leaves += [] if isinstance(leaf, Tensor) else tree_leaves(getattr(leaf, "__dict__", ()))
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+
+
+def _close(got: Tensor, wanted: Tensor) -> bool:
+    if got.shape != wanted.shape or got.dtype != wanted.dtype:
+        return False
+    if not wanted.is_floating_point():
+        return torch.equal(got, wanted)
+    size = wanted.nan_to_num(0, 0, 0).abs().max() if wanted.numel() else 0
+    slack = _SLACK.get(wanted.dtype, torch.finfo(wanted.dtype).eps ** 0.5)
+    return torch.allclose(got, wanted, rtol=0, atol=slack * float(size), equal_nan=True)

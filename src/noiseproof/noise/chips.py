@@ -1,0 +1,42 @@
+"""A chip as an ordinary module: `manufacture(model, spec, seed=0, chip=3)`."""
+
+import warnings
+from collections.abc import Sequence
+from typing import TypeVar
+
+from torch import nn
+
+from noiseproof.core.checks import NoEffectWarning
+from noiseproof.network.state import places, state_of, with_state
+from noiseproof.noise.perturbation import DEFAULT_TARGETS, perturb, touched
+from noiseproof.specs.noise import Spec
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def manufacture(
+    model: M,
+    spec: Spec,
+    *,
+    seed: int = 0,
+    chip: int = 0,
+    targets: Sequence[str] = DEFAULT_TARGETS,
+) -> M:
+    """A copy of `model` with the weights of chip number `chip`: use it with any evaluation code.
+
+    The same (seed, chip) gives the same chip always and everywhere; at two levels it is the same
+    dice, scaled. Modes, tied weights and the state dict's keys carry over; `model` is left alone.
+
+    Raises:
+        ValueError: for an unknown target.
+    Warns:
+        NoEffectWarning: when the noise reaches no tensor.
+    """
+    state, where = state_of(model), places(model)
+    if spec.is_random and not any(touched(state, where, spec, targets).values()):
+        warnings.warn(
+            f"{spec} on {','.join(targets)} changes no tensor of this {type(model).__name__}",
+            NoEffectWarning,
+            stacklevel=2,
+        )
+    return with_state(model, perturb(state, where, spec, targets=targets, seed=seed, chip=chip))

@@ -1,0 +1,384 @@
+"""Every image of a batch on a chip of its own, in one pass at about twice the cost.
+
+Image i of a block sees W + N * (s_i r_i^T): N is one draw of the noise for all images of the
+block, s_i and r_i are its own random signs of the output and input channels. Where N is symmetric
+and independent for each element, every image's noise has exactly the law of a chip, and that of
+two images is uncorrelated. Source: Wen, Vicol, Ba, Tran, Grosse, "Flipout", 2018.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.func import functional_call
+from torch.nn.modules.conv import _ConvNd
+
+from noiseproof.core.rng import stream
+from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
+from noiseproof.noise.flipped_layers import Flip, known_layer
+from noiseproof.noise.perturbation import Programme
+
+FLIPPED_ROLES = ("kernel", "bias", "norm_affine")
+CHECKED_IMAGES = 3
+DEPARTURE = 1e-6, 1e-10  # allowed in float64: of the noise's effect, of the output itself
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Signs:
+    """The signs of every image of a block: by tensor, one or two int8 tables (images, ...) of -1
+    and 1, the `first` and `second` of `flipped_layers.Flip`."""
+
+    images: int
+    tables: Mapping[str, tuple[Tensor, ...]]
+
+    def to(self, device: torch.device) -> "Signs":
+        """The same on a device, which all batches of a block can share."""
+        moved = {name: tuple(t.to(device) for t in ts) for name, ts in self.tables.items()}
+        return Signs(images=self.images, tables=moved)
+
+    def rows(self, start: int, stop: int) -> "Signs":
+        """The signs of images `start` to `stop`, without `stop`; shared, not copied.
+
+        Raises:
+            ValueError: where these are not images of the block.
+        """
+        if not 0 <= start < stop <= self.images:
+            raise ValueError(f"rows must be within 0 to {self.images}, got {start} to {stop}")
+        part = {name: tuple(t[start:stop] for t in ts) for name, ts in self.tables.items()}
+        return Signs(images=stop - start, tables=part)
+
+
+class Flipout:
+    """A copy of `skeleton` that runs every image with noise of its own on the tensors `names`
+    (of a state). Not for several threads at once.
+
+    Raises:
+        ValueError: for an unknown name, and for a tensor of another role than `kernel`, `bias` and
+            `norm_affine`, whose noise cannot be flipped.
+    """
+
+    def __init__(self, skeleton: nn.Module, names: Collection[str]) -> None:
+        self._skeleton = skeleton_of(skeleton)
+        self._now: dict[str, Flip] = {}  # of the pass that is running
+        _check_names(self._skeleton, names)
+        shapes = {name: tensor.shape for name, tensor in state_of(self._skeleton).items()}
+        roles = {name: place.role for name, place in places(self._skeleton).items()}
+        self._shapes = {name: shapes[name] for name in names}
+        self._outer = {n for n in names if roles[n] == "kernel" and len(shapes[n]) > 1}
+        self._groups: dict[str, int] = {}
+        for module, own in _owned(self._skeleton, names):
+            if isinstance(module, _ConvNd):
+                self._groups |= dict.fromkeys(own.values(), module.groups)
+            module.forward = partial(self._run, module, own, known_layer(module), module.forward)
+        _leave_fast_paths_(self._skeleton)
+
+    @property
+    def skeleton(self) -> nn.Module:
+        """The copy that runs."""
+        return self._skeleton
+
+    def signs(self, seed: int, chip: int, images: int) -> Signs:
+        """The signs of a block of `images` images, from the streams (seed, chip, tensor name,
+        "signs"). The first ones are the same however many follow."""
+        dice = {name: stream(seed, chip, name, "signs") for name in self._shapes}
+        return Signs(
+            images=images, tables={name: self._tables(name, images, g) for name, g in dice.items()}
+        )
+
+    def _tables(self, name: str, images: int, g: Generator) -> tuple[Tensor, ...]:
+        shape = self._shapes[name]
+        if name not in self._outer:
+            return (_random_signs(images, shape.numel(), g).view(images, *shape),)
+        widths = [shape[0], shape[1] * self._groups.get(name, 1)]
+        both = _random_signs(images, sum(widths), g)
+        return torch.split(both, widths, dim=1)
+
+    def outputs(
+        self, base: Mapping[str, Tensor], noise: Mapping[str, Tensor], signs: Signs, x: Tensor
+    ) -> Any:
+        """What the network returns for x (n, ...) where image i sees `base` plus `noise` under row
+        i of `signs` (n images); with every sign plus, that is the chip `base` + `noise`.
+
+        `noise` may hold a part of the names; the layers of the others cost nothing more. `base`,
+        `noise` and signs go to the device of x: move them there once for many batches.
+
+        Raises:
+            ValueError: where the network cannot take such inputs, `noise` has another tensor, or
+                `signs` is of another number of images.
+        """
+        if unknown := sorted(noise.keys() - self._shapes.keys()):
+            raise ValueError(f"noise must be on the tensors of this Flipout, got {unknown[0]!r}")
+        if len(x) != signs.images:
+            raise ValueError(f"signs must be of the {len(x)} images, got those of {signs.images}")
+        base = _on(x.device, base)
+        self._now = {name: _flip(base[name], n, signs.tables[name]) for name, n in noise.items()}
+        try:
+            return outputs(self._skeleton, base, x)
+        finally:
+            self._now = {}
+
+    def _run(
+        self,
+        module: nn.Module,
+        own: dict[str, str],
+        layer: Any,
+        forward: Any,
+        *args: Any,
+        **kw: Any,
+    ) -> Any:
+        """What `module` returns in the pass that is running; `own`: the state's names by local."""
+        flips = {local: self._now[name] for local, name in own.items() if name in self._now}
+        if not flips:
+            return forward(*args, **kw)
+        if layer is not None:
+            return layer(module, forward, flips, *args, **kw)
+        return self._image_by_image(module, own, flips, args, kw)
+
+    def _image_by_image(
+        self,
+        module: nn.Module,
+        own: dict[str, str],
+        flips: dict[str, Flip],
+        args: tuple[Any, ...],
+        kw: dict[str, Any],
+    ) -> Any:
+        """What `module` returns when each image runs alone, with its literal tensors."""
+        if not args or not isinstance(args[0], Tensor):
+            raise ValueError(f"a {type(module).__name__} with noise must get a tensor first")
+        first, rest = _image_axes(module)
+        images = len(next(iter(flips.values())).first)
+        rows = args[0].shape[first]
+        if rows % images:
+            raise ValueError(f"a {type(module).__name__} with noise gets {rows} rows for {images}")
+        clean = {local: tensor for local, tensor in _tensors(module).items() if local in flips}
+        parts = []
+        for i in range(images):
+            one = partial(_part, rows=rows, start=i * rows // images, size=rows // images)
+            literal = {local: w + flips[local].of_image(i) for local, w in clean.items()}
+            inputs = (one(args[0], axis=first), *(one(value, axis=rest) for value in args[1:]))
+            options = {key: one(value, axis=rest) for key, value in kw.items()}
+            with self._alone(i, without=own.values()):
+                parts.append(functional_call(module, literal, inputs, options))
+        return _joined(parts, first, rest)
+
+    @contextmanager
+    def _alone(self, i: int, *, without: Iterable[str]) -> Iterator[None]:
+        """Inside the block the pass is that of image i, and the tensors `without` are clean."""
+        before, outside = self._now, set(without)
+        self._now = {name: f.image(i) for name, f in before.items() if name not in outside}
+        try:
+            yield
+        finally:
+            self._now = before
+
+
+def flipped_tensor(
+    name: str, base: Mapping[str, Tensor], noise: Mapping[str, Tensor], signs: Signs, i: int
+) -> Tensor:
+    """The literal tensor `name` that image i of the block sees; a clean one is shared."""
+    if name not in noise:
+        return base[name]
+    return base[name] + _flip(base[name], noise[name], signs.tables[name]).of_image(i)
+
+
+def _on(device: torch.device, state: Mapping[str, Tensor]) -> State:
+    return {name: tensor.to(device) for name, tensor in state.items()}
+
+
+def _flip(w: Tensor, noise: Tensor, tables: tuple[Tensor, ...]) -> Flip:
+    """On the device, in the dtype and the memory format of the tensor w."""
+    like = noise.to(w)
+    if like.stride() != w.stride():
+        like = torch.empty_like(w).copy_(like)
+    first, *second = (table.to(w.device) for table in tables)
+    return Flip(noise=like, first=first, second=second[0] if second else None)
+
+
+def _random_signs(rows: int, columns: int, g: Generator) -> Tensor:
+    """(rows, columns) of -1 and 1, int8: 32 of them from every number that is drawn."""
+    words = -(-rows * columns // 32)
+    drawn = torch.randint(-(2**31), 2**31, (words,), dtype=torch.int32, generator=g)
+    bits = drawn.view(torch.uint8)[:, None] >> torch.arange(8, dtype=torch.uint8) & 1
+    return (bits.view(torch.int8).mul_(2) - 1).flatten()[: rows * columns].view(rows, columns)
+
+
+# --- the modules of a network --------------------------------------------------------------------
+
+
+def _check_names(model: nn.Module, names: Collection[str]) -> None:
+    known = places(model)
+    for name in names:
+        if name not in known:
+            raise ValueError(f"noise must be on a tensor of the network, got {name!r}")
+        if known[name].role not in FLIPPED_ROLES:
+            raise ValueError(
+                f"per-image chips do not hold for noise on {name!r} (role {known[name].role}; only "
+                f"{', '.join(FLIPPED_ROLES)} can be flipped): use the design `chips`"
+            )
+
+
+def _tensors(module: nn.Module) -> dict[str, Tensor]:
+    """The tensors that the module's own forward uses, by local name: its own, and those of an
+    attention's output projection, which is never called as a module."""
+    inner = isinstance(module, nn.MultiheadAttention)
+    parameters = module.named_parameters(recurse=inner, remove_duplicate=False)
+    return dict([*parameters, *module.named_buffers(recurse=inner, remove_duplicate=False)])
+
+
+def _owned(model: nn.Module, names: Collection[str]) -> list[tuple[nn.Module, dict[str, str]]]:
+    """The modules that use some of `names`: the state's name of each by its local name. A tied
+    tensor has one name in every module."""
+    tensors = (*model.named_parameters(), *model.named_buffers())
+    known = {id(tensor): name for name, tensor in tensors if name in names}
+    found = []
+    for module in model.modules():
+        local = {key: known[id(t)] for key, t in _tensors(module).items() if id(t) in known}
+        if local:
+            found.append((module, local))
+    return found
+
+
+def _leave_fast_paths_(model: nn.Module) -> None:
+    """Torch's transformer layers skip the forward of the layers inside where nothing hooks in."""
+    for module in model.modules():
+        if isinstance(module, nn.TransformerEncoderLayer):
+            module.register_forward_pre_hook(lambda module, args: None)
+        if isinstance(module, nn.TransformerEncoder):
+            module.use_nested_tensor = False
+
+
+def _image_axes(module: Any) -> tuple[int, int]:
+    """The axis of the images in the first input and output, and in the others."""
+    if isinstance(module, nn.RNNBase):
+        return (0 if module.batch_first else 1), 1
+    return 0, 0
+
+
+def _part(value: Any, *, axis: int, rows: int, start: int, size: int) -> Any:
+    """One image's part of an input; what has no row for every image is shared."""
+    if isinstance(value, tuple):
+        return tuple(_part(v, axis=axis, rows=rows, start=start, size=size) for v in value)
+    if isinstance(value, Tensor) and value.dim() > axis and value.shape[axis] == rows:
+        return value.narrow(axis, start, size)
+    return value
+
+
+def _joined(parts: list[Any], first: int, rest: int) -> Any:
+    """The outputs of the images as one, tensor by tensor."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(parts, dim=first)
+    if isinstance(parts[0], tuple):
+        axes = [first] + [rest] * (len(parts[0]) - 1)
+        columns = [list(column) for column in zip(*parts, strict=True)]
+        return tuple(_joined(c, axis, rest) for c, axis in zip(columns, axes, strict=True))
+    raise ValueError(f"a layer with noise must return tensors, got a {type(parts[0]).__name__}")
+
+
+# --- the check -----------------------------------------------------------------------------------
+
+
+def check_flipout(
+    skeleton: nn.Module, programme: Programme, images: Tensor, *, seed: int = 0
+) -> None:
+    """Raise ValueError, in one line, where images of this network do not get the chips they should.
+
+    The first three of `images` (N, ...) run in one pass of a `Flipout`, and each of them alone
+    with the literal tensors of its chip, in float64 where the network can; the outputs must be
+    the same, up to a small share of the effect of the programme's noise. What it finds: a weight
+    that is used outside of the forward of its own layer, images that are mixed, a batch axis that
+    moves. It names the first tensor at fault.
+    """
+    x = images[:CHECKED_IMAGES]
+    if len(x) < 2:
+        raise ValueError(f"the check of per-image chips needs at least 2 images, got {len(x)}")
+    flipout = Flipout(skeleton, programme.names)
+    signs = flipout.signs(seed, 0, len(x))
+    base, noise = _on(x.device, programme.base), _on(x.device, programme.noise(seed, 0))
+    trial = _in_float64(_Trial(flipout, skeleton_of(skeleton), base, noise, signs, x, DEPARTURE))
+    try:
+        reason = trial.why_not()
+    except ValueError as error:
+        reason = str(error)
+    if reason:
+        raise ValueError(
+            f"per-image chips do not hold for this network: {reason}: use the design `chips`"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    flipout: Flipout
+    plain: nn.Module
+    base: Mapping[str, Tensor]
+    noise: Mapping[str, Tensor]
+    signs: Signs
+    x: Tensor
+    departure: tuple[float, float]
+
+    def why_not(self) -> str:
+        """What is wrong; "" where nothing is."""
+        if not self._compare(())[2]:
+            return "the output of an image depends on the other images of its batch"
+        error, effect, holds = self._compare(self.noise.keys())
+        if not effect and any(n.any() for n in self.noise.values()):
+            return "the noise changes no output, so nothing can be checked"
+        if holds:
+            return ""
+        wrong = next((name for name in self.noise if not self._compare([name])[2]), None)
+        where = f", first {wrong!r} (its layer is bypassed, or gets images on another axis than 0)"
+        return (
+            f"an output differs by {error:.2g} from that of a literal chip, where the noise makes "
+            f"{effect:.2g}{where if wrong else ''}"
+        )
+
+    def _compare(self, names: Collection[str]) -> tuple[float, float, bool]:
+        """The error of the one pass and the effect of the noise (root mean squares of the image
+        that is worst and of all), and whether each image is right."""
+        noise = {name: self.noise[name] for name in names}
+        together = self.flipout.outputs(self.base, noise, self.signs, self.x)
+        errors, effects, holds = [], [], True
+        for i in range(len(self.x)):
+            chip = {n: flipped_tensor(n, self.base, noise, self.signs, i) for n in noise}
+            clean, literal = (
+                _vector(outputs(self.plain, {**self.base, **own}, self.x[i : i + 1]), 0)
+                for own in ({}, chip)
+            )
+            errors.append(_rms(_vector(together, i) - literal))
+            effects.append(_rms(literal - clean))
+            allowed = self.departure[0] * effects[-1] + self.departure[1] * _rms(literal)
+            holds &= errors[-1] <= allowed  # False for nan
+        return max(errors), max(effects), holds
+
+
+def _in_float64(trial: _Trial) -> _Trial:
+    """The trial in float64; in its own precision, less strict, where the network fixes that."""
+
+    def wide(t: Tensor) -> Tensor:
+        return t.double() if t.is_floating_point() else t
+
+    base = {name: wide(t) for name, t in trial.base.items()}
+    noise = {name: wide(t) for name, t in trial.noise.items()}
+    try:
+        outputs(trial.plain, base, wide(trial.x))
+    except ValueError:
+        eps = max((torch.finfo(t.dtype).eps for t in trial.noise.values()), default=0.0)
+        return replace(trial, departure=(1e-2, min(1e3 * eps, 0.1)))
+    return replace(trial, base=base, noise=noise, x=wide(trial.x))
+
+
+def _vector(out: Any, i: int) -> Tensor:
+    """What a network returned for image i, in one vector of float64 on the CPU."""
+    if isinstance(out, Tensor):
+        return out[i].detach().cpu().double().flatten()
+    parts = list(out.values()) if isinstance(out, dict) else out
+    if not isinstance(parts, list | tuple):
+        raise ValueError(f"it must return tensors with an entry for each image, got {type(out)}")
+    return torch.cat([_vector(part, i) for part in parts])
+
+
+def _rms(v: Tensor) -> float:
+    return float(v.square().mean().sqrt())

@@ -1,0 +1,72 @@
+"""Blocks of images, each image on a chip of its own, through a network at its fastest."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noiseproof.network.passes import Forward, Passes
+from noiseproof.network.state import State
+from noiseproof.noise.flipout import Flipout, Signs
+from noiseproof.noise.perturbation import Programme
+
+
+class ImageChips:
+    """One programme of noise on one network, image by image. Normalisation is folded away where
+    the noise leaves it alone."""
+
+    def __init__(self, skeleton: nn.Module, passes: Passes, programme: Programme) -> None:
+        self._programme = programme
+        folded = set() if passes.fold is None else passes.fold.norm_tensors
+        self._passes = None if folded & set(programme.names) else passes
+        self._flipout = Flipout(
+            skeleton if self._passes is None else self._passes.skeleton, programme.names
+        )
+        self._states: dict[frozenset[str], State] = {}
+
+    @property
+    def skeleton(self) -> nn.Module:
+        """The network that runs, a private copy."""
+        return self._flipout.skeleton
+
+    def state(self, names: Collection[str]) -> State:
+        """The skeleton's state without noise, the programme's deterministic stages done on the
+        tensors `names`; kept for the next time where there are none."""
+        written = frozenset(names) if self._programme.is_written else frozenset()
+        if written not in self._states:
+            base = self._programme.base
+            state = {**self._programme.state, **{name: base[name] for name in written}}
+            self._states = {written: state if self._passes is None else self._passes.ready(state)}
+        return self._states[written]
+
+    def noise(self, seed: int, unit: int, device: torch.device) -> State:
+        """The draw that the images of a block share."""
+        drawn = self._programme.noise(seed, unit)
+        noise = {name: tensor.to(device) for name, tensor in drawn.items()}
+        if self._passes is None:
+            return noise
+        return self._passes.noise(self._programme.base, noise)
+
+    def signs(self, seed: int, unit: int, images: int) -> Signs:
+        """What makes the draw each image's own."""
+        return self._flipout.signs(seed, unit, images)
+
+    def outputs(self, state: State, noise: Mapping[str, Tensor], signs: Signs, x: Tensor) -> Any:
+        """What the network returns for x (n, ...), whose images have these `signs`."""
+        inputs = x if self._passes is None else self._passes.laid_out(x)
+        return self._flipout.outputs(state, noise, signs, inputs)
+
+    def block(self, seed: int, unit: int, images: int, device: torch.device) -> Forward:
+        """Block number `unit` as a function of its inputs, which come in order, in batches of any
+        size: image i of the block sees that chip's noise under signs of its own."""
+        state, noise = self.state(self._programme.names), self.noise(seed, unit, device)
+        signs = self.signs(seed, unit, images).to(device)
+        done = 0
+
+        def forward(x: Tensor) -> Any:
+            nonlocal done
+            done += len(x)
+            return self.outputs(state, noise, signs.rows(done - len(x), done), x)
+
+        return forward

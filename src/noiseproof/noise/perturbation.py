@@ -1,0 +1,318 @@
+"""Noise on the state of a network: `perturb(state, places, spec, ...) -> state`.
+
+Everything here is a pure function. W is one targeted tensor, r its reference over its scope, eta
+the level, z a draw of unit variance from the stream (seed, chip, tensor name, stage), which does
+not depend on eta: one chip at two levels is the same dice, scaled.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Generator, Tensor
+
+from noiseproof.core.rng import stream
+from noiseproof.network.state import Place, State
+from noiseproof.specs.noise import (
+    Additive,
+    Lognormal,
+    Quantize,
+    Spec,
+    Stage,
+    Stuck,
+    ordered_targets,
+)
+from noiseproof.specs.noise import parse as parse
+
+DEFAULT_TARGETS = ("kernel",)
+
+
+def perturb(
+    state: Mapping[str, Tensor],
+    places: Mapping[str, Place],
+    spec: Spec,
+    *,
+    targets: Sequence[str] = DEFAULT_TARGETS,
+    only: Container[str] | None = None,
+    seed: int,
+    chip: int,
+) -> State:
+    """The state of chip number `chip`: the targeted tensors noisy, all others shared.
+
+    The dice of a tensor are named by (seed, chip, tensor name, stage), a stage by its kind and
+    its place among the stages of that kind, so that a stage added in front leaves them alone.
+    All arithmetic is on the CPU, so that every device gets the same chip. `only`: names of
+    tensors; the others of the targeted ones stay as they are, but count in references of scope
+    `global`.
+
+    Raises:
+        ValueError: for an unknown target.
+    """
+    programme = Programme(state=state, places=places, spec=spec, targets=targets, only=only)
+    return programme.chip(seed, chip)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Programme:
+    """A spec on a state, ready to make chips (see `perturb`). What all chips share, the stages
+    before the first random one and its references, is computed once."""
+
+    state: Mapping[str, Tensor]
+    places: Mapping[str, Place]
+    spec: Spec
+    targets: Sequence[str] = DEFAULT_TARGETS
+    only: Container[str] | None = None
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The tensors that this programme writes."""
+        return [n for n in self._targeted if self.only is None or n in self.only]
+
+    @property
+    def is_written(self) -> bool:
+        """Do deterministic stages come before the first random one, so that `base` differs from
+        `state`?"""
+        return len(self._random) < len(self._labelled)
+
+    @cached_property
+    def base(self) -> State:
+        """The whole state after the stages that come before the first random one."""
+        fixed = {name: self._start[name].to(self.state[name].device) for name in self.names}
+        return {**self.state, **fixed}
+
+    def chip(self, seed: int, chip: int) -> State:
+        """The state of chip number `chip`."""
+        noisy, references = self._start, self._references
+        for place, (stage, label) in enumerate(self._random):
+            if place:
+                references = _references(noisy, self.places, stage)
+            noisy = {
+                name: _apply(stage, w, references[name], stream(seed, chip, name, label))
+                for name, w in noisy.items()
+                if name in self._kept
+            }
+        chosen = {n: noisy[n].to(self.state[n].device) for n in self.names}
+        return {**self.state, **chosen}
+
+    def noise(self, seed: int, chip: int) -> State:
+        """What a last additive stage adds to `base` on chip number `chip`, on the CPU: `base`
+        plus this is the chip, but for rounding. Empty where the spec has no random stage.
+
+        Raises:
+            ValueError: where the noise is not one additive stage after all others.
+        """
+        if not self._random:
+            return {}
+        (stage, label), *later = self._random
+        if later or not isinstance(stage, Additive):
+            raise ValueError(f"{self.spec} is not one additive stage after all others")
+        return {
+            name: DRAWS[stage.kind](self._start[name].shape, stream(seed, chip, name, label))
+            .to(self._start[name])
+            .mul_(self._references[name] * stage.level)
+            for name in self.names
+        }
+
+    @cached_property
+    def _targeted(self) -> list[str]:
+        return [n for n in targeted(self.places, self.targets) if self.state[n].numel()]
+
+    @cached_property
+    def _kept(self) -> Container[str]:
+        """What is computed for every chip: all that is targeted, where a later stage's reference
+        is over all of it."""
+        scopes = {getattr(stage, "scope", "") for stage, _ in self._random[1:]}
+        return self._targeted if "global" in scopes else self.names
+
+    @cached_property
+    def _labelled(self) -> list[tuple[Stage, str]]:
+        """Each stage with the name of its dice."""
+        met: Counter[str] = Counter()
+        found = []
+        for stage in self.spec.stages:
+            found.append((stage, f"{stage.kind}{met[stage.kind]}"))
+            met[stage.kind] += 1
+        return found
+
+    @cached_property
+    def _random(self) -> list[tuple[Stage, str]]:
+        """The stages from the first random one on."""
+        first = next((i for i, (s, _) in enumerate(self._labelled) if s.swept), None)
+        return [] if first is None else self._labelled[first:]
+
+    @cached_property
+    def _start(self) -> State:
+        """The targeted tensors before the first random stage, on the CPU."""
+        fixed = {n: self.state[n].cpu() for n in self._targeted}  # float64 is not on every device
+        for stage, label in self._labelled[: len(self._labelled) - len(self._random)]:
+            references = _references(fixed, self.places, stage)
+            fixed = {
+                name: _apply(stage, w, references[name], stream(0, 0, name, label))
+                for name, w in fixed.items()
+            }
+        return fixed
+
+    @cached_property
+    def _references(self) -> dict[str, Tensor]:
+        """Of the first random stage."""
+        return _references(self._start, self.places, self._random[0][0]) if self._random else {}
+
+
+def targeted(places: Mapping[str, Place], targets: Sequence[str]) -> list[str]:
+    """The names of the tensors whose role is one of `targets`; ValueError for an unknown role."""
+    wanted = ordered_targets(targets)
+    return [name for name, place in places.items() if place.role in wanted]
+
+
+def touched(
+    state: Mapping[str, Tensor], places: Mapping[str, Place], spec: Spec, targets: Sequence[str]
+) -> dict[str, bool]:
+    """For every tensor of `state`: can a chip made by `spec` differ from it?
+
+    Decided on chips that are made, so it also shows targets that stay clean since their reference
+    is zero; on one of them every element is stuck, since rare faults may spare a chip.
+    """
+    certain = [replace(s, p=1.0) if isinstance(s, Stuck) and s.p else s for s in spec.stages]
+    chips = [
+        perturb(state, places, one, targets=targets, seed=0, chip=0)
+        for one in (spec, Spec(stages=tuple(certain)))
+    ]
+    return {
+        name: any(not torch.equal(chip[name], tensor) for chip in chips)
+        for name, tensor in state.items()
+    }
+
+
+def coverage(
+    state: Mapping[str, Tensor], places: Mapping[str, Place], spec: Spec, targets: Sequence[str]
+) -> tuple[int, int]:
+    """How many of the parameters' elements (running statistics included) the noise can change,
+    and how many there are."""
+    reached = touched(state, places, spec, targets)
+    sizes = {n: t.numel() for n, t in state.items() if places[n].role != "constant"}
+    return sum(size for name, size in sizes.items() if reached[name]), sum(sizes.values())
+
+
+# --- references --------------------------------------------------------------------------------
+
+
+def _std(w: Tensor) -> Tensor:
+    return w.double().std(dim=1, correction=0)
+
+
+def _rms(w: Tensor) -> Tensor:
+    return w.double().square().mean(1).sqrt()
+
+
+def _max(w: Tensor) -> Tensor:
+    return w.double().abs().amax(1)
+
+
+def _range(w: Tensor) -> Tensor:
+    return w.double().amax(1) - w.double().amin(1)
+
+
+def _one(w: Tensor) -> Tensor:
+    return torch.ones(w.shape[0], dtype=torch.float64, device=w.device)
+
+
+REFERENCES: dict[str, Callable[[Tensor], Tensor]] = {  # (rows, values) -> (rows,), in float64
+    "absolute": _one,
+    "max": _max,
+    "range": _range,
+    "rms": _rms,
+    "std": _std,
+}
+
+
+def _references(noisy: State, places: Mapping[str, Place], stage: Stage) -> dict[str, Tensor]:
+    """The stage's reference for each tensor, in a shape that broadcasts against it."""
+    reference = REFERENCES[getattr(stage, "reference", "max")]
+    scope = getattr(stage, "scope", "tensor")
+    if scope == "global" and noisy:
+        together = torch.cat([w.flatten() for w in noisy.values()])
+        shared = reference(together[None])[0]
+        return {name: shared.to(w) for name, w in noisy.items()}
+    if scope == "channel":
+        return {name: channel_reference(w, places[name], reference) for name, w in noisy.items()}
+    return {name: reference(w.reshape(1, -1))[0].to(w) for name, w in noisy.items()}
+
+
+def channel_reference(w: Tensor, place: Place, reference: Callable[[Tensor], Tensor]) -> Tensor:
+    """`reference` of each output channel of w, in a shape that broadcasts against w.
+
+    A vector (bias, gamma) has one value per output channel: its `max` and `rms` are the value's
+    own magnitude, its `std` and `range` are zero.
+    """
+    if w.dim() == 0:
+        return reference(w.view(1, 1))[0].to(w)
+    if not place.input_first:
+        rows = reference(w.reshape(w.shape[0], -1))
+        return rows.view(-1, *[1] * (w.dim() - 1)).to(w)
+    grouped = w.reshape(place.groups, -1, *w.shape[1:]).transpose(1, 2)  # (groups, out, in, ...)
+    rows = reference(grouped.flatten(0, 1).flatten(1)).view(place.groups, -1)  # (groups, out)
+    by_input = rows.repeat_interleave(w.shape[0] // place.groups, dim=0)  # (in, out)
+    return by_input.view(*by_input.shape, *[1] * (w.dim() - 2)).to(w)
+
+
+# --- stages ------------------------------------------------------------------------------------
+
+
+def _gaussian(shape: torch.Size, g: Generator) -> Tensor:
+    return torch.randn(shape, generator=g)
+
+
+def _laplace(shape: torch.Size, g: Generator) -> Tensor:
+    """The difference of two unit exponentials is Laplace with variance 2."""
+    first, second = (torch.empty(shape).exponential_(generator=g) for _ in range(2))
+    return (first - second) / math.sqrt(2)
+
+
+def _uniform(shape: torch.Size, g: Generator) -> Tensor:
+    return (torch.rand(shape, generator=g) * 2 - 1) * math.sqrt(3)
+
+
+DRAWS: dict[str, Callable[[torch.Size, Generator], Tensor]] = {
+    "gaussian": _gaussian,
+    "laplace": _laplace,
+    "uniform": _uniform,
+}
+
+
+def _additive(stage: Additive, w: Tensor, r: Tensor, g: Generator) -> Tensor:
+    z = DRAWS[stage.kind](w.shape, g).to(w)
+    return torch.addcmul(w, z, r * stage.level)
+
+
+def _lognormal(stage: Lognormal, w: Tensor, r: Tensor, g: Generator) -> Tensor:
+    z = torch.randn(w.shape, generator=g).to(w)
+    return w * torch.exp(stage.level * z)
+
+
+def _stuck(stage: Stuck, w: Tensor, r: Tensor, g: Generator) -> Tensor:
+    stuck = (torch.rand(w.shape, generator=g) < stage.p).to(w.device)
+    full = torch.where(w < 0, -r, r)
+    return torch.where(stuck, torch.zeros_like(w) if stage.at == "zero" else full, w)
+
+
+def _quantize(stage: Quantize, w: Tensor, r: Tensor, g: Generator) -> Tensor:
+    steps = 2 ** (stage.bits - 1) - 1
+    step = r / steps
+    return torch.where(step > 0, torch.round(w / step) * step, w)
+
+
+APPLY: dict[type[Stage], Callable[..., Tensor]] = {
+    Additive: _additive,
+    Lognormal: _lognormal,
+    Stuck: _stuck,
+    Quantize: _quantize,
+}
+
+
+def _apply(stage: Stage, w: Tensor, r: Tensor, g: Generator) -> Tensor:
+    """w after `stage`; same shape, dtype and device. `r` broadcasts against w."""
+    apply = next(APPLY[cls] for cls in type(stage).__mro__ if cls in APPLY)
+    return apply(stage, w, r, g)

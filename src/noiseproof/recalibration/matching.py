@@ -1,0 +1,235 @@
+"""Match every analog layer's output to the clean network's, channel by channel.
+
+Noise in the weights of a layer shifts and stretches each of its output channels. The affine map
+that gives a channel back the mean and the standard deviation that it has on the clean network
+needs no normalisation layer to write it into: here it is folded into the layer's own weight and
+bias (on hardware it is a digital scale and offset behind the converter of each column). It needs
+the clean network on the same unlabelled images, once, and without noise it changes nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from noiseproof.network.layers import Port, analog_layers, ports
+from noiseproof.network.moments import Moments, joined, moments_of
+from noiseproof.network.state import Place, State, outputs, places
+from noiseproof.recalibration.affine import Affine, folded
+from noiseproof.recalibration.running_stats import batches_of
+
+ROUNDING = 16 * torch.finfo(torch.float32).eps
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Signature:
+    """What flows out of each port of the clean network: per batch of the calibration images, per
+    port, the moments (C,) of each call."""
+
+    images: int
+    batches: tuple[Mapping[str, Sequence[Moments]], ...]
+
+
+# --- tapping a pass ------------------------------------------------------------------------------
+
+See = Callable[[str, Moments], Affine | None]
+
+
+@contextmanager
+def _tapped(
+    skeleton: nn.Module, state: Mapping[str, Tensor], live: State, see: See
+) -> Iterator[None]:
+    """Inside the block `see(port, moments of its output)` is called as each analog layer runs, and
+    the output that later layers get is corrected by the map it returns, if any.
+
+    The network runs with `live`, which has input projections of its own; those of `state` are the
+    chip's, so that a correction written into `live` does not add to the one before.
+    """
+    known = ports(skeleton)
+    hooks = []
+    for name, module in analog_layers(skeleton).items():
+        if not isinstance(module, nn.MultiheadAttention):
+            axis = -1 - len(getattr(module, "kernel_size", ()))  # of the channels, in the output
+            hooks.append(module.register_forward_hook(partial(_after, see, name, axis)))
+            continue
+        prefix = f"{name}." if name else ""
+        inner = f"{prefix}in_proj"
+        hooks.append(
+            module.register_forward_hook(partial(_after_attention, see, f"{prefix}out_proj"))
+        )
+        if inner in known:
+            before = partial(_before_attention, see, inner, known[inner], state, live)
+            hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _after(see: See, port: str, axis: int, module: nn.Module, args: object, y: Tensor) -> Tensor:
+    if not y.numel():
+        return y
+    affine = see(port, moments_of(_rows(y, axis)))
+    if affine is None:
+        return y
+    shape = (-1,) + (1,) * (-1 - axis)
+    return torch.addcmul(affine.offset.to(y).view(shape), y, affine.gain.to(y).view(shape))
+
+
+def _after_attention(
+    see: See, port: str, module: nn.Module, args: object, y: tuple[Tensor, Tensor | None]
+) -> tuple[Tensor, Tensor | None]:
+    return _after(see, port, -1, module, args, y[0]), y[1]
+
+
+def _before_attention(
+    see: See,
+    name: str,
+    port: Port,
+    state: Mapping[str, Tensor],
+    live: State,
+    module: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> None:
+    """The input projection happens inside the layer, out of a hook's reach: it is computed here
+    beside it, and its correction written into the weights that the layer is about to use."""
+    given = {**dict(zip(("query", "key", "value"), args, strict=False)), **kwargs}
+    weights = state[port.weight].chunk(3)
+    bias = state.get(port.bias or "")
+    biases = (None,) * 3 if bias is None else bias.chunk(3)
+    parts = [
+        moments_of(_rows(F.linear(given[which], weight, offset), -1))
+        for which, weight, offset in zip(("query", "key", "value"), weights, biases, strict=True)
+    ]
+    affine = see(
+        name,
+        Moments(
+            values=parts[0].values,  # of the query: all three grow with the number of images
+            mean=torch.cat([part.mean for part in parts]),
+            var=torch.cat([part.var for part in parts]),
+        ),
+    )
+    if affine is not None:
+        for key, tensor in folded(state, port, affine, Place(role="kernel")).items():
+            live[key].copy_(tensor)
+
+
+def _rows(y: Tensor, axis: int) -> Tensor:
+    """y with its channels, on `axis` from the end, moved to axis 1: (N, C, *positions)."""
+    y = y if y.dim() > -axis else y[None]  # without a batch
+    return y.movedim(axis, 1)
+
+
+# --- signature and correction --------------------------------------------------------------------
+
+
+def signature_of(
+    skeleton: nn.Module,
+    state: Mapping[str, Tensor],
+    images: Tensor,
+    *,
+    batch_size: int | None = None,
+) -> Signature:
+    """The signature of the clean network (`skeleton` with `state`) on `images` (N, ...): mean and
+    population variance of each output channel of each analog layer. One forward pass."""
+
+    def seen(batch: Tensor) -> Mapping[str, Sequence[Moments]]:
+        met: dict[str, list[Moments]] = defaultdict(list)
+        with _tapped(skeleton, state, {}, lambda port, new: met[port].append(new)):
+            outputs(skeleton, state, batch)
+        return dict(met)
+
+    parts = batches_of(images, batch_size)
+    return Signature(images=len(images), batches=tuple(seen(batch) for batch in parts))
+
+
+def matched(
+    skeleton: nn.Module,
+    state: Mapping[str, Tensor],
+    images: Tensor,
+    signature: Signature,
+    *,
+    batch_size: int | None = None,
+) -> State:
+    """The chip `state` with every analog layer's outputs matched to `signature`.
+
+    One forward pass over the images (N, ...) that the signature was taken on, in the same
+    batches. While a batch runs, the output of each call of a layer is corrected to the moments of
+    the same call on the same batch, so that later layers get corrected inputs; the map that is
+    folded in at the end is that of all calls and batches together. With all images in one batch
+    and no layer called twice the two are the same, and each channel's mean and standard deviation
+    are those of the clean network exactly. A channel that is constant on the chip is only shifted,
+    one that is constant on the clean network becomes constant.
+
+    Raises:
+        ValueError: where `signature` is of other images or batches, or of another network; where
+            a layer has no bias (see `with_biases`).
+    """
+    batches = batches_of(images, batch_size)
+    if (len(images), len(batches)) != (signature.images, len(signature.batches)):
+        raise ValueError(
+            f"the signature must be of the same images, got {signature.images} images in "
+            f"{len(signature.batches)} batches for {len(images)} in {len(batches)}"
+        )
+    known = ports(skeleton)
+    for name, port in known.items():
+        if port.bias is not None and port.bias not in state:
+            raise ValueError(f"layer {name!r} must have a bias to be matched: use with_biases")
+    inner = [p for p in known.values() if p.weight.endswith("in_proj_weight")]
+    live = {**state, **{key: state[key].clone() for p in inner for key in (p.weight, p.bias or "")}}
+    met: dict[str, list[Moments]] = defaultdict(list)
+    for batch, clean in zip(batches, signature.batches, strict=True):
+        for name, moments in _pass(skeleton, state, live, batch, clean).items():
+            met[name] += moments
+    layout = places(skeleton)
+    fixed = dict(state)
+    for name, port in known.items():
+        wanted = [moments for clean in signature.batches for moments in clean.get(name, ())]
+        if wanted and met[name]:
+            affine = correction(joined(wanted), joined(met[name]))
+            fixed |= folded(state, port, affine, layout[port.weight])
+    return fixed
+
+
+def _pass(
+    skeleton: nn.Module,
+    state: Mapping[str, Tensor],
+    live: State,
+    batch: Tensor,
+    clean: Mapping[str, Sequence[Moments]],
+) -> dict[str, list[Moments]]:
+    """Run one batch with each output corrected to `clean`; the moments before correction."""
+    met: dict[str, list[Moments]] = defaultdict(list)
+
+    def see(port: str, new: Moments) -> Affine | None:
+        met[port].append(new)
+        calls = clean.get(port)
+        if not calls:  # it did not run on the clean network
+            return None
+        call = len(met[port]) - 1
+        return correction(calls[call] if call < len(calls) else joined(calls), new)
+
+    with _tapped(skeleton, state, live, see):
+        outputs(skeleton, live, batch)
+    return met
+
+
+def correction(clean: Moments, chip: Moments) -> Affine:
+    """The map that takes the mean and standard deviation of `chip` to those of `clean`.
+
+    The gain is 1 where the chip's channel is constant up to rounding: there is nothing to stretch,
+    and dividing by what rounding left would blow it up.
+    """
+    size = (chip.var + chip.mean.square()).sqrt()
+    constant = chip.var.sqrt() <= ROUNDING * size
+    ratio = (clean.var / torch.where(constant, torch.ones_like(chip.var), chip.var)).sqrt()
+    gain = torch.where(constant, torch.ones_like(ratio), ratio)
+    return Affine(gain=gain, offset=clean.mean - gain * chip.mean)

@@ -1,0 +1,92 @@
+"""Running statistics in a state, and the batches that they are taken on."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noiseproof.core.rng import stream
+from noiseproof.network.moments import Moments, double
+from noiseproof.network.norms import is_batch_norm
+from noiseproof.network.state import State
+
+MAX_PIXELS = 2**22  # of all images in one batch: about 4,100 of 32x32, 83 of 224x224
+
+
+def running_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """The layers with running statistics, by name; torchvision's FrozenBatchNorm2d is one."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if is_batch_norm(module) and module.running_mean is not None
+    }
+
+
+def _keys(name: str) -> tuple[str, str]:
+    prefix = f"{name}." if name else ""
+    return f"{prefix}running_mean", f"{prefix}running_var"
+
+
+def private(state: Mapping[str, Tensor], layers: Mapping[str, nn.Module]) -> State:
+    """`state` with running statistics of its own in the named layers; the rest is shared."""
+    return {**state, **{key: state[key].clone() for name in layers for key in _keys(name)}}
+
+
+def held(state: Mapping[str, Tensor], name: str) -> Moments:
+    """The running statistics of the layer `name`, in float64, as if of one value."""
+    mean, var = (double(state[key]) for key in _keys(name))
+    return Moments(values=1, mean=mean, var=var)
+
+
+def put_(state: State, name: str, moments: Moments) -> None:
+    """Write the running statistics of the layer `name` into its tensors in `state`.
+
+    A network that is running with `state` normalises with them at once.
+    """
+    mean, var = (state[key] for key in _keys(name))
+    mean.copy_(moments.mean)
+    var.copy_(moments.var)
+
+
+@contextmanager
+def watching(layers: Mapping[str, nn.Module], see: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Inside the block `see(name, input)` is called just before each layer runs.
+
+    A layer that gets no value at all (a detector's head without a proposal) is not reported.
+    """
+
+    def before(name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        x = args[0] if args else next(iter(kwargs.values()))  # (N, C, *positions)
+        if x.numel():
+            see(name, x)
+
+    hooks = [
+        module.register_forward_pre_hook(partial(before, name), with_kwargs=True)
+        for name, module in layers.items()
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def batches_of(images: Tensor, batch_size: int | None = None) -> list[Tensor]:
+    """The images (N, ...) whole where they fit, else in equal parts of a fixed random order.
+
+    `batch_size` images fit, or for None as many as `MAX_PIXELS` allows.
+
+    Raises:
+        ValueError: without images.
+    """
+    if len(images) == 0:
+        raise ValueError("recalibration needs at least 1 image, got 0")
+    pixels = max(1, images[0, 0].numel()) if images.dim() > 2 else 1
+    fits = batch_size or max(2, MAX_PIXELS // pixels)
+    if len(images) <= fits:
+        return [images]
+    order = torch.randperm(len(images), generator=stream(0, "recalibration order"))
+    return list(images[order.to(images.device)].tensor_split(-(-len(images) // fits)))

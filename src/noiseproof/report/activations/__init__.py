@@ -1,0 +1,1 @@
+"""Where the noise accumulates, layer by layer: page, figure and table."""

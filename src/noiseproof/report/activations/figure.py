@@ -1,0 +1,200 @@
+"""Where the noise bites, as a figure for a paper, by matplotlib: .pdf, .svg or .png.
+
+Three panels over depth; a line for each way to recalibrate through the analog layers' outputs, its
+band the interval over chips, and a diamond at each normalisation layer's output.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from noiseproof.core.checks import one_of
+from noiseproof.core.files import replacing
+from noiseproof.report.looks import Look, looks_of_ways
+from noiseproof.report.paper import DASHES, ENDINGS, INTERVAL, STYLE
+from noiseproof.results.activations import QUANTITIES, RATIO, SHIFT, Anatomy, Quantity, Way
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_NAMES = 48  # on one axis; of more points every second, third, ... is named
+WIDE = 7.0  # inches: both columns of a page
+STEEP = 30.0  # largest over smallest value from which an axis is logarithmic
+AXES = {"snr_db": "SNR (dB)", "shift": "mean shift\n(clean sd)", "variance_ratio": "variance ratio"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trail:
+    """A way's estimates of one quantity at the points of one role: their places in the network
+    from 0, means and ends. Points without a finite value are left out."""
+
+    look: Look
+    quantity: Quantity
+    role: str
+    places: list[int]
+    mean: list[float]
+    low: list[float]
+    high: list[float]
+
+    @property
+    def has_band(self) -> bool:
+        """Not with a single chip."""
+        return bool(np.isfinite([*self.low, *self.high]).all())
+
+    @property
+    def below(self) -> list[float]:
+        """From each low end to the mean."""
+        return list(np.subtract(self.mean, self.low))
+
+    @property
+    def above(self) -> list[float]:
+        """From the mean to each high end."""
+        return list(np.subtract(self.high, self.mean))
+
+
+def looks_of(anatomy: Anatomy) -> list[Look]:
+    """One for each way."""
+    return looks_of_ways([way.row for way in anatomy.ways], [way.label for way in anatomy.ways])
+
+
+def trails_of(anatomy: Anatomy, quantity: Quantity) -> list[Trail]:
+    """For each way one of the analog layers, and one of the normalisation layers if it has any."""
+    found = [
+        _trail(anatomy, way, look, quantity, role)
+        for way, look in zip(anatomy.ways, looks_of(anatomy), strict=True)
+        for role in ("analog", "norm")
+    ]
+    return [trail for trail in found if trail.places]
+
+
+def _trail(anatomy: Anatomy, way: Way, look: Look, quantity: Quantity, role: str) -> Trail:
+    places = [place for place, point in enumerate(anatomy.points) if point.role == role]
+    found = {place: way.estimate(quantity, place) for place in places}
+    drawn = {place: one for place, one in found.items() if np.isfinite(one.mean)}
+    if quantity is SHIFT:  # it is never negative
+        drawn = {place: one.within(0, np.inf) for place, one in drawn.items()}
+    return Trail(
+        look=look,
+        quantity=quantity,
+        role=role,
+        places=list(drawn),
+        mean=[one.mean for one in drawn.values()],
+        low=[one.low for one in drawn.values()],
+        high=[one.high for one in drawn.values()],
+    )
+
+
+def is_steep(quantity: Quantity, trails: Sequence[Trail]) -> bool:
+    """Does the quantity span so much that its axis has to be logarithmic?"""
+    values = [value for trail in trails for value in trail.mean]
+    if not values or not min(values) > 0:
+        return False
+    return quantity is RATIO or (quantity is SHIFT and max(values) > STEEP * min(values))
+
+
+def floor_of(trails: Sequence[Trail]) -> float:
+    """Where a logarithmic axis ends: a little below the smallest mean."""
+    return 0.5 * min(value for trail in trails for value in trail.mean)
+
+
+def named_places(points: int) -> list[int]:
+    """The points whose layers are named on the axis."""
+    return list(range(0, points, -(-points // MOST_NAMES)))
+
+
+def write_anatomy_figure(anatomy: Anatomy, path: str | Path) -> None:
+    """Write the figure, 7 inches wide, whole or not at all.
+
+    Raises:
+        ValueError: for another ending, or where the file cannot be written.
+    """
+    target = Path(path)
+    one_of("ending of a figure", target.suffix, ENDINGS)
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDE, 5.4), layout="constrained")
+        FigureCanvasAgg(figure)
+        _draw(figure, anatomy)
+        with replacing(target) as temporary:
+            figure.savefig(temporary, format=target.suffix[1:], dpi=300)
+
+
+def _draw(figure: "Figure", anatomy: Anatomy) -> None:
+    all_axes = figure.subplots(len(QUANTITIES), 1, sharex=True)
+    for axes, quantity in zip(all_axes, QUANTITIES, strict=True):
+        _draw_quantity(axes, anatomy, quantity)
+    bottom, places = all_axes[-1], named_places(len(anatomy.points))
+    bottom.set_xlim(-0.6, len(anatomy.points) - 0.4)
+    bottom.set_xticks(places, [anatomy.points[place].name for place in places])
+    bottom.tick_params(axis="x", labelrotation=90, labelsize=5 if len(places) > 30 else 6)
+    _legend(figure, anatomy)
+
+
+def _draw_quantity(axes: "Axes", anatomy: Anatomy, quantity: Quantity) -> None:
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    trails = trails_of(anatomy, quantity)
+    axes.axhline(quantity.neutral, color="0.5", lw=0.6, ls=":", zorder=0)
+    steep = is_steep(quantity, trails)
+    for trail in trails:
+        _draw_trail(axes, trail)
+    if steep:
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=floor_of(trails))
+        axes.yaxis.set_major_locator(
+            LogLocator(subs=(1.0, 2.0, 5.0) if quantity is RATIO else (1.0,))
+        )
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    elif quantity is SHIFT:
+        axes.set_ylim(bottom=0)
+    axes.set_ylabel(AXES[quantity.key])
+    axes.grid(axis="x", color="0.93", lw=0.4)
+    axes.set_axisbelow(True)
+
+
+def _draw_trail(axes: "Axes", trail: Trail) -> None:
+    colour = trail.look.colour
+    if trail.role == "analog":
+        dash = DASHES[trail.look.dash]
+        axes.plot(trail.places, trail.mean, "o", ls=dash, color=colour, lw=1.1, ms=2.2)
+        if trail.has_band:
+            axes.fill_between(trail.places, trail.low, trail.high, color=colour, alpha=0.2, lw=0)
+        return
+    ends = [trail.below, trail.above] if trail.has_band else None
+    style: Any = {"ms": 2.2, "mfc": "w", "mew": 0.6, "elinewidth": 0.5, "capsize": 0}
+    axes.errorbar(trail.places, trail.mean, ends, fmt="D", color=colour, **style)
+
+
+def _legend(figure: "Figure", anatomy: Anatomy) -> None:
+    """Above the panels: what is shown, a line for each way with its score, what a diamond is."""
+    from matplotlib.lines import Line2D
+
+    handles, labels = [], []
+    for way, look in zip(anatomy.ways, looks_of(anatomy), strict=True):
+        style = {"color": look.colour, "ls": DASHES[look.dash], "lw": 1.1, "marker": "o", "ms": 2.2}
+        handles.append(Line2D([], [], **style))
+        score = "" if way.score is None else f" ({anatomy.unit.text(way.score)}{anatomy.unit.sign})"
+        labels.append(f"{look.label}{score}")
+    if any(point.role == "norm" for point in anatomy.points):
+        handles.append(Line2D([], [], color="0.3", ls="", marker="D", ms=2.6, mfc="w", mew=0.6))
+        labels.append("normalisation layers' outputs")
+    shown: Any = {"title": _caption(anatomy), "title_fontsize": 6.5, "fontsize": 6.5, "ncols": 2}
+    legend = figure.legend(handles, labels, loc="outside upper center", **shown)
+    legend.get_title().set_color("0.35")
+
+
+def _caption(anatomy: Anatomy) -> str:
+    row, unit = anatomy.off.row, anatomy.unit
+    text = f"{row.model} on {row.data}, {row.noise} on {row.targets}\n"
+    text += f"{anatomy.chips} chips, {row.images} images; bands: {INTERVAL}"
+    if anatomy.off.score is None:
+        return text
+    return f"{text}; clean {anatomy.metric} {unit.value(anatomy.clean.score)}{unit.sign}"

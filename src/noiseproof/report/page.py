@@ -1,0 +1,160 @@
+"""One self-contained HTML page."""
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import plotly.graph_objects as go
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from noiseproof import stats
+from noiseproof.core.files import replacing
+from noiseproof.core.version import __version__
+from noiseproof.report import figures, tables
+from noiseproof.report.panels import (
+    Names,
+    Panel,
+    StreamPanel,
+    clean_rows,
+    network_of,
+    panels_of,
+    stream_panels_of,
+)
+from noiseproof.report.sensitivity import figures as ranking_figures
+from noiseproof.report.sensitivity import tables as ranking_tables
+from noiseproof.report.words import short_names, title_of
+from noiseproof.results.curves import Curve, network_key
+from noiseproof.results.sensitivity import Ranking
+from noiseproof.results.streams import Trace
+
+CONFIG = {  # the page's figures stay on the page
+    "displaylogo": False,
+    "responsive": True,
+    "showSendToCloud": False,
+    "modeBarButtonsToRemove": ["lasso2d", "select2d"],
+}
+
+
+def write_report(
+    curves: Sequence[Curve],
+    path: str | Path,
+    *,
+    source: str,
+    traces: Sequence[Trace] = (),
+    rankings: Sequence[Ranking] = (),
+) -> None:
+    """Write the page, whole or not at all. `source` is the store's name, as printed on the page.
+
+    Every text from a row is escaped, and the page forbids itself every outside address.
+
+    Raises:
+        ValueError: where the file cannot be written, or there is nothing to show.
+    """
+    if not curves and not rankings and not any(trace.chips for trace in traces):
+        raise ValueError("there is nothing to report: no measured chips")
+    text = render(curves, source=source, traces=traces, rankings=rankings)
+    with replacing(Path(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def render(
+    curves: Sequence[Curve],
+    *,
+    source: str,
+    traces: Sequence[Trace] = (),
+    rankings: Sequence[Ranking] = (),
+) -> str:
+    """The page as text."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = resources.files("noiseproof.report").joinpath("page.html.j2").read_text()
+    followed = [trace for trace in traces if trace.chips]
+    clean = {network_key(one.clean): one.clean for one in rankings} | clean_rows(curves, followed)
+    names = short_names(clean.values())
+    metrics = [c.points[0].metric for c in curves] + [t.metric for t in followed]
+    metrics += ["accuracy"] * bool(rankings)
+    return environment.from_string(template).render(
+        source=source,
+        version=__version__,
+        plotly=Markup(_plotly_without_addresses()),
+        title=title_of(metrics),
+        has_hits=any(curve.first.hits for curve in curves),
+        networks=tables.networks(clean, names),
+        panels=[_panel(panel, names) for panel in panels_of(curves, names)],
+        streams=[_stream(panel) for panel in stream_panels_of(followed, names)],
+        rankings=[_ranking(ranking, names) for ranking in rankings],
+        chips=sum(point.chips for curve in curves for point in curve.points),
+        followed=sum(len(trace.chips) for trace in followed),
+        confidence=round(100 * stats.CONFIDENCE),
+    )
+
+
+def _plotly_without_addresses() -> str:
+    """plotly.js, its addresses (map tiles, fonts, help pages) taken out: no figure here uses them.
+    XML namespaces, which only look like addresses, stay."""
+    return re.sub(r"https?://(?!www\.w3\.org/)", "about:blank#", get_plotlyjs())
+
+
+def _panel(panel: Panel, names: Names) -> dict[str, Any]:
+    """One kind of noise on one set of targets: its figures, tables and comparisons."""
+    shown = {
+        "score": figures.score_figure(panel),
+        "spread": figures.spread_figure(panel),
+        "gain": figures.gain_figure(panel),
+    }
+    return {
+        "about": panel,
+        "title": title_of([panel.metric]),
+        "clean": [
+            f"{names[network_key(row)]} {panel.unit.value(row.score, places=2)}{panel.unit.sign}"
+            for row in {network_of(c): c.clean for c in panel.curves}.values()
+        ],
+        "seeds": sorted({row.seed for c in panel.curves for p in c.points for row in p.rows}),
+        "figures": {name: _embed(figure) for name, figure in shown.items() if figure is not None},
+        "overview": tables.overview(panel),
+        "averages": tables.averages(panel),
+        "estimates": tables.estimates(panel),
+        "spreads": tables.spreads(panel),
+        "gains": tables.gains(panel),
+        "rivals": tables.against(panel, names),
+        "rival": names[network_of(panel.rivals[0][0])] if panel.rivals else "",
+    }
+
+
+def _stream(panel: StreamPanel) -> dict[str, Any]:
+    """One stream of noise: its figure and table."""
+    return {
+        "about": panel,
+        "row": panel.first,
+        "title": title_of([panel.traces[0].metric]),
+        "metric": panel.traces[0].metric,
+        "seeds": sorted({seed for trace in panel.traces for seed, _ in trace.chips}),
+        "dotted": any(look.dash == "dot" for look in panel.looks),
+        "figure": _embed(figures.stream_figure(panel)),
+        "lines": tables.stream_lines(panel),
+    }
+
+
+def _ranking(ranking: Ranking, names: Names) -> dict[str, Any]:
+    """Which layers lose the accuracy: figures and tables."""
+    digital = ranking_figures.digital_figure(ranking)
+    return {
+        "about": ranking,
+        "network": names[network_key(ranking.clean)],
+        "clean": stats.percent(ranking.clean_accuracy),
+        "drops": _embed(ranking_figures.drop_figure(ranking)),
+        "digital": None if digital is None else _embed(digital),
+        "groups": ranking_tables.group_lines(ranking),
+        "steps": ranking_tables.step_lines(ranking),
+        "finding": ranking_tables.finding_text(ranking),
+    }
+
+
+def _embed(figure: go.Figure) -> Markup:
+    text = figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
+    return Markup(text)

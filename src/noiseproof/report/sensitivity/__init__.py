@@ -1,0 +1,1 @@
+"""Which layers matter: figures and tables."""

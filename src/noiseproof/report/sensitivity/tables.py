@@ -1,0 +1,130 @@
+"""Which layers lose the accuracy, in words: the rows of the page's tables and of the terminal's."""
+
+from collections.abc import Iterator
+from math import isnan
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from noiseproof import stats
+from noiseproof.results.sensitivity import Group, Ranking, Step
+
+MOST = 30  # layers that a figure and a terminal show; the page's table and the JSON have all
+Cells = dict[str, Any]
+
+
+def group_lines(ranking: Ranking) -> list[Cells]:
+    """A line per group, the most sensitive first; `tied`: not told apart from the next."""
+    last = len(ranking.groups)
+    return [
+        {
+            "rank": str(rank),
+            "name": group.name,
+            "drop": stats.percent(group.drop),
+            "tied": rank < last and not group.is_told_apart,
+            "nonfinite": f"{group.nonfinite:,}",
+            **_shares(ranking, group),
+        }
+        for rank, group in enumerate(ranking.groups, start=1)
+    ]
+
+
+def step_lines(ranking: Ranking) -> list[Cells]:
+    """A line per number of groups kept digital; the name of the last that joined them."""
+    return [
+        {
+            "kept": str(len(step.kept)),
+            "joined": f"+ {_joined(ranking, place)}" if place else "none",
+            "accuracy": stats.percent(step.accuracy),
+            "gain": stats.percent(step.gain) if step.kept else "",
+            **_shares(ranking, step),
+        }
+        for place, step in enumerate(ranking.steps)
+    ]
+
+
+def _joined(ranking: Ranking, place: int) -> str:
+    """The groups that are new in a step, in few words."""
+    new = ranking.steps[place].kept[len(ranking.steps[place - 1].kept) :]
+    return ", ".join(new) if len(new) <= 2 else f"{new[0]} to {new[-1]}"
+
+
+def _shares(ranking: Ranking, part: Group | Step) -> Cells:
+    return {
+        "weights": share_text(ranking.weight_share(part)),
+        "macs": share_text(ranking.mac_share(part)),
+    }
+
+
+def share_text(share: float) -> str:
+    """In percent, with two digits that say something; `-` for nan."""
+    value = 100 * share
+    if isnan(value):
+        return "-"
+    return f"{value:.0f}" if value >= 9.95 or not value else f"{value:.2g}"
+
+
+def finding_text(ranking: Ranking) -> str | None:
+    """What the intervals support, as a sentence; None where they support nothing."""
+    if ranking.finding is None:
+        return None
+    step, before = ranking.finding.step, ranking.finding.before
+    count = len(step.kept)
+    which = f"first {count} of" if count > 1 else "first of"
+    return (
+        f"Kept digital, the {which} {len(ranking.groups)} {ranking.by}s "
+        f"({share_text(ranking.weight_share(step))} % of the weights, "
+        f"{share_text(ranking.mac_share(step))} % of the multiply-accumulates) bring accuracy from "
+        f"{stats.percent(before)} to {stats.percent(step.accuracy)} %, more than half of the way "
+        f"to the clean {100 * ranking.clean_accuracy.mean:.1f} %."
+    )
+
+
+def terminal_tables(ranking: Ranking) -> Iterator[Table]:
+    """The ranking, and the accuracy with its first groups kept digital."""
+    row, images = ranking.first, ranking.clean.images
+    title = f"{row.model} {row.norm} on {row.data}, {images:,} test images, clean "
+    title += f"{stats.percent(ranking.clean_accuracy)} %\n"
+    title += f"{row.noise} on {row.targets}, in one {ranking.by} alone"
+    table = _table(title, _caption(ranking))
+    heads = ("#", ranking.by, "drop, points", "weights %", "mult.-acc. %")
+    for head in heads:
+        table.add_column(head, justify="left" if head == ranking.by else "right", no_wrap=True)
+    for line in group_lines(ranking)[:MOST]:
+        drop = line["drop"] + (" ~" if line["tied"] else "  ")
+        table.add_row(line["rank"], line["name"], drop, line["weights"], line["macs"])
+    yield table
+    if ranking.steps:
+        yield _digital(ranking)
+
+
+def _digital(ranking: Ranking) -> Table:
+    table = _table(
+        f"the same noise everywhere but in the first {ranking.by}s of the ranking",
+        "On the same images and fresh dice. gain: paired, over none kept digital. [..]: as above.",
+    )
+    for head in ("digital", f"which {ranking.by}s", "accuracy %", "gain, points"):
+        table.add_column(head, justify="left" if head.startswith("which") else "right")
+    for head in ("weights %", "mult.-acc. %"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for line in step_lines(ranking):
+        names = ("kept", "joined", "accuracy", "gain", "weights", "macs")
+        table.add_row(*(line[name] for name in names))
+    return table
+
+
+def _caption(ranking: Ranking) -> str:
+    more = len(ranking.groups) - MOST
+    text = f"{more} more, with lower drops: see the report or --json. " if more > 0 else ""
+    return (
+        f"{text}drop: clean minus noisy accuracy on the same images. [..]: 95 % interval over "
+        f"{ranking.blocks} blocks of images, each image on its own chip (new chips and images). "
+        "~: not told apart from the next one."
+    )
+
+
+def _table(title: str, caption: str) -> Table:
+    table = Table(title=title, caption=caption, box=box.SIMPLE_HEAD)
+    table.title_justify = table.caption_justify = "left"
+    return table

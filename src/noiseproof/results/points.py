@@ -1,0 +1,244 @@
+"""Units of one noise at one level -> estimates, by the design that they were measured with."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noiseproof import stats
+from noiseproof.results.rows import Row
+from noiseproof.specs.catalog import METRICS, metric_of
+from noiseproof.specs.designs import Chips, Design, PerImage, blocks_of, parse_design
+from noiseproof.specs.noise import parse
+from noiseproof.stats.intervals import Interval
+from noiseproof.stats.spread import Spread, block_interval, chip_spread
+from noiseproof.stats.stopping import FIRST, stein_interval
+
+Json = dict[str, Any]
+NOTHING = Interval(mean=math.nan, low=math.nan, high=math.nan)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """K units of one noise at one level, and the clean network on the same images. A unit is a
+    chip; with per-image chips it is a block of images, each on a chip of its own."""
+
+    rows: tuple[Row, ...]  # by seed and number
+    clean: Row
+
+    @cached_property
+    def design(self) -> Design:
+        return parse_design(self.rows[0].design)
+
+    @property
+    def noise(self) -> str:
+        return self.rows[0].noise
+
+    @property
+    def level(self) -> float | None:
+        return self.rows[0].level
+
+    @property
+    def chips(self) -> int:
+        """How many simulated chips; with per-image chips as many as images."""
+        if isinstance(self.design, PerImage):
+            return self.image_passes
+        return len(self.rows)
+
+    @property
+    def images(self) -> int:
+        """How many test images a chip saw."""
+        return 1 if isinstance(self.design, PerImage) else self.rows[0].images
+
+    @property
+    def image_passes(self) -> int:
+        """Images that passed a noisy network, over all units together."""
+        return sum(row.images for row in self.rows)
+
+    @property
+    def nonfinite(self) -> int:
+        """Images with a non-finite output, over all chips together."""
+        return sum(row.nonfinite for row in self.rows)
+
+    @cached_property
+    def hits(self) -> NDArray[np.bool_]:
+        """(K, N)"""
+        return np.stack([row.unpacked() for row in self.rows])
+
+    @cached_property
+    def by_chip(self) -> tuple[float, ...]:
+        return tuple(row.score for row in self.rows)
+
+    @property
+    def metric(self) -> str:
+        """What the score is called: `accuracy`, `mAP`, `mIoU`, or `score` for one of the user's."""
+        return metric_of(self.clean.task)
+
+    @cached_property
+    def score(self) -> Interval:
+        """Mean over chips; new chips, this test set (t interval). Of per-image chips that saw each
+        image once at most: new chips and new images. Valid under the stopping of `pace`."""
+        if isinstance(self.design, PerImage):
+            return self._bounded(self._by_block[0])
+        return self._bounded(self._over_units)
+
+    @property
+    def is_for_new_images(self) -> bool:
+        """Is `score` for new images too?"""
+        return isinstance(self.design, PerImage) and not self._has_replicates
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Did the first units decide how many there are? Not told for several seeds together."""
+        return any(row.pace for row in self.rows) and len({row.seed for row in self.rows}) == 1
+
+    @property
+    def _over_units(self) -> Interval:
+        if not self.is_adaptive:
+            return stats.t_interval(self.by_chip)
+        images = self.rows[0].images if self.rows[0].hits and self.design.needs_hits else None
+        return stein_interval(self.by_chip, first=FIRST[self.design.kind], images=images)
+
+    @property
+    def _has_replicates(self) -> bool:
+        assert isinstance(self.design, PerImage)
+        return len(self.rows) > blocks_of(self.design, self.clean.images)
+
+    @cached_property
+    def _by_block(self) -> tuple[Interval, Interval]:
+        """(score, crossed) of per-image chips."""
+        assert isinstance(self.design, PerImage)
+        blocks = blocks_of(self.design, self.clean.images)
+        if self.is_adaptive:
+            whole = self._over_units
+            nothing = Interval(mean=whole.mean, low=math.nan, high=math.nan)
+            return whole, nothing if self._has_replicates else whole
+        found = block_interval(
+            self.by_chip,
+            [row.chip % blocks for row in self.rows],
+            [row.images for row in self.rows],
+            total_blocks=blocks,
+        )
+        here = found.this_test_set if self._has_replicates else found.new_images
+        return here, found.new_images
+
+    @property
+    def accuracy(self) -> Interval:
+        """The score, by the name it has for a classifier."""
+        return self.score
+
+    @cached_property
+    def crossed(self) -> Interval:
+        """The same mean; new chips and new images. No ends (nan) where single images have no hit
+        or miss, as in mAP and mIoU."""
+        if isinstance(self.design, PerImage):
+            return self._by_block[1].within(0, 1)
+        if not self.rows[0].hits or not isinstance(self.design, Chips):
+            return Interval(mean=self.score.mean, low=math.nan, high=math.nan)
+        return stats.crossed_interval(self.hits).within(0, 1)
+
+    @cached_property
+    def spread(self) -> Spread | None:
+        """How the chips differ, the images' part removed; None where chips are not told apart."""
+        if isinstance(self.design, PerImage):
+            return None
+        total = max(1, self.clean.images)
+        seen = total if isinstance(self.design, Chips) else self.rows[0].images
+        return chip_spread(self.by_chip, images=seen, of=total)
+
+    @property
+    def normalised(self) -> Interval:
+        """Score / clean score of the same checkpoint; new chips, this test set."""
+        if not self.clean.score > 0:
+            return NOTHING
+        return self.score.scaled(1 / self.clean.score)
+
+    @cached_property
+    def chance_corrected(self) -> Interval:
+        """0 at chance, 1 when nothing is lost; new chips and new images, clean accuracy's too. nan
+        where single images have no hit or miss."""
+        if not self.rows[0].hits or not self.clean.hits or not isinstance(self.design, Chips):
+            return NOTHING
+        return stats.chance_corrected(
+            self.hits, self.clean.unpacked(), chance=1 / self.clean.classes
+        )
+
+    def figure(self, name: str) -> Interval:
+        """The mean over chips of a further figure, as `mAP@.5`."""
+        return self._bounded(stats.t_interval([row.figures[name] for row in self.rows]))
+
+    def _bounded(self, interval: Interval) -> Interval:
+        """Scores of named tasks lie between 0 and 1; of the user's own nothing is known."""
+        return interval.within(0, 1) if self.clean.task in METRICS else interval
+
+    @property
+    def sd(self) -> float:
+        """Standard deviation over chips, the images' part removed; nan where chips are not told
+        apart."""
+        if isinstance(self.design, Chips):
+            return stats.sd(self.by_chip)
+        return math.nan if self.spread is None else self.spread.sd.mean
+
+    @property
+    def worst(self) -> float:
+        """The lowest score of a chip; nan where no chip saw all test images."""
+        return min(self.by_chip) if isinstance(self.design, Chips) else math.nan
+
+    @property
+    def low_quantile(self) -> float:
+        """The 5 % quantile over chips, a description of those that were measured."""
+        if isinstance(self.design, Chips):
+            return stats.low_quantile(self.by_chip)
+        return math.nan if self.spread is None else self.spread.quantile(0.05).mean
+
+    def as_json(self, above: float | None = None) -> Json:
+        """`above`: also the share of chips whose score is at least that."""
+        first = self.rows[0]
+        return {
+            "noise": self.noise,
+            "targets": first.targets.split(",") if first.targets else [],
+            "seeds": sorted({row.seed for row in self.rows}),
+            "recalibrate": first.recalibrate,
+            "calibration": first.calibration,
+            "calibration_sha256": first.calibration_sha256,
+            "extra_images": first.extra_images,
+            "level": self.level,
+            "wnr_db": parse(self.noise).wnr_db,
+            "design": first.design,
+            "pace": first.pace,
+            "chips": self.chips,
+            "images": self.images,
+            "image_passes": self.image_passes,
+            "nonfinite": self.nonfinite,
+            "interval_for": "new chips and images" if self.is_for_new_images else "new chips",
+            self.metric: stats.as_json(self.score) | {"sd": number_or_none(self.sd)},
+            "figures": {name: stats.as_json(self.figure(name)) for name in first.figures},
+            "worst": number_or_none(self.worst),
+            "quantile_05": number_or_none(self.low_quantile),
+            "spread": self._spread_json(above),
+            "crossed": {
+                "low": number_or_none(self.crossed.low),
+                "high": number_or_none(self.crossed.high),
+            },
+            "normalised": stats.as_json(self.normalised),
+            "chance_corrected": stats.as_json(self.chance_corrected),
+        }
+
+    def _spread_json(self, above: float | None) -> Json | None:
+        if self.spread is None:
+            return None
+        found: Json = {
+            "sd": stats.as_json(self.spread.sd),
+            "quantile_05": stats.as_json(self.spread.quantile(0.05)),
+        }
+        if above is not None:
+            found["above"] = {"score": above} | stats.as_json(self.spread.above(above))
+        return found
+
+
+def number_or_none(value: float) -> float | None:
+    """JSON has no nan: an estimate that does not exist is null."""
+    return value if math.isfinite(value) else None

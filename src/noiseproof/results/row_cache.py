@@ -1,0 +1,48 @@
+"""Rows that are looked up, measured, stored and shown, each once."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from noiseproof.results.rows import Row, key_of
+from noiseproof.results.store import Store
+
+OnRow = Callable[[Row, int, int], None]
+
+
+class Kept:
+    """The rows that a store holds already, and those that are added to it now.
+
+    `on_row(row, done, total)` gets each new row.
+    """
+
+    def __init__(self, *, known: Iterable[Row], store: Store | None, on_row: OnRow | None) -> None:
+        self._known: dict[tuple[Any, ...], Row] = {key_of(row): row for row in known}
+        self._store = store
+        self._on_row = on_row
+        self._done = 0
+        self._total: int | None = None
+
+    def expect(self, rows: Iterable[Row]) -> None:
+        """Say which rows are wanted in all, so that the number of new ones is known."""
+        self._total = len({key_of(row) for row in rows} - self._known.keys())
+
+    def row(self, row: Row, evaluate: Callable[[Row], Row], *, left: int) -> Row:
+        """The row of that name, evaluated if it is new; `left`: how many are still to come, it
+        included, as far as one can tell where nothing was said by `expect`."""
+        found = self._known.get(key_of(row))
+        if found is not None:
+            return found
+        found = self.copy(evaluate(row))
+        self._done += 1
+        if self._on_row is not None:
+            total = self._done + max(0, left - 1) if self._total is None else self._total
+            self._on_row(found, self._done, total)
+        return found
+
+    def copy(self, row: Row) -> Row:
+        """The row, kept; the one of its name that is there already, if there is."""
+        if key_of(row) not in self._known:
+            self._known[key_of(row)] = row
+            if self._store is not None:
+                self._store.add(row)
+        return self._known[key_of(row)]

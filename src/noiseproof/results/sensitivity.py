@@ -1,0 +1,303 @@
+"""Rows of noise in parts of a network (see `parts`) -> which parts lose the accuracy.
+
+The images stand in blocks, each image on a chip of its own; the unit of replication is the block.
+No torch here.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from noiseproof import stats
+from noiseproof.results.curves import network_key
+from noiseproof.results.rows import Row
+from noiseproof.specs.selection import CLEAN, but_part, only_part
+from noiseproof.stats.intervals import CONFIDENCE, Floats, Interval, t_interval
+from noiseproof.stats.spread import TAIL, binomial_interval
+
+Units = Mapping[int, Row]  # by the unit's number; a block is seen by unit b, then by unit B + b
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Noise in one group alone. `drop`: clean minus noisy accuracy on the same images; `ahead`: the
+    drop minus the next group's on the same images and dice, nan for the last. Both for new chips
+    and new images. `macs`: multiply-accumulates per image."""
+
+    name: str
+    drop: Interval
+    ahead: Interval
+    weights: int
+    macs: int
+    nonfinite: int
+
+    @property
+    def is_told_apart(self) -> bool:
+        """From the next group, by this one comparison."""
+        return self.ahead.low > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """Noise in all groups but `kept`, the first of the ranking. `gain`: paired, over none kept;
+    for new chips and new images, as `accuracy`. The last step, all kept, is the clean network."""
+
+    kept: tuple[str, ...]
+    accuracy: Interval
+    gain: Interval
+    weights: int
+    macs: int
+    blocks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """The fewest groups that, kept digital, bring back more than half of what the noise takes."""
+
+    step: Step
+    before: Interval  # the accuracy with none of them kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranking:
+    """The groups of one network under one noise, the most sensitive first."""
+
+    by: str
+    first: Row  # of noise in one group: what all rows share
+    clean: Row  # of all images together, without hits
+    clean_accuracy: Interval  # new images
+    groups: tuple[Group, ...]
+    steps: tuple[Step, ...]  # by number of groups kept; empty until one was measured
+    blocks: int
+    finding: Finding | None
+
+    @cached_property
+    def weights(self) -> int:
+        """The targeted elements of all groups."""
+        return sum(group.weights for group in self.groups)
+
+    @cached_property
+    def macs(self) -> int:
+        return sum(group.macs for group in self.groups)
+
+    def weight_share(self, part: Group | Step) -> float:
+        """nan where there are none."""
+        return part.weights / self.weights if self.weights else math.nan
+
+    def mac_share(self, part: Group | Step) -> float:
+        return part.macs / self.macs if self.macs else math.nan
+
+    def as_json(self) -> dict[str, Any]:
+        row = self.first
+        return {
+            "by": self.by,
+            "noise": row.noise,
+            "targets": row.targets.split(","),
+            "design": row.design,
+            "seed": row.seed,
+            "images": self.clean.images,
+            "blocks": self.blocks,
+            "interval_for": "new chips and images",
+            "weights": self.weights,
+            "macs": self.macs,
+            "clean": stats.as_json(self.clean_accuracy),
+            "ranking": [self._group_json(rank, g) for rank, g in enumerate(self.groups, start=1)],
+            "digital": [self._step_json(step) for step in self.steps],
+            "finding": None if self.finding is None else len(self.finding.step.kept),
+        }
+
+    def _group_json(self, rank: int, group: Group) -> dict[str, Any]:
+        return {
+            "rank": rank,
+            "name": group.name,
+            "drop": stats.as_json(group.drop),
+            "ahead_of_next": stats.as_json(group.ahead),
+            "weights": group.weights,
+            "macs": group.macs,
+            "nonfinite": group.nonfinite,
+        }
+
+    def _step_json(self, step: Step) -> dict[str, Any]:
+        return {
+            "kept": list(step.kept),
+            "accuracy": stats.as_json(step.accuracy),
+            "gain": stats.as_json(step.gain),
+            "weights": step.weights,
+            "macs": step.macs,
+            "blocks": step.blocks,
+        }
+
+
+def rankings_of(rows: Iterable[Row]) -> list[Ranking]:
+    """The rankings in `rows`: one per network, noise, targets, design, seed and grouping, in the
+    order in which they come. Rows of whole networks are left out, and so are blocks that some
+    group has not met yet, as after a kill."""
+    clean: dict[tuple[Any, ...], dict[int, Row]] = {}
+    found: dict[tuple[Any, ...], dict[str, dict[int, Row]]] = {}
+    for row in rows:
+        kind, _, rest = row.part.partition(":")
+        images = (network_key(row), row.design, row.seed)
+        if row.part == CLEAN:
+            clean.setdefault(images, {})[row.chip] = row
+        elif kind in ("only", "but"):
+            place = (*images, row.noise, row.targets, rest.partition(":")[0])
+            found.setdefault(place, {}).setdefault(row.part, {})[row.chip] = row
+    made = [_ranking(p[-1], parts, clean.get(p[:3], {})) for p, parts in found.items()]
+    return [ranking for ranking in made if ranking is not None]
+
+
+def _ranking(by: str, parts: Mapping[str, Units], clean: Units) -> Ranking | None:
+    """None while no block was met by every group."""
+    start = only_part(by, "")
+    alone = {p.removeprefix(start): units for p, units in parts.items() if p.startswith(start)}
+    complete = sorted(set(clean).intersection(*alone.values())) if alone else []
+    if not complete or len(alone) < next(iter(alone.values()))[complete[0]].figures["groups"]:
+        return None
+    by_block = {name: _picked(units, complete) for name, units in alone.items()}
+    reference = _picked(clean, complete)
+    drops = {name: _scores(reference) - _scores(rows) for name, rows in by_block.items()}
+    sizes = _sizes(reference)
+    # A stable sort: equals stay in the order of the network.
+    order = sorted(drops, key=lambda name: -float(sizes @ drops[name]))
+    groups = tuple(
+        Group(
+            name=name,
+            drop=_difference(reference, by_block[name]),
+            ahead=_difference(by_block[after], by_block[name]) if after else _NO_INTERVAL,
+            weights=int(by_block[name][0].figures["weights"]),
+            macs=int(by_block[name][0].figures["macs"]),
+            nonfinite=sum(row.nonfinite for row in by_block[name]),
+        )
+        for name, after in zip(order, [*order[1:], ""], strict=True)
+    )
+    kept = _kept(by, order, parts)
+    return Ranking(
+        by=by,
+        first=by_block[order[0]][0],
+        clean=_together(reference),
+        clean_accuracy=_accuracy(reference),
+        groups=groups,
+        steps=_steps(groups, kept, reference),
+        blocks=len(complete),
+        finding=_finding(groups, kept, {row.chip: row for row in reference}),
+    )
+
+
+def _kept(by: str, order: Sequence[str], parts: Mapping[str, Units]) -> dict[int, Units]:
+    """The units of each number of groups kept digital, the first of this ranking, ascending."""
+    wanted = {but_part(by, order[:k]): k for k in range(len(order))}
+    return {k: parts[part] for part, k in wanted.items() if part in parts}
+
+
+def _steps(
+    groups: Sequence[Group], kept: Mapping[int, Units], clean: Sequence[Row]
+) -> tuple[Step, ...]:
+    if not kept:
+        return ()
+    return tuple(
+        Step(
+            kept=tuple(group.name for group in groups[:k]),
+            accuracy=_accuracy(list(units.values())),
+            gain=_gain(units, kept.get(0, {})),
+            weights=sum(group.weights for group in groups[:k]),
+            macs=sum(group.macs for group in groups[:k]),
+            blocks=len(units),
+        )
+        for k, units in {**kept, len(groups): _again(clean)}.items()
+    )
+
+
+def _again(clean: Sequence[Row]) -> dict[int, Row]:
+    """The clean rows under the numbers of the units that see their blocks the second time."""
+    total = round(clean[0].figures["blocks"])
+    return {row.chip + total: row for row in clean}
+
+
+def _gain(units: Units, none: Units) -> Interval:
+    shared = sorted(set(units) & set(none))
+    return _difference(_picked(units, shared), _picked(none, shared)) if shared else _NO_INTERVAL
+
+
+def _finding(
+    groups: Sequence[Group], kept: Mapping[int, Units], clean: Mapping[int, Row]
+) -> Finding | None:
+    """None where no number of groups does so, as far as these blocks tell: the interval of what
+    comes back beyond a half excludes zero, at a confidence that holds for all numbers together."""
+    tried = [k for k in kept if k and 0 in kept]
+    every = _again(list(clean.values()))
+    for k in tried:
+        shared = sorted(set(kept[k]) & set(kept[0]) & set(every))
+        if not shared:
+            continue
+        with_k, with_none, free = (_picked(one, shared) for one in (kept[k], kept[0], every))
+        beyond = _scores(with_k) - (_scores(with_none) + _scores(free)) / 2
+        confidence = 1 - (1 - CONFIDENCE) / len(tried)
+        if _over_blocks(beyond, _sizes(free), confidence=confidence).low > 0:
+            step = next(s for s in _steps(groups, kept, list(clean.values())) if len(s.kept) == k)
+            return Finding(step=step, before=_accuracy(list(kept[0].values())))
+    return None
+
+
+# --- blocks of images ----------------------------------------------------------------------------
+
+_NO_INTERVAL = Interval(mean=math.nan, low=math.nan, high=math.nan)
+
+
+def _picked(units: Units, chosen: Sequence[int]) -> list[Row]:
+    return [units[unit] for unit in chosen]
+
+
+def _scores(rows: Sequence[Row]) -> Floats:
+    return np.array([row.score for row in rows])
+
+
+def _sizes(rows: Sequence[Row]) -> Floats:
+    return np.array([row.images for row in rows], dtype=np.float64)
+
+
+def _over_blocks(values: Floats, sizes: Floats, *, confidence: float = CONFIDENCE) -> Interval:
+    """The mean over images, from one value (B,) per block and its number of images: a ratio, so
+    that larger blocks weigh more (Cochran 1977), and t over blocks."""
+    share = sizes / sizes.sum()
+    mean = float(share @ values)
+    return t_interval(mean + len(values) * share * (values - mean), confidence=confidence)
+
+
+def _accuracy(rows: Sequence[Row]) -> Interval:
+    """For new images, and new chips where there are some. Where every image is a hit or every one
+    a miss, Clopper and Pearson's interval."""
+    hits, images = sum(row.correct or 0 for row in rows), sum(row.images for row in rows)
+    if hits in (0, images):
+        return binomial_interval(hits, images)
+    return _over_blocks(_scores(rows), _sizes(rows)).within(0, 1)
+
+
+def _difference(a: Sequence[Row], b: Sequence[Row]) -> Interval:
+    """Accuracy of a minus b, paired on the same images. Where not one image changed sides, the ends
+    are the shares of changing images that would stay unseen so often (Clopper and Pearson)."""
+    sizes = _sizes(a)
+    if all(x.hits == y.hits for x, y in zip(a, b, strict=True)):
+        most = 1 - TAIL ** (1 / float(sizes.sum()))
+        return Interval(mean=0.0, low=-most, high=most)
+    return _over_blocks(_scores(a) - _scores(b), sizes).within(-1, 1)
+
+
+def _together(rows: Sequence[Row]) -> Row:
+    """The rows of all blocks as one row of the whole, without hits."""
+    images = sum(row.images for row in rows)
+    return replace(
+        rows[0],
+        part="all",
+        chip=0,
+        images=images,
+        score=sum(row.score * row.images for row in rows) / images,
+        correct=None,
+        hits=b"",
+        nonfinite=sum(row.nonfinite for row in rows),
+        seconds=sum(row.seconds for row in rows),
+        details="{}",
+    )

@@ -1,0 +1,114 @@
+"""Rows of streams -> estimates: the score along a stream of images, over chips. No torch here."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from noiseproof import stats
+from noiseproof.results.curves import network_key
+from noiseproof.results.rows import Row
+from noiseproof.specs.catalog import METRICS, metric_of
+from noiseproof.stats.intervals import Interval
+
+Chip = tuple[int, int]  # seed, index
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trace:
+    """One way to recalibrate along one stream of noise: a row for each chip and window."""
+
+    rows: tuple[Row, ...]
+
+    @property
+    def first(self) -> Row:
+        """A row that carries what all rows share."""
+        return self.rows[0]
+
+    @property
+    def metric(self) -> str:
+        return metric_of(self.first.task)
+
+    @cached_property
+    def positions(self) -> tuple[int, ...]:
+        """The images seen before each window, ascending."""
+        return tuple(sorted({row.seen for row in self.rows}))
+
+    @cached_property
+    def chips(self) -> tuple[Chip, ...]:
+        """The chips that were followed to the end."""
+        counts: dict[Chip, int] = {}
+        for row in self.rows:
+            counts[row.seed, row.chip] = counts.get((row.seed, row.chip), 0) + 1
+        return tuple(chip for chip, n in sorted(counts.items()) if n == len(self.positions))
+
+    @cached_property
+    def scores(self) -> dict[Chip, tuple[float, ...]]:
+        """Each chip's scores, window after window."""
+        found = {(row.seed, row.chip, row.seen): row.score for row in self.rows}
+        return {chip: tuple(found[*chip, seen] for seen in self.positions) for chip in self.chips}
+
+    def at(self, place: int) -> Interval:
+        """The mean over chips in window number `place`; new chips, these images (t interval)."""
+        return self._bounded(stats.t_interval([scores[place] for scores in self.scores.values()]))
+
+    @cached_property
+    def overall(self) -> Interval:
+        """The mean over the whole stream, one value per chip, then a t interval."""
+        return self._bounded(stats.t_interval(self._means()))
+
+    def difference(self, other: "Trace") -> Interval:
+        """Mean over the stream of this one minus the other's, paired over the chips of both; nan
+        where there are none.
+
+        Raises:
+            ValueError: where the two are not of the same windows.
+        """
+        if self.positions != other.positions:
+            raise ValueError("the two traces have different windows")
+        shared = [chip for chip in self.chips if chip in other.scores]
+        ours, theirs = ([np.mean(t.scores[chip]) for chip in shared] for t in (self, other))
+        return stats.paired_interval([float(v) for v in ours], [float(v) for v in theirs])
+
+    def _means(self) -> list[float]:
+        return [float(np.mean(scores)) for scores in self.scores.values()]
+
+    def _bounded(self, interval: Interval) -> Interval:
+        return interval.within(0, 1) if self.first.task in METRICS else interval
+
+    def as_json(self) -> dict[str, Any]:
+        windows = [self.at(place) for place in range(len(self.positions))]
+        return {
+            "recalibrate": self.first.recalibrate,
+            "calibration": self.first.calibration,
+            "stream": self.first.stream,
+            "noise": self.first.noise,
+            "targets": self.first.targets.split(","),
+            "chips": len(self.chips),
+            "window": self.first.images,
+            "seen": list(self.positions),
+            self.metric: [stats.as_json(interval) for interval in windows],
+            "overall": stats.as_json(self.overall),
+        }
+
+
+def stream_key(row: Row) -> tuple[str, ...]:
+    """What traces share that belong together: network, noise, targets, stream and window."""
+    return (*network_key(row), row.noise, row.targets, row.stream, str(row.images))
+
+
+def traces_of(rows: Iterable[Row]) -> list[Trace]:
+    """The traces in `rows`, in the order in which they come; rows outside streams are left out."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row.stream:
+            place = (stream_key(row), row.recalibrate, row.calibration_sha256)
+            groups.setdefault(place, []).append(row)
+    return [Trace(rows=tuple(group)) for group in groups.values()]
+
+
+def without_recalibration(traces: Sequence[Trace]) -> dict[tuple[str, ...], Trace]:
+    """The trace with frozen statistics of each stream that has one."""
+    return {stream_key(t.first): t for t in traces if t.first.recalibrate == "off"}

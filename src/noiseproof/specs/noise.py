@@ -1,0 +1,333 @@
+"""What noise is (stages, specs) and what it acts on (roles), as plain values with one text form.
+
+    >>> spec = parse("quantize(bits=6) + gaussian(0.05, reference=max)")
+    >>> print(spec)
+    quantize(bits=6, scope=tensor) + gaussian(0.05, reference=max, scope=tensor)
+    >>> spec.at(0.1).level
+    0.1
+
+No torch here, so that a wrong spec is refused before anything heavy is imported.
+"""
+
+import ast
+import math
+import numbers
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import Field, dataclass, fields, replace
+from typing import ClassVar, Self, overload
+
+from noiseproof.core.checks import one_of
+
+REFERENCES = ("absolute", "max", "range", "rms", "std")
+SCOPES = ("channel", "global", "tensor")
+STUCK_AT = ("max", "zero")
+ROLES = ("kernel", "bias", "norm_affine", "norm_stats", "other")
+"""`kernel`: conv, linear, attention, recurrent and embedding weights. `bias`: their biases.
+`norm_affine`: gamma and beta. `norm_stats`: running mean and variance. `other`: every parameter
+that belongs to none of these (a class token, a layer scale): a target only when asked for."""
+MAX_TEXT = 4_000
+
+
+def _number(name: str, value: object, *, at_most: float = math.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ValueError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
+    if not 0 <= number <= at_most or math.isinf(number):
+        rule = f"between 0 and {at_most:g}" if math.isfinite(at_most) else "finite and >= 0"
+        raise ValueError(f"{name} must be {rule}, got {number:g}")
+    return number + 0.0  # -0.0 would print as another level than 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of a spec. Its text form is `kind(first field, other=...)`."""
+
+    kind: ClassVar[str]
+    swept: ClassVar[str | None] = None  # the field that a sweep of levels sets
+    is_eta: ClassVar[bool] = False  # is that field a noise level (sigma / reference)?
+
+    def text(self, hide: str | None = None) -> str:
+        """The stage's text form; the field `hide` is printed as the word `level`."""
+        shown = (self._field_text(field, hide) for field in fields(self))
+        return f"{self.kind}({', '.join(shown)})"
+
+    def _field_text(self, field: Field[object], hide: str | None) -> str:
+        value = getattr(self, field.name)
+        text = repr(value) if isinstance(value, float) else str(value)
+        if field.name == hide:
+            text = "level"
+        return text if field.name == self.swept else f"{field.name}={text}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Additive(Stage):
+    """W + level * reference(W) * z, z of unit variance. `level` is dimensionless (sigma over the
+    reference), or sigma itself for `reference="absolute"`."""
+
+    swept: ClassVar[str | None] = "level"
+    is_eta: ClassVar[bool] = True
+    level: float
+    reference: str = "std"
+    scope: str = "tensor"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "level", _number("level", self.level))
+        one_of("reference", self.reference, REFERENCES)
+        one_of("scope", self.scope, SCOPES)
+
+
+class Gaussian(Additive):
+    """z is standard normal."""
+
+    kind: ClassVar[str] = "gaussian"
+
+
+class Laplace(Additive):
+    """z is Laplace with unit variance (scale 1/sqrt 2)."""
+
+    kind: ClassVar[str] = "laplace"
+
+
+class Uniform(Additive):
+    """z is uniform on [-sqrt 3, sqrt 3], of unit variance."""
+
+    kind: ClassVar[str] = "uniform"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lognormal(Stage):
+    """W exp(level * z), z standard normal, element by element; it needs no reference."""
+
+    kind: ClassVar[str] = "lognormal"
+    swept: ClassVar[str | None] = "level"
+    is_eta: ClassVar[bool] = True
+    level: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "level", _number("level", self.level))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stuck(Stage):
+    """Each element is stuck, independently, with probability `p`: at zero, or at the tensor's
+    largest magnitude with the element's own sign (the device that carries it is fully on)."""
+
+    kind: ClassVar[str] = "stuck"
+    swept: ClassVar[str | None] = "p"
+    p: float
+    at: str = "zero"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "p", _number("p", self.p, at_most=1))
+        one_of("place to be stuck at", self.at, STUCK_AT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantize(Stage):
+    """Symmetric uniform quantisation to 2^bits - 1 values, the outermost at max|W| of the scope."""
+
+    kind: ClassVar[str] = "quantize"
+    bits: int
+    scope: str = "tensor"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.bits, bool) or not isinstance(self.bits, int):
+            raise ValueError(f"bits must be a whole number, got {self.bits!r}")
+        if not 2 <= self.bits <= 24:
+            raise ValueError(f"bits must be between 2 and 24, got {self.bits}")
+        one_of("scope", self.scope, SCOPES)
+
+
+STAGES: dict[str, type[Stage]] = {
+    "gaussian": Gaussian,
+    "laplace": Laplace,
+    "lognormal": Lognormal,
+    "quantize": Quantize,
+    "stuck": Stuck,
+    "uniform": Uniform,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """Stages applied left to right; no stage at all is the clean network and prints as `none`."""
+
+    stages: tuple[Stage, ...] = ()
+
+    def __str__(self) -> str:
+        return " + ".join(stage.text() for stage in self.stages) or "none"
+
+    def __add__(self, other: "Spec") -> "Spec":
+        return Spec(stages=self.stages + other.stages)
+
+    @property
+    def _swept(self) -> int | None:
+        """The stage that a sweep acts on: the last with a noise level, else the last `stuck`."""
+        places = [i for i, stage in enumerate(self.stages) if stage.swept]
+        etas = [i for i in places if self.stages[i].is_eta]
+        return (etas or places)[-1] if places else None
+
+    @property
+    def level(self) -> float | None:
+        """The level (dimensionless) that a sweep would set; None where no stage has one."""
+        if self._swept is None:
+            return None
+        stage = self.stages[self._swept]
+        return float(getattr(stage, str(stage.swept)))
+
+    @property
+    def wnr_db(self) -> float | None:
+        """Weight-to-noise ratio in decibels, -20 log10(level), where the swept level is relative
+        to the rms; else None."""
+        stage = None if self._swept is None else self.stages[self._swept]
+        if not isinstance(stage, Additive) or stage.reference != "rms" or not stage.level:
+            return None
+        return -20 * math.log10(stage.level)
+
+    @property
+    def family(self) -> str:
+        """The text form with the swept level left open: equal for all points of one curve."""
+        texts = [
+            stage.text(hide=stage.swept if place == self._swept else None)
+            for place, stage in enumerate(self.stages)
+        ]
+        return " + ".join(texts) or "none"
+
+    @property
+    def is_random(self) -> bool:
+        """False where every chip comes out the same: all levels 0, or only quantisation."""
+        return any(stage.swept and getattr(stage, stage.swept) > 0 for stage in self.stages)
+
+    @overload
+    def at(self, level: float) -> Self: ...
+    @overload
+    def at(self, level: Iterable[float]) -> "list[Self]": ...
+    def at(self, level: float | Iterable[float]) -> "Self | list[Self]":
+        """This spec at another level, or one spec for each of several levels.
+
+        Raises:
+            ValueError: where no stage has a level, or the level is negative or not finite.
+        """
+        if isinstance(level, Iterable) and not isinstance(level, str):
+            return [self.at(one) for one in level]
+        if self._swept is None:
+            raise ValueError(f"{self} has no level to sweep: leave the levels out")
+        stages = list(self.stages)
+        stage = stages[self._swept]
+        stages[self._swept] = replace(stage, **{str(stage.swept): level})
+        return replace(self, stages=tuple(stages))
+
+
+def parse(text: str) -> Spec:
+    """The spec that `text` writes. `parse(str(spec)) == spec`; nothing in `text` is ever executed.
+
+    Raises:
+        ValueError: naming the part that is not understood.
+    """
+    if len(text) > MAX_TEXT:
+        raise ValueError(f"noise spec must be at most {MAX_TEXT} characters, got {len(text)}")
+    if text.strip() == "none":
+        return Spec()
+    unreadable = ValueError(f"cannot read noise spec {text!r}: expected {_FORM}")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Python's own remarks on odd syntax
+            tree = ast.parse(re.sub(r"\bglobal\b", _GLOBAL, text.strip()), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        raise unreadable from None
+    try:
+        return Spec(stages=tuple(_stage(node) for node in _terms(tree)))
+    except RecursionError:  # a short text can still nest deeply
+        raise unreadable from None
+
+
+_GLOBAL = "global_"  # stands for the scope, whose name Python keeps for itself
+_FORM = "stages joined by '+', for example gaussian(0.1, reference=std)"
+
+
+def _terms(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return [*_terms(node.left), *_terms(node.right)]
+    return [node]
+
+
+def _stage(node: ast.expr) -> Stage:
+    shown = ast.unparse(node)
+    if isinstance(node, ast.Name):
+        one_of("noise", node.id, STAGES)
+        raise ValueError(f"noise {node.id!r} needs its values in brackets, as in {node.id}(...)")
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise ValueError(f"cannot read {shown!r} in a noise spec: expected {_FORM}")
+    cls = STAGES[one_of("noise", node.func.id, STAGES)]
+    names = [field.name for field in fields(cls)]
+    if len(node.args) > 1:
+        raise ValueError(f"{shown!r}: only {names[0]} may stand without its name")
+    values = dict(zip(names, map(_value, node.args), strict=False))
+    for keyword in node.keywords:
+        name = one_of(f"option of {cls.kind}", keyword.arg or "**", names)
+        if name in values:
+            raise ValueError(f"{shown!r}: {name} is given twice")
+        values[name] = _value(keyword.value)
+    if names[0] not in values:
+        raise ValueError(f"{shown!r}: {names[0]} is missing")
+    return cls(**values)
+
+
+def _value(node: ast.expr) -> float | int | str:
+    """A number (nan and inf too, which the stage then refuses by name) or a bare word."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        inner = _value(node.operand)
+        if not isinstance(inner, str):
+            return -inner if isinstance(node.op, ast.USub) else inner
+    if isinstance(node, ast.Name):
+        return float(node.id) if node.id in ("nan", "inf") else _word(node.id)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _word(node.value)
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return node.value  # type: ignore[return-value]  # the line above is the check
+    raise ValueError(f"cannot read {ast.unparse(node)!r} in a noise spec: expected number or word")
+
+
+def _word(text: str) -> str:
+    return text.replace(_GLOBAL, "global")
+
+
+def parse_targets(text: str) -> tuple[str, ...]:
+    """The roles in a comma-separated list, in the order of `ROLES`, each once.
+
+    Raises:
+        ValueError: for an unknown role or an empty list.
+    """
+    return ordered_targets(part.strip() for part in text.split(","))
+
+
+def ordered_targets(roles: Iterable[str]) -> tuple[str, ...]:
+    """`roles` checked, in the order of `ROLES`, each once.
+
+    Raises:
+        ValueError: for an unknown role or an empty list.
+    """
+    wanted = {one_of("target", role, ROLES) for role in roles}
+    if not wanted:
+        raise ValueError(f"targets must name at least one of {', '.join(ROLES)}")
+    return tuple(role for role in ROLES if role in wanted)
+
+
+def parse_levels(text: str) -> tuple[float, ...]:
+    """Comma-separated levels, ascending, each once.
+
+    Raises:
+        ValueError: for anything that is not a finite number >= 0.
+    """
+    levels = set()
+    for part in text.split(","):
+        try:
+            level = float(part)
+        except ValueError:
+            raise ValueError(f"level must be a number, got {part.strip()!r}") from None
+        levels.add(_number("level", level))
+    return tuple(sorted(levels))

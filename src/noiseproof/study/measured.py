@@ -1,0 +1,217 @@
+"""Rows and facts -> one value for each curve of a study."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import nan
+
+import numpy as np
+
+from noiseproof.results.curves import Curve, curves_of
+from noiseproof.results.points import Point
+from noiseproof.results.rows import Row
+from noiseproof.specs.designs import Design, PerImage
+from noiseproof.study.facts import Facts
+from noiseproof.study.file import Value
+from noiseproof.study.grid import Grid, Task
+
+LEARNED = 2.0  # times chance
+
+
+def least_clean(classes: int) -> float:
+    """The clean accuracy that has to be passed for a share of it to mean something: twice chance,
+    and with few classes a ninth of the way from chance to 1, which is the same for ten."""
+    chance = 1 / classes if classes else 0.0
+    return min(LEARNED * chance, chance + (1 - chance) / 9)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """A level of a curve with fewer units (chips, or blocks of images) than its first ones ask."""
+
+    level: float
+    units: int
+    wanted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One curve of the grid with what was measured of it; `level` None: all its levels together."""
+
+    task: Task
+    factors: Mapping[str, Value]
+    points: tuple[Point, ...]  # those of the task's levels that have rows
+    level: float | None = None
+    clean_hits: Mapping[str, Sequence[int]] = field(default_factory=dict)  # as in the facts
+
+    @property
+    def clean(self) -> float:
+        """The score without noise."""
+        return self.points[0].clean.score
+
+    @property
+    def has_learned(self) -> bool:
+        """Is the clean network good enough for a share of its accuracy to mean something?"""
+        row = self.points[0].clean
+        return self.clean > least_clean(row.classes if row.task == "classify" else 0)
+
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The levels that lack units."""
+        images = self.points[0].clean.images
+        found = {point.level: {row.chip: row.score for row in point.rows} for point in self.points}
+        wanted = {
+            spec.level: self.task.units_wanted(found.get(spec.level, {}), test_images=images)
+            for spec in self.task.specs
+        }
+        return tuple(
+            Gap(level=float(level or 0.0), units=len(found.get(level, {})), wanted=units)
+            for level, units in wanted.items()
+            if len(found.get(level, {})) < units
+        )
+
+    @property
+    def is_whole(self) -> bool:
+        """Does every level have all its units?"""
+        return self.level is not None or not self.gaps
+
+    def of_network(self) -> "Measured":
+        """The same, selected by what its network is only."""
+        return replace(self, factors=self.task.network.factors)
+
+    def value(self, score: str) -> float:
+        """The curve's value of one of `file.SCORES`; nan where it has none."""
+        if score == "clean":
+            return self.clean
+        if score == "average":
+            return float(np.mean([point.score.mean for point in self.points]))
+        return float(np.mean([self._share(p) for p in self.points])) if self.has_learned else nan
+
+    def _share(self, point: Point) -> float:
+        """Noisy over clean, on the same images where the facts know all that the curve's units
+        saw."""
+        clean = self.clean
+        if self._hits:
+            images = sum(row.images for row in point.rows)
+            clean = sum(self._hits[row.chip] for row in point.rows) / images
+        return point.score.mean / clean if clean else nan
+
+    @cached_property
+    def _hits(self) -> Sequence[int]:
+        hits = self.clean_hits.get(str(self.points[0].design), ())
+        units = max(row.chip for point in self.points for row in point.rows)
+        return hits if units < len(hits) else ()
+
+    def by_chip(self, score: str) -> dict[tuple[int, int], float]:
+        """The same for each chip, named by (seed, number), that was measured at every level."""
+        found = [{(row.seed, row.chip): row.score for row in p.rows} for p in self.points]
+        shared = [chip for chip in found[0] if all(chip in one for one in found)]
+        if score == "clean":
+            return dict.fromkeys(shared, self.clean)
+        per_clean = 1 / self.clean if self.has_learned else nan
+        factor = 1.0 if score == "average" else per_clean
+        return {chip: factor * float(np.mean([one[chip] for one in found])) for chip in shared}
+
+    @cached_property
+    def by_level(self) -> dict[float, float]:
+        """Normalised accuracy at each level, 1 at level 0."""
+        return {0.0: 1.0} | {float(p.level or 0.0): self._share(p) for p in self.points}
+
+
+def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]:
+    """What there is of every curve of the grid; curves without a row are left out."""
+    by_place: dict[Place, list[Curve]] = {}
+    for curve in _curves(rows):
+        by_place.setdefault(_place_of(curve), []).append(curve)
+    found = []
+    for task in grid.tasks:
+        fact = facts.get(task.network.name)
+        if fact is None:
+            continue
+        curves = [
+            curve
+            for curve in by_place.get(_place(task, fact.sha256), [])
+            if _is_design(task.design, curve.points[0].design)
+            and curve.clean.data_sha256 == (fact.data_sha256 or curve.clean.data_sha256)
+        ]
+        images = grid.images or max((curve.clean.images for curve in curves), default=0)
+        levels = {spec.level for spec in task.specs}
+        for curve in curves:
+            wanted = (point for point in curve.points if point.level in levels)
+            points = tuple(p for p in (_asked(task, one, images) for one in wanted) if p.rows)
+            if points and curve.clean.images == images:
+                found.append(
+                    Measured(
+                        task=task,
+                        factors=task.factors,
+                        points=points,
+                        clean_hits=fact.clean_hits,
+                    )
+                )
+    return found
+
+
+def _asked(task: Task, point: Point, images: int) -> Point:
+    """The point with the units that the task asks for; an earlier run may have left more."""
+    found = {row.chip: row.score for row in point.rows}
+    wanted = task.units_wanted(found, test_images=images)
+    return replace(point, rows=tuple(row for row in point.rows if row.chip < wanted))
+
+
+def _curves(rows: Iterable[Row]) -> Iterator[Curve]:
+    """The curves of each seed by itself: a seed names the chips of one network."""
+    clean: list[Row] = []
+    by_seed: dict[int, list[Row]] = {}
+    for row in rows:
+        (clean if row.noise == "none" else by_seed.setdefault(row.seed, [])).append(row)
+    for own in by_seed.values():
+        yield from curves_of([*clean, *own])
+
+
+def _is_design(asked: Design, measured: Design) -> bool:
+    """Is it the design that was asked for, its sizes chosen?"""
+    return asked == measured or (asked == PerImage() and isinstance(measured, PerImage))
+
+
+def at_levels(measured: Iterable[Measured]) -> list[Measured]:
+    """Each level of each curve by itself."""
+    return [
+        replace(
+            one,
+            factors={**one.factors, "level": float(point.level or 0.0)},
+            points=(point,),
+            level=point.level,
+        )
+        for one in measured
+        for point in one.points
+    ]
+
+
+Place = tuple[str, str, str, str, str, str, bool, int]
+
+
+def _place(task: Task, sha256: str) -> Place:
+    return (
+        sha256,
+        task.network.model,
+        task.network.norm_text,
+        task.family,
+        ",".join(task.targets),
+        task.recalibrate,
+        task.augment,
+        task.network.seed,
+    )
+
+
+def _place_of(curve: Curve) -> Place:
+    row = curve.first
+    return (
+        row.checkpoint,
+        row.model,
+        row.norm,
+        curve.family,
+        row.targets,
+        row.recalibrate,
+        row.calibration == "train augmented",
+        row.seed,
+    )

@@ -1,0 +1,396 @@
+"""The driver: finds what is missing, hands it out, and alone writes what comes back.
+
+What is on the disk is the only state: a run that was killed, or lost its workers, goes on from
+there and ends in the same rows.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from noiseproof.core.files import replacing
+from noiseproof.measuring.evaluator import Job
+from noiseproof.models.checkpoint import Card
+from noiseproof.results.curves import network_key
+from noiseproof.results.rows import Row
+from noiseproof.results.store import Store
+from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
+from noiseproof.study.folder import FACTS, STORE
+from noiseproof.study.grid import Grid, Network, Task
+from noiseproof.study.run.clean_hits import clean_hits
+from noiseproof.study.run.loading import Places, check_sizes, load_trained, ready_file
+from noiseproof.study.run.pieces import (
+    CleanPiece,
+    Data,
+    EpochDone,
+    Failed,
+    Measured,
+    MeasurePiece,
+    Outcome,
+    Piece,
+    Pool,
+    Trained,
+    TrainingDone,
+    TrainPiece,
+)
+from noiseproof.study.run.queue import Points, known_of
+from noiseproof.study.run.worker import job_of, model_of, plan_of
+from noiseproof.training.resume import RESUME, WEIGHTS, epochs_done, finished
+
+FAILED, LOCK = "failed.txt", ".lock"
+CHANCES = 6  # for a piece that fails where it may be the worker's fault
+OnNews = Callable[["News"], None]
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {folder}: {error.strerror}") from None
+
+
+@contextmanager
+def _writing(folder: Path, name: str) -> Iterator[Path]:
+    """A file of a training's folder, written whole or not at all."""
+    _make(folder)
+    with replacing(folder / name) as temporary:
+        yield temporary
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder against a second run, which would do the same work once more. A run that is
+    killed holds it no longer."""
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f"another run is at work in {folder}: wait for it, or choose another --out"
+        ) from None
+    except (OSError, NotImplementedError) as error:  # as on a disk that knows no locks
+        raise ValueError(f"cannot lock {folder / LOCK}: {error}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True, kw_only=True)
+class News:
+    """Where a run stands: trainings and rows, done and in all as far as is known."""
+
+    trained: int
+    trainings: int
+    epochs: int
+    epochs_in_all: int
+    rows: int
+    rows_in_all: int
+    text: str
+
+
+def drive(
+    grid: Grid,
+    data: Data,
+    places: Places,
+    pool: Pool,
+    *,
+    device: str = "auto",
+    on_news: OnNews | None = None,
+) -> list[str]:
+    """Run what is missing of `grid` by the workers of `pool`; returns what failed, a line each.
+
+    Raises:
+        ValueError: for weights that are missing or do not fit, files that cannot be written, or
+            another run in the same folder.
+    """
+    check_sizes(grid, data)
+    for network in grid.networks:
+        if network.recipe is None:
+            ready_file(network, places)  # found now, or nothing is begun
+    _make(places.out)
+    if grid.trainings:
+        _make(places.weights)
+    with _alone(places.out), Store(places.out / STORE) as store:
+        run = _Run(grid, data, places, pool, store, device, on_news)
+        return run.to_the_end()
+
+
+class _Run:
+    """What is known, what is handed out."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        data: Data,
+        places: Places,
+        pool: Pool,
+        store: Store,
+        device: str,
+        on_news: OnNews | None,
+    ) -> None:
+        self.grid, self.data, self.places, self.pool = grid, data, places, pool
+        self.store, self.device, self.on_news = store, device, on_news
+        self.rows: dict[str, list[Row]] = {}
+        for row in store.rows():
+            self.rows.setdefault(row.checkpoint, []).append(row)
+        self.trained: dict[str, Trained] = {}
+        self.facts: Facts = read_facts(places.out / FACTS)
+        self.ready: deque[tuple[Piece, Trained | None]] = deque()
+        self.points: dict[Task, Points] = {}
+        self.open: list[Points] = []  # curves that still need units
+        self.rows_in = self.rows_wanted = 0
+        self.blanks: dict[str, Row] = {}  # clean rows without results, of what has weights
+        self.flying: dict[Piece, Trained | None] = {}
+        self.again: deque[tuple[Piece, Trained | None]] = deque()
+        self.tries: Counter[Piece] = Counter()
+        self.failures: list[str] = []
+        self.epochs: dict[str, int] = {}
+
+    def to_the_end(self) -> list[str]:
+        for network in self.grid.networks:
+            self._start(network)
+        self._tell("starting")
+        while True:
+            while len(self.flying) < self.pool.slots and (work := self._next()) is not None:
+                self.pool.submit(*work)
+                self.flying[work[0]] = work[1]
+            if not self.flying:
+                self._note_clean_hits()
+                return self.failures
+            piece, outcome = self.pool.wait()
+            self._take(piece, self.flying.pop(piece), outcome)
+
+    def _next(self) -> tuple[Piece, Trained | None] | None:
+        """Trainings first, since measuring waits for them; then curve after curve; last what has
+        failed before."""
+        while self.ready:
+            work = self.ready.popleft()
+            if not isinstance(work[0], TrainPiece):
+                return work
+            card = self._card(work[0].network)
+            if card is None:
+                return work
+            self._finished(work[0].network, card)  # another run with these weights was faster
+        for points in self.open:
+            piece = points.next_piece()
+            if piece is not None:
+                return piece, self.trained[points.task.network.name]
+        return self.again.popleft() if self.again else None
+
+    def _follow(self, points: Points, rows: int, wanted: int) -> None:
+        """Count a curve's rows anew; one that is whole is looked at no more, and a network whose
+        curves all are is dropped."""
+        self.rows_in += points.done - rows
+        self.rows_wanted += points.wanted - wanted
+        if points.done < points.wanted:
+            return
+        self.open = [one for one in self.open if one is not points]
+        name = points.task.network.name
+        if all(one.task.network.name != name for one in self.open):
+            self.trained.pop(name, None)
+
+    # --- networks ---
+
+    def _start(self, network: Network) -> None:
+        """Put a network where it stands: to be trained, on its way, failed, or to be measured."""
+        if network.recipe is None:
+            self._measure(network, ready_file(network, self.places))
+            return
+        folder = self.places.weights / network.name
+        card = self._card(network)
+        if card is not None:
+            self._finished(network, card)
+        elif (folder / FAILED).is_file():
+            reason = (folder / FAILED).read_text().strip()
+            self.failures.append(f"{network.name}: {reason}{_again(folder)}")
+            self._failed_training(network, reason)
+        else:
+            resume = folder / RESUME
+            begun = resume.read_bytes() if resume.is_file() else None
+            self.epochs[network.name] = epochs_done(folder)
+            self.ready.append((TrainPiece(network=network, resume=begun), None))
+
+    def _card(self, network: Network) -> Card | None:
+        """Of weights that are there."""
+        folder = self.places.weights / network.name
+        return finished(folder, plan_of(network), self.data.source)
+
+    def _finished(self, network: Network, card: Card) -> None:
+        folder = self.places.weights / network.name
+        (folder / RESUME).unlink(missing_ok=True)
+        self.epochs[network.name] = card.epochs_done
+        self._measure(network, folder / WEIGHTS, card)
+
+    def _measure(self, network: Network, file: Path, card: Card | None = None) -> None:
+        trained = load_trained(network, file, card, self.grid, self.data)
+        self.trained[network.name] = trained
+        known = self.rows.get(trained.sha256, [])
+        try:
+            model = model_of(trained, self.data)
+        except ValueError as error:
+            raise ValueError(f"{network.name}: {error}") from None
+        tasks = [task for task in self.grid.tasks if task.network == network]
+        clean = job_of(trained, self.data, model, self.device).clean_row
+        self.blanks[network.name] = clean
+        found = next((row for row in known if row.noise == "none" and _is_same(row, clean)), None)
+        self._note(network, trained.sha256, card, found)
+        if found is None:
+            self.ready.append((CleanPiece(network=network), trained))
+        jobs: dict[tuple[str, bool], Job] = {}
+        by_point = known_of(known)
+        for task in tasks:
+            way = (task.recalibrate, task.augment)
+            if way not in jobs:
+                jobs[way] = job_of(
+                    trained, self.data, model, self.device, recalibrate=way[0], augment=way[1]
+                )
+            self.points[task] = Points(task, jobs[way], by_point)
+            self.open.append(self.points[task])
+        for task in tasks:
+            self._follow(self.points[task], 0, 0)
+
+    def _note(self, network: Network, sha256: str, card: Card | None, clean: Row | None) -> None:
+        """Write down what the report needs to know of a network."""
+        before = self.facts.get(network.name)
+        self.facts[network.name] = NetworkFacts(
+            factors=network.factors,
+            sha256=sha256,
+            clean_hits={} if before is None or before.sha256 != sha256 else before.clean_hits,
+            data_sha256=self.blanks[network.name].data_sha256,
+            clean=None if clean is None else clean.score,
+            epochs=0 if card is None else card.epochs_done,
+            seconds=0.0 if card is None else card.seconds,
+            device="" if card is None else card.device,
+            versions="" if card is None else card.versions,
+        )
+        write_facts(self.facts, self.places.out / FACTS)
+
+    def _note_clean_hits(self) -> None:
+        """Write down, for the report, what each network gets right on the images of its units."""
+        by_weights: dict[str, list[Row]] = {}
+        for row in self.store.rows():
+            by_weights.setdefault(row.checkpoint, []).append(row)
+        for network in self.grid.networks:
+            if network.name not in self.blanks:
+                continue
+            blank = self.blanks[network.name]
+            rows = [row for row in by_weights.get(blank.checkpoint, []) if _is_same(row, blank)]
+            clean = [row for row in rows if row.noise == "none"]
+            noisy = [row for row in rows if row.noise != "none" and row.seed == network.seed]
+            if clean and noisy:
+                found = {"clean_hits": clean_hits(clean[0], noisy)}
+                self.facts[network.name] = self.facts[network.name].model_copy(update=found)
+        write_facts(self.facts, self.places.out / FACTS)
+
+    def _failed_training(self, network: Network, reason: str) -> None:
+        self.facts[network.name] = NetworkFacts(factors=network.factors, failed=reason)
+        write_facts(self.facts, self.places.out / FACTS)
+        self._tell(f"{network.name}: {reason}")
+
+    # --- outcomes ---
+
+    def _take(self, piece: Piece, trained: Trained | None, outcome: Outcome) -> None:
+        if isinstance(outcome, Failed):
+            self.tries[piece] += 1
+            if outcome.passing and self.tries[piece] < CHANCES:
+                self.again.append((piece, trained))
+            else:
+                self._take_failure(piece, outcome)
+        elif isinstance(outcome, Measured):
+            self._take_rows(piece, outcome)
+        else:
+            assert isinstance(piece, TrainPiece)
+            self._take_training(piece.network, outcome)
+
+    def _take_failure(self, piece: Piece, failed: Failed) -> None:
+        again = ""
+        if isinstance(piece, TrainPiece):
+            name = piece.network.name
+            if failed.final:
+                folder = self.places.weights / name
+                with _writing(folder, FAILED) as file:
+                    file.write_text(failed.reason + "\n")
+                again = _again(folder)
+            self._failed_training(piece.network, failed.reason)
+        elif isinstance(piece, MeasurePiece):
+            task, name = piece.task, piece.task.network.name
+            self.open = [points for points in self.open if points.task != task]
+            name = f"{name}, {task.family} on {','.join(task.targets)}, {task.recalibrate}"
+        else:
+            name = piece.network.name
+        self.failures.append(f"{name}: {failed.reason}{again}")
+        self._tell(self.failures[-1])
+
+    def _take_rows(self, piece: Piece, outcome: Measured) -> None:
+        self.store.add_all(outcome.rows)
+        if isinstance(piece, MeasurePiece):
+            points = self.points[piece.task]
+            rows, wanted = points.done, points.wanted
+            points.take(piece, outcome.rows)
+            self._follow(points, rows, wanted)
+            self._tell(f"{piece.task.network.name} {piece.task.specs[piece.level]}")
+        elif isinstance(piece, CleanPiece):
+            name = piece.network.name
+            self.facts[name] = self.facts[name].with_clean(outcome.rows[0].score)
+            write_facts(self.facts, self.places.out / FACTS)
+
+    def _take_training(self, network: Network, outcome: EpochDone | TrainingDone) -> None:
+        folder = self.places.weights / network.name
+        if isinstance(outcome, EpochDone):
+            with _writing(folder, RESUME) as file:
+                file.write_bytes(outcome.resume)
+            self.epochs[network.name] = self.epochs.get(network.name, 0) + 1
+            self.ready.appendleft((TrainPiece(network=network, resume=outcome.resume), None))
+            self.facts[network.name] = NetworkFacts(
+                factors=network.factors, epochs=self.epochs[network.name]
+            )
+            write_facts(self.facts, self.places.out / FACTS)
+            self._tell(f"{network.name}, epoch {self.epochs[network.name]}")
+            return
+        card = self._card(network)
+        if card is not None:  # as before: rows that others have measured are of these weights
+            self._finished(network, card)
+            return
+        with _writing(folder, WEIGHTS) as file:
+            file.write_bytes(outcome.weights)
+        with _writing(folder, str(Path(WEIGHTS).with_suffix(".json"))) as file:
+            file.write_text(outcome.card)
+        card = Card.model_validate_json(outcome.card)
+        self._finished(network, card)
+        self._tell(f"{network.name} trained, {100 * (card.clean_accuracy or 0):.1f} % clean")
+
+    def _tell(self, text: str) -> None:
+        if self.on_news is None:
+            return
+        trainings = self.grid.trainings
+        self.on_news(
+            News(
+                trained=sum(network.name in self.blanks for network in trainings),
+                trainings=len(trainings),
+                epochs=sum(self.epochs.values()),
+                epochs_in_all=sum(int(dict(n.recipe or ())["epochs"] or 0) for n in trainings),
+                rows=self.rows_in,
+                rows_in_all=self._rows_in_all(),
+                text=text,
+            )
+        )
+
+    def _rows_in_all(self) -> int:
+        """As far as is known: a curve of a network that is still to be trained counts as others."""
+        each = self.rows_wanted / len(self.points) if self.points else 0.0
+        return self.rows_wanted + round(each * (len(self.grid.tasks) - len(self.points)))
+
+
+def _again(folder: Path) -> str:
+    """How a training that has failed for good is tried once more."""
+    return f" (to train it again, delete {folder / FAILED})"
+
+
+def _is_same(row: Row, blank: Row) -> bool:
+    """Is it of the same network and images?"""
+    return network_key(row) == network_key(blank)

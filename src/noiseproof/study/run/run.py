@@ -1,0 +1,104 @@
+"""A study file and the places of its things -> a run."""
+
+import os
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from noiseproof.core.device import pick_device
+from noiseproof.study.folder import open_study, out_folder
+from noiseproof.study.grid import Grid
+from noiseproof.study.run.driver import OnNews, drive
+from noiseproof.study.run.loading import Places, load_data, open_source
+from noiseproof.study.run.local import LocalPool
+from noiseproof.study.run.pieces import Data
+from noiseproof.study.run.ray_connection import open_cluster
+from noiseproof.study.run.ray_pool import RayPool
+from noiseproof.training.loop import Progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A study that is ready to run: nothing of it is missing."""
+
+    grid: Grid
+    places: Places
+    data: Data
+
+
+def open_run(
+    file: str | Path,
+    profile: str | None = None,
+    *,
+    out: str | Path | None = None,
+    weights: str | Path | None = None,
+    checkpoints: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    device: str = "auto",
+    own_code: bool = False,
+) -> Opened:
+    """Everything that a run or its plan needs; the arguments are those of `run_study`."""
+    study, name, grid = open_study(file, profile)
+    pick_device(device)
+    folder = out_folder(study, name, out)
+    named = checkpoints or os.environ.get("NOISEPROOF_CHECKPOINTS")
+    places = Places(
+        out=folder,
+        weights=folder / "weights" if weights is None else Path(weights),
+        checkpoints=Path(named) if named else None,
+        beside=Path(file).parent,
+        data_dir=None if data_dir is None else Path(data_dir),
+        download=download,
+    )
+    data = load_data(grid, open_source(grid, places, own_code=own_code))
+    return Opened(grid=grid, places=places, data=data)
+
+
+def run_study(
+    file: str | Path,
+    profile: str | None = None,
+    *,
+    out: str | Path | None = None,
+    weights: str | Path | None = None,
+    checkpoints: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    device: str = "auto",
+    ray: str | None = None,
+    own_code: bool = False,
+    on_news: OnNews | None = None,
+    on_training: Callable[[str, Progress], None] | None = None,
+) -> list[str]:
+    """Train and measure what is missing of a study; returns what failed, a line each.
+
+    `profile` None is the file's first. `out` holds rows and facts (runs/STUDY-PROFILE), `weights`
+    the trained networks (OUT/weights); ready weights are beside the file or in `checkpoints`
+    ($NOISEPROOF_CHECKPOINTS). `download` fetches a data set that is missing. `ray` sends the work
+    to a Ray cluster: `auto`, `local` or HOST:PORT. `own_code` allows models and data that are code
+    of one's own. `on_news` hears where the run stands, `on_training(name, progress)` each step of a
+    training in this process.
+
+    Raises:
+        ValueError: for a study, device, data, weights or cluster that is wrong or missing, files
+            that cannot be written, or another run in `out`. Run again, it goes on from there.
+    """
+    opened = open_run(
+        file,
+        profile,
+        out=out,
+        weights=weights,
+        checkpoints=checkpoints,
+        data_dir=data_dir,
+        download=download,
+        device=device if ray is None else "auto",  # a cluster has its own
+        own_code=own_code,
+    )
+    grid, data, places = opened.grid, opened.data, opened.places
+    if ray is None:
+        local = LocalPool(data, device=device, on_training=on_training)
+        return drive(grid, data, places, local, device=device, on_news=on_news)
+
+    with closing(RayPool(open_cluster(ray), data, device=device)) as pool:
+        return drive(grid, data, places, pool, device="cpu", on_news=on_news)

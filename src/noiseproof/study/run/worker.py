@@ -1,0 +1,223 @@
+"""Does pieces: one epoch of a training, or a range of a curve's units."""
+
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from noiseproof.measuring.evaluator import Job, Subject, open_job
+from noiseproof.measuring.setup import network_of
+from noiseproof.measuring.units import Units, open_units
+from noiseproof.results.rows import Row
+from noiseproof.specs.designs import Chips, sized
+from noiseproof.specs.estimators import parse_estimator
+from noiseproof.specs.recipes import Plan, Recipe
+from noiseproof.study.grid import Network, Task
+from noiseproof.study.run.pieces import (
+    CleanPiece,
+    Data,
+    EpochDone,
+    Failed,
+    Measured,
+    MeasurePiece,
+    Outcome,
+    Piece,
+    Trained,
+    TrainingDone,
+    TrainPiece,
+)
+from noiseproof.training import loop
+from noiseproof.training.resume import RESUME, WEIGHTS
+
+K = TypeVar("K")
+V = TypeVar("V")
+KEPT = 4  # jobs and curves that a worker keeps ready
+
+
+def plan_of(network: Network) -> Plan:
+    """How to train a network of a study."""
+    assert network.recipe is not None
+    return Plan(
+        model=network.model,
+        norm=network.norm,
+        norm_where=network.norm_where,
+        seed=network.seed,
+        recipe=Recipe(**dict(network.recipe)),  # type: ignore[arg-type]
+    )
+
+
+def job_of(
+    trained: Trained,
+    data: Data,
+    model: nn.Module,
+    device: str,
+    *,
+    recalibrate: str = "off",
+    augment: bool = False,
+) -> Job:
+    """A network of a study with a way to recalibrate it."""
+    network = trained.network
+    return open_job(
+        model,
+        data.test,
+        estimator=parse_estimator(recalibrate),
+        calibration=trained.calibration.get(augment),
+        score=None,
+        scale=trained.scale,
+        batch_size=None,
+        device=device,
+        subject=Subject(
+            checkpoint=trained.sha256,
+            model=network.model,
+            norm=network.norm_text,
+            task=data.task,
+            data=data.name,
+            calibration="train augmented" if augment else "train",
+        ),
+    )
+
+
+def blank_of(task: Task, job: Job) -> Row:
+    """What the rows of a task have in common."""
+    design = sized(task.design, len(job.test) if task.design.needs_hits else 0)
+    return replace(
+        job.chip_row,
+        targets=",".join(task.targets),
+        seed=task.network.seed,
+        pace=str(task.pace),
+        design=str(design),
+    )
+
+
+def names_of(task: Task, units: Units, blank: Row, level: int, chips: range) -> list[Row]:
+    """The rows of some units, named and without results."""
+    spec = task.specs[level]
+    return [
+        replace(blank, noise=str(spec), level=spec.level, chip=unit, images=units.images(unit))
+        for unit in chips
+    ]
+
+
+class Worker:
+    """Does one piece after another, and keeps what the next one is likely to need."""
+
+    def __init__(
+        self,
+        data: Data,
+        *,
+        device: str = "auto",
+        on_training: Callable[[str, loop.Progress], None] | None = None,
+    ) -> None:
+        self.data, self.device, self.on_training = data, device, on_training
+        self._models: OrderedDict[str, nn.Module] = OrderedDict()
+        self._jobs: OrderedDict[tuple[str, str, bool], Job] = OrderedDict()
+        self._curves: OrderedDict[Task, Units] = OrderedDict()
+
+    def do(self, piece: Piece, trained: Trained | None) -> Outcome:
+        """The piece's outcome; whatever goes wrong is a `Failed`.
+
+        Raises:
+            torch.AcceleratorError: where the GPU no longer works in this process.
+        """
+        try:
+            if isinstance(piece, TrainPiece):
+                return self._train(piece)
+            assert trained is not None
+            if isinstance(piece, CleanPiece):
+                return self._clean(piece, trained)
+            return self._measure(piece, trained)
+        except loop.NotFiniteError as error:
+            return Failed(reason=str(error), final=True)
+        except ValueError as error:
+            return Failed(reason=_line(error))
+        except torch.AcceleratorError:
+            raise  # no call on this GPU will work again in this process
+        except (OSError, RuntimeError) as error:  # as a full disk, or out of memory
+            return Failed(reason=_line(error), passing=True)
+
+    def _train(self, piece: TrainPiece) -> Outcome:
+        plan, name, report = plan_of(piece.network), piece.network.name, self.on_training
+        with tempfile.TemporaryDirectory() as folder:
+            resume = Path(folder) / RESUME
+            if piece.resume is not None:
+                resume.write_bytes(piece.resume)
+            card = loop.advance(
+                plan,
+                self.data.source,
+                folder,
+                epochs=1,
+                device=self.device,
+                on_progress=None if report is None else lambda state: report(name, state),
+            )
+            if card is None:
+                return EpochDone(resume=resume.read_bytes())
+            weights = (Path(folder) / WEIGHTS).read_bytes()
+            return TrainingDone(weights=weights, card=card.model_dump_json(indent=2) + "\n")
+
+    def _clean(self, piece: CleanPiece, trained: Trained) -> Outcome:
+        job = job_of(trained, self.data, self._model(trained), self.device)
+        units = Units(job=job, design=Chips(), targets=())
+        return Measured(rows=(units.clean(job.clean_row),))
+
+    def _measure(self, piece: MeasurePiece, trained: Trained) -> Outcome:
+        task = piece.task
+        units = self._curve(task, trained)
+        blank = blank_of(task, units.job)
+        named = names_of(task, units, blank, piece.level, range(piece.first, piece.last))
+        return Measured(rows=tuple(units.evaluate(task.specs[piece.level], row) for row in named))
+
+    def _curve(self, task: Task, trained: Trained) -> Units:
+        def opened() -> Units:
+            job = self._job(task, trained)
+            seen = (blank_of(task, job), ())
+            return open_units(job, task.design, task.specs, task.targets, seen=seen)[0]
+
+        return _kept(self._curves, task, opened)
+
+    def _job(self, task: Task, trained: Trained) -> Job:
+        def opened() -> Job:
+            return job_of(
+                trained,
+                self.data,
+                self._model(trained),
+                self.device,
+                recalibrate=task.recalibrate,
+                augment=task.augment,
+            )
+
+        return _kept(self._jobs, (task.network.name, task.recalibrate, task.augment), opened)
+
+    def _model(self, trained: Trained) -> nn.Module:
+        return _kept(self._models, trained.network.name, lambda: model_of(trained, self.data))
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def model_of(trained: Trained, data: Data) -> nn.Module:
+    """The network with its weights."""
+    network = trained.network
+    return network_of(
+        trained.state,
+        model=network.model,
+        norm=network.norm,
+        norm_where=network.norm_where,
+        classes=trained.classes,
+        channels=data.channels,
+    )
+
+
+def _kept(cache: "OrderedDict[K, V]", key: K, make: Callable[[], V]) -> V:
+    """The value of `key`, made if it is not there; the oldest beyond `KEPT` go."""
+    if key not in cache:
+        cache[key] = make()
+    cache.move_to_end(key)
+    while len(cache) > KEPT:
+        cache.popitem(last=False)
+    return cache[key]

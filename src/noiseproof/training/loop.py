@@ -1,0 +1,342 @@
+"""Training from scratch: one visible loop, a checkpoint after every epoch, a bit-exact resume.
+
+Every random choice of epoch e comes from the streams (seed, "order" | "augment" | "dropout", e),
+so the state on the disk is weights, optimiser and epoch, and nothing else has to be restored.
+"""
+
+import io
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noiseproof.core.device import device_name, pick_device, sent
+from noiseproof.core.files import replacing
+from noiseproof.core.rng import seeded, stream
+from noiseproof.core.version import __version__
+from noiseproof.data.splits import Source, Split, scaled
+from noiseproof.models.building import build
+from noiseproof.models.checkpoint import (
+    Card,
+    file_sha256,
+    round_kernels_,
+    save_weights,
+    write_card,
+)
+from noiseproof.specs.catalog import PixelScale
+from noiseproof.specs.recipes import Plan
+from noiseproof.tasks.evaluation import BATCH_SIZES, check_classes, check_fits, evaluate
+from noiseproof.tasks.losses import LESSONS
+from noiseproof.tasks.table import TASKS, Result
+from noiseproof.training.resume import (
+    RESUME,
+    WEIGHTS,
+    check_same,
+    finished,
+    identity_of,
+    read_resume,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where the training stands. `loss` and `accuracy` (of pixels, where there are masks; nan where
+    there are boxes) are of the running epoch so far."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int  # in an epoch
+    loss: float
+    accuracy: float
+    images_per_second: float
+    seconds_left: float
+
+
+OnProgress = Callable[[Progress], None]
+LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss ...
+LOOK_SELDOM = 20  # ... and where a look waits for the device
+NEAR_BYTES = 2 << 30  # of images that are copied to a GPU as a whole, to be augmented there
+
+
+def train(
+    plan: Plan,
+    source: Source,
+    out: str | Path,
+    *,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+) -> Card:
+    """Train `plan` on `source` and leave `weights.safetensors` and its card in the folder `out`.
+
+    Killed and called again, it goes on after the last whole epoch and ends in the same weights,
+    bit for bit (on the same machine and threads). A finished run is not trained again.
+
+    Raises:
+        ValueError: for an `out` that holds another run, or a loss that is no longer finite.
+    """
+    card = advance(plan, source, out, device=device, on_progress=on_progress)
+    assert card is not None
+    return card
+
+
+def advance(
+    plan: Plan,
+    source: Source,
+    out: str | Path,
+    *,
+    epochs: int | None = None,
+    device: str = "auto",
+    on_progress: OnProgress | None = None,
+    look_every: int | None = None,
+) -> Card | None:
+    """Train on in the folder `out`, for `epochs` more (None: to the end), as `train` does; the
+    card once it is finished. `look_every`: steps between two looks at the loss, after which
+    `on_progress` is called; None: as suits the device."""
+    folder, where = Path(out), pick_device(device)
+    weights, resume = folder / WEIGHTS, folder / RESUME
+    model = _build(plan, source).to(where)
+    if where.type == "cuda":
+        model = model.to(memory_format=torch.channels_last)
+    identity = identity_of(plan, source)
+    done = finished(folder, plan, source)
+    if done is not None:
+        return done
+    split, test = source.read("train"), source.read("test")
+    for part in (split, test):
+        check_fits(model, part, source.scale)
+        check_classes(part, source.classes)
+    fitting = _Fitting(model, plan, len(split))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot make the folder {folder}: {error.strerror}") from None
+    fitting.restore_(resume, identity)
+    last = plan.recipe.epochs if epochs is None else fitting.epoch + epochs
+    near = _near(split, where)
+    for epoch in range(fitting.epoch, min(last, plan.recipe.epochs)):
+        _one_epoch_(fitting, epoch, near, source, where, on_progress, look_every)
+        fitting.save(resume, identity)
+    if fitting.epoch < plan.recipe.epochs:
+        return None
+    card = _finish(fitting, plan, source, test, weights, where)
+    resume.unlink(missing_ok=True)
+    return card
+
+
+def _build(plan: Plan, source: Source) -> nn.Module:
+    return build(
+        plan.model,
+        norm=plan.norm,
+        where=plan.norm_where,
+        classes=source.classes,
+        channels=source.channels,
+        seed=plan.seed,
+    )
+
+
+class NotFiniteError(ValueError):
+    """A training whose loss, or rounded weights, are no longer finite: it would end so again."""
+
+
+class _Fitting:
+    """The moving parts of a training: model, optimiser, schedule, epoch, seconds spent."""
+
+    def __init__(self, model: nn.Module, plan: Plan, images: int) -> None:
+        recipe = plan.recipe
+        self.model, self.plan, self.epoch, self.seconds = model, plan, 0, 0.0
+        self.steps = len(_batches(torch.arange(images), recipe.batch_size))
+        self.optimizer = torch.optim.SGD(
+            model.parameters(),
+            lr=recipe.lr,
+            momentum=recipe.momentum,
+            weight_decay=recipe.weight_decay,
+            nesterov=recipe.momentum > 0,
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer,
+            max_lr=recipe.lr,
+            total_steps=recipe.epochs * self.steps + 1,
+            cycle_momentum=False,
+        )
+
+    def save(self, path: Path, identity: dict[str, Any]) -> None:
+        """Write all of it, whole or not at all."""
+        content = {
+            "identity": identity,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
+        buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError of its own
+        torch.save(content, buffer)
+        with replacing(path) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+
+    def restore_(self, path: Path, identity: dict[str, Any]) -> None:
+        """Go on from `path`, if it is there."""
+        if not path.is_file():
+            return
+        content = read_resume(path)
+        check_same(content["identity"], identity, path.parent)
+        self.epoch, self.seconds = content["epoch"], content["seconds"]
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.schedule.load_state_dict(content["schedule"])
+
+
+class _Tally:
+    """Loss and accuracy of an epoch so far, summed on the device."""
+
+    def __init__(self, device: torch.device, every: int | None) -> None:
+        self.images, self._sums = 0, torch.zeros(2, device=device)
+        self._every = every or LOOK_EVERY.get(device.type, LOOK_SELDOM)
+
+    def add(self, loss: Tensor, share: Tensor, images: int) -> None:
+        """Count one batch."""
+        self.images += images
+        self._sums += torch.stack([loss.float(), share.float()]) * images
+
+    def is_due(self, step: int) -> bool:
+        """Reading waits until the device is done, so it is not for every step."""
+        return step % self._every == self._every - 1
+
+    def read(self) -> tuple[float, float]:
+        """The means of loss and accuracy."""
+        loss, right = self._sums.tolist()
+        return loss / self.images, right / self.images
+
+
+def _near(split: Split, device: torch.device) -> Split:
+    """The images on the device, where they are labelled one by one and fit easily. Labels stay:
+    a `Split` looks at them, and a look waits for the device."""
+    size = split.images.numel() * split.images.element_size()
+    if device.type == "cpu" or split.task != "classify" or size > NEAR_BYTES:
+        return split
+    return Split(images=split.images.to(device), labels=split.labels)
+
+
+def _batch(split: Split, places: Tensor) -> Split:
+    """The images at `places`, wherever they lie."""
+    if split.images.device.type == "cpu":
+        return split.take(places)
+    assert isinstance(split.labels, Tensor)
+    images = split.images[sent(places, split.images.device)]
+    return Split(images=images, labels=split.labels[places])
+
+
+def _one_epoch_(
+    fitting: _Fitting,
+    epoch: int,
+    split: Split,
+    source: Source,
+    device: torch.device,
+    on_progress: OnProgress | None,
+    look_every: int | None,
+) -> None:
+    """The loop: forward, backward, step, over all images once in the order of this epoch."""
+    plan, recipe, model = fitting.plan, fitting.plan.recipe, fitting.model
+    lesson = LESSONS[split.task]
+    bf16 = device.type == "cuda" if recipe.bf16 is None else recipe.bf16
+    started, tally = time.perf_counter(), _Tally(device, look_every)
+    order = torch.randperm(len(split), generator=stream(plan.seed, "order", epoch))
+    dice = stream(plan.seed, "augment", epoch)
+    model.train()
+    with seeded(plan.seed, "dropout", epoch):
+        for step, places in enumerate(_batches(order, recipe.batch_size)):
+            batch = _batch(split, places)
+            if recipe.augment:
+                batch = lesson.change(batch, source, dice)
+            x = scaled(sent(batch.images, device), source.scale)
+            if device.type == "cuda":
+                x = x.contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                loss, share = lesson.loss(model, x, batch.labels)
+            fitting.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            fitting.optimizer.step()
+            fitting.schedule.step()
+            tally.add(loss.detach(), share, len(places))
+            if not tally.is_due(step) and step < fitting.steps - 1:
+                continue
+            loss_so_far, accuracy = tally.read()
+            if not loss_so_far < float("inf"):
+                raise NotFiniteError(
+                    f"the loss is no longer finite in epoch {epoch + 1}: try a smaller "
+                    f"learning rate than {recipe.lr:g}"
+                )
+            if on_progress is not None:
+                spent = time.perf_counter() - started
+                left = (fitting.steps - step - 1) + (recipe.epochs - epoch - 1) * fitting.steps
+                on_progress(
+                    Progress(
+                        epoch=epoch + 1,
+                        epochs=recipe.epochs,
+                        step=step + 1,
+                        steps=fitting.steps,
+                        loss=loss_so_far,
+                        accuracy=accuracy,
+                        images_per_second=tally.images / spent,
+                        seconds_left=left * spent / (step + 1),
+                    )
+                )
+    fitting.epoch = epoch + 1
+    fitting.seconds += time.perf_counter() - started
+
+
+def _batches(order: Tensor, size: int) -> list[Tensor]:
+    """`order` in parts of `size`; a single image left over is left out, since it has no batch
+    statistics."""
+    parts = list(torch.split(order, size))
+    return parts[:-1] if len(parts) > 1 and len(parts[-1]) == 1 else parts
+
+
+def clean_result(model: nn.Module, split: Split, scale: PixelScale) -> Result:
+    """What the model scores on `split` without noise, in evaluation mode."""
+    return evaluate(model, split, scale=scale, batch_size=BATCH_SIZES[split.task])
+
+
+def _finish(
+    fitting: _Fitting,
+    plan: Plan,
+    source: Source,
+    test: Split,
+    weights: Path,
+    device: torch.device,
+) -> Card:
+    if plan.recipe.half:
+        try:
+            round_kernels_(fitting.model)
+        except ValueError as error:
+            raise NotFiniteError(str(error)) from None
+    clean = clean_result(fitting.model, test, source.scale)
+    metric = TASKS[test.task].metric
+    card = Card(
+        model=plan.model,
+        norm=plan.norm,
+        norm_where=plan.norm_where,
+        data=source.name,
+        scale=str(source.scale),
+        classes=source.classes,
+        channels=source.channels,
+        recipe=asdict(plan.recipe),
+        seed=plan.seed,
+        epochs_done=fitting.epoch,
+        task=test.task,
+        clean_accuracy=clean.score if test.task == "classify" else None,
+        clean_scores={metric: clean.score, **clean.details},
+        clean_images=len(test),
+        seconds=round(fitting.seconds, 1),
+        device=device_name(device),
+        versions=f"noiseproof {__version__}, torch {torch.__version__}",
+        sha256=save_weights(fitting.model, weights, half=plan.recipe.half),
+    )
+    write_card(card, weights)
+    assert card.sha256 == file_sha256(weights)
+    return card
