@@ -41,7 +41,7 @@ from noiseproof.study.run.pieces import Data, Measured, MeasurePiece, Pool, Trai
 from noiseproof.study.run.queue import PIECE_SECONDS, Points
 from noiseproof.study.run.ray_connection import Cluster
 from noiseproof.study.run.ray_pool import RayPool
-from noiseproof.study.run.worker import job_of, model_of
+from noiseproof.study.run.worker import evaluator_of, model_of
 
 WORKERS = 64
 SCALE = PixelScale(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
@@ -253,10 +253,10 @@ def driver_rates(
             found[f"row_of_{images}_by_{each}_ms"] = interval(
                 [added(filled, options.rows, each) for _ in range(options.repeats)]
             )
-    job = job_of(trained, data, model_of(trained, data), "cpu")
+    evaluator = evaluator_of(trained, data, model_of(trained, data), "cpu")
     for known in (0, 2000):
         found[f"points_with_{known}_units_ms"] = interval(
-            [handed(task, job, row, known) for _ in range(options.repeats)]
+            [handed(task, evaluator, row, known) for _ in range(options.repeats)]
         )
     return found
 
@@ -271,10 +271,10 @@ def added(row: Row, rows: int, each: int) -> float:
         return 1000 * (time.perf_counter() - started) / rows
 
 
-def handed(task: Task, job: object, row: Row, known: int) -> float:
+def handed(task: Task, evaluator: object, row: Row, known: int) -> float:
     """Milliseconds of `next_piece`, `take`, `done` and `wanted` for a piece, where so many units
     are there already."""
-    points = Points(task, job, {})  # type: ignore[arg-type]
+    points = Points(task, evaluator, {})  # type: ignore[arg-type]
     slow = replace(row, seconds=PIECE_SECONDS / 4)
     while points.done < known:
         take(points, slow)

@@ -139,7 +139,7 @@ def programmed(net: nn.Module) -> dict[str, Tensor]:
     return {name: layer.get_weights()[0] for name, layer in net.named_analog_layers()}
 
 
-class Bench:
+class Setup:
     """The networks, the images, and one method for each pass."""
 
     def __init__(self, options: argparse.Namespace) -> None:
@@ -175,38 +175,38 @@ class Bench:
         return time.perf_counter() - started
 
 
-def noise_in_sigmas(bench: Bench) -> dict[str, float]:
+def noise_in_sigmas(setup: Setup) -> dict[str, float]:
     """For each layer the rms of aihwkit's noise in units of the one asked for: 1, with a standard
     error of (2 n)^-1/2 for n weights. SystemExit beyond 6 of them (rarer than 1e-8 by chance)."""
-    held, found = programmed(bench.analog), {}
-    for name, w in kernels(bench.model).items():
+    held, found = programmed(setup.analog), {}
+    for name, w in kernels(setup.model).items():
         rms = (held[name].reshape(w.shape) - w).double().square().mean().sqrt()
-        found[name] = float(rms / (bench.level * w.double().std(correction=0)))
+        found[name] = float(rms / (setup.level * w.double().std(correction=0)))
         if not abs(found[name] - 1) <= 6 / math.sqrt(2 * w.numel()):
             raise SystemExit(f"aihwkit's noise in {name} is {found[name]:.4f} of the one asked for")
     return found
 
 
-def logits_apart(bench: Bench) -> float:
+def logits_apart(setup: Setup) -> float:
     """The largest difference between the logits of aihwkit's network and those of a plain one with
     the same kernels, over the largest logit; SystemExit beyond rounding, 1e-4."""
-    held = programmed(bench.analog)
-    for name, w in kernels(bench.noisy).items():
+    held = programmed(setup.analog)
+    for name, w in kernels(setup.noisy).items():
         w.copy_(held[name].reshape(w.shape))
-    ours, theirs = bench.noisy(bench.images[:16]), bench.analog(bench.images[:16])
+    ours, theirs = setup.noisy(setup.images[:16]), setup.analog(setup.images[:16])
     apart = float((ours - theirs).abs().max() / ours.abs().max())
     if not apart <= 1e-4:
         raise SystemExit(f"aihwkit's logits are {apart:.1e} from those of the same kernels")
     return apart
 
 
-def check_fair(bench: Bench) -> dict[str, float]:
+def check_fair(setup: Setup) -> dict[str, float]:
     """What was found about aihwkit's noise, all weights pooled, in units of the one asked for."""
-    sizes = {name: w.numel() for name, w in kernels(bench.model).items()}
+    sizes = {name: w.numel() for name, w in kernels(setup.model).items()}
     pooled = []
     for _ in range(10):
-        program_analog_weights(bench.analog, None)
-        layers = noise_in_sigmas(bench)
+        program_analog_weights(setup.analog, None)
+        layers = noise_in_sigmas(setup)
         squares = sum(n * layers[name] ** 2 for name, n in sizes.items())
         pooled.append(math.sqrt(squares / sum(sizes.values())))
     return {
@@ -215,19 +215,19 @@ def check_fair(bench: Bench) -> dict[str, float]:
         "se": (2 * sum(sizes.values())) ** -0.5,
         "lowest_layer": min(layers.values()),
         "highest_layer": max(layers.values()),
-        "logits_apart": logits_apart(bench),
+        "logits_apart": logits_apart(setup),
     }
 
 
-def compare(bench: Bench, options: argparse.Namespace) -> None:
+def compare(setup: Setup, options: argparse.Namespace) -> None:
     """Print the fairness check, the ratios of `rounds` alternating rounds, and a JSON line."""
-    noise = check_fair(bench)
+    noise = check_fair(setup)
     print("aihwkit's noise / asked for:", ", ".join(f"{k} {v:.4g}" for k, v in noise.items()))
     times: dict[str, list[float]] = {"clean": [], **{name: [] for name in NOISY}}
     ratio = {}
     for name in NOISY * options.rounds:
-        times["clean"].append(bench.seconds("clean"))
-        times[name].append(bench.seconds(name))
+        times["clean"].append(setup.seconds("clean"))
+        times[name].append(setup.seconds(name))
     speed = {name: options.images / statistics.median(t) for name, t in times.items()}
     for place, name in enumerate(NOISY):
         floors = times["clean"][place :: len(NOISY)]  # the clean pass in front of each
@@ -241,14 +241,14 @@ def compare(bench: Bench, options: argparse.Namespace) -> None:
     print(json.dumps(setting | figures))
 
 
-def listen(bench: Bench) -> None:
+def listen(setup: Setup) -> None:
     """Run the pass that each line of the input names, and answer with its seconds."""
-    print(json.dumps({"ready": circumstances() | {"noise": check_fair(bench)}}), flush=True)
+    print(json.dumps({"ready": circumstances() | {"noise": check_fair(setup)}}), flush=True)
     for name in map(str.strip, sys.stdin):
         if name == "quit":
             return
-        if name in bench.passes:
-            answer = {"name": name, "seconds": bench.seconds(name)}
+        if name in setup.passes:
+            answer = {"name": name, "seconds": setup.seconds(name)}
         else:
             answer = {"error": f"a line must be clean, literal, aihwkit or quit, got {name!r}"}
         print(json.dumps(answer), flush=True)
@@ -287,13 +287,13 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     threadpoolctl.threadpool_limits(options.threads)
     with torch.no_grad():
-        bench = Bench(options)
-        for warm_up in bench.passes.values():
+        setup = Setup(options)
+        for warm_up in setup.passes.values():
             warm_up()
         if options.listen:
-            listen(bench)
+            listen(setup)
         else:
-            compare(bench, options)
+            compare(setup, options)
 
 
 if __name__ == "__main__":

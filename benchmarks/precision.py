@@ -22,7 +22,7 @@ from scipy import stats as sps
 import noiseproof as npf
 from noiseproof.core.device import device_name
 from noiseproof.core.files import replacing
-from noiseproof.measuring.setup import Bench, open_bench
+from noiseproof.measuring.setup import Setup, open_setup
 from noiseproof.specs.noise import parse, parse_levels
 
 KNOWN_CHIPS, KNOWN_IMAGES = 300, 100  # nested chips that tell the sd of full ones
@@ -30,17 +30,17 @@ KNOWN_CHIPS, KNOWN_IMAGES = 300, 100  # nested chips that tell the sd of full on
 
 def main() -> None:
     options = arguments()
-    bench = open_bench(
+    setup = open_setup(
         options.weights,
         model=options.model,
         data=options.data,
         data_dir=options.data_dir,
         normalize=options.normalize,
     )
-    spec, total = parse(options.noise), len(bench.test)
+    spec, total = parse(options.noise), len(setup.test)
     rows = []
     for level in parse_levels(options.levels):
-        row = one_level(bench, spec.at(level), level, options)
+        row = one_level(setup, spec.at(level), level, options)
         rows.append(row)
         print(
             f"level {level:g}: accuracy {100 * row['accuracy']:.1f} %, sd over chips "
@@ -81,15 +81,15 @@ def main() -> None:
     print(json.dumps(document))
 
 
-def one_level(bench: Bench, spec: npf.spec.Spec, level: float, options: argparse.Namespace) -> dict:
+def one_level(setup: Setup, spec: npf.spec.Spec, level: float, options: argparse.Namespace) -> dict:
     """Passes and seconds of each design at one level."""
-    total, half = len(bench.test), options.precision
-    known, _ = timed(bench, spec, design=f"nested({KNOWN_IMAGES})", chips=KNOWN_CHIPS)
+    total, half = len(setup.test), options.precision
+    known, _ = timed(setup, spec, design=f"nested({KNOWN_IMAGES})", chips=KNOWN_CHIPS)
     sd = known.spread.sd.mean
     chips = chips_needed(sd, half)
-    _, of_one = timed(bench, spec, design="chips", chips=1)
-    each, each_seconds = timed(bench, spec, design="per-image", precision=half)
-    nested, nested_seconds = timed(bench, spec, design="nested", precision=half)
+    _, of_one = timed(setup, spec, design="chips", chips=1)
+    each, each_seconds = timed(setup, spec, design="per-image", precision=half)
+    nested, nested_seconds = timed(setup, spec, design="nested", precision=half)
     found = {
         "level": level,
         "accuracy": each.score.mean,
@@ -115,11 +115,11 @@ def one_level(bench: Bench, spec: npf.spec.Spec, level: float, options: argparse
     return found
 
 
-def timed(bench: Bench, spec: npf.spec.Spec, **options: object) -> tuple[npf.curves.Point, float]:
+def timed(setup: Setup, spec: npf.spec.Spec, **options: object) -> tuple[npf.curves.Point, float]:
     """A point, and the seconds of its noisy units (the clean network is measured too)."""
     started = time.perf_counter()
     curve = npf.measure(
-        bench.model, bench.test, spec, scale=bench.scale, subject=bench.subject, seed=0, **options
+        setup.model, setup.test, spec, scale=setup.scale, subject=setup.subject, seed=0, **options
     )
     whole = time.perf_counter() - started - curve.clean.seconds
     point = curve.points[0]

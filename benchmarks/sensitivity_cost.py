@@ -33,9 +33,9 @@ import noiseproof as npf
 from noiseproof.core.device import device_name
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
-from noiseproof.measuring.evaluator import Job, open_job
+from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.sensitivity import _Block, _Study
-from noiseproof.measuring.setup import open_bench
+from noiseproof.measuring.setup import open_setup
 from noiseproof.measuring.units import open_units
 from noiseproof.noise.perturbation import perturb
 from noiseproof.specs.designs import PerImage
@@ -67,10 +67,10 @@ def main() -> None:
     print(text)
 
 
-def study_of(model: nn.Module, test: Split, block: int, **job: Any) -> _Study:
-    made: Job = open_job(
+def study_of(model: nn.Module, test: Split, block: int, **evaluator: Any) -> _Study:
+    made: Evaluator = open_evaluator(
         model, test, estimator=None, calibration=None, score=None, batch_size=None, device="cpu",
-        subject=None, **{"scale": None, **job},
+        subject=None, **{"scale": None, **evaluator},
     )  # fmt: skip
     roles = ("kernel",)
     design = PerImage(block=block)
@@ -86,10 +86,10 @@ def times(name: str, repeats: int) -> dict[str, Any]:
     model = npf.models.build(name).eval()
     x = torch.randn(100, 3, 32, 32, generator=stream(0, "benchmark"))
     study = study_of(model, Split(images=x, labels=torch.zeros(100, dtype=torch.int64)), 100)
-    job, groups = study.job, study.groups
+    evaluator, groups = study.evaluator, study.groups
 
     def clean() -> None:
-        job.forward(job.skeleton, job.state, x)
+        evaluator.forward(evaluator.skeleton, evaluator.state, x)
 
     def ours(unit: int) -> None:
         assert len(_Block(study=study, unit=unit).alone) == len(groups) + 1
@@ -144,16 +144,16 @@ def shown(found: dict[str, float]) -> str:
 
 def passes(options: argparse.Namespace, cost: float) -> dict[str, Any]:
     """`cost`: of a layer's per-image pass, on average over layers, in clean passes."""
-    bench = open_bench(
+    setup = open_setup(
         options.weights, model="resnet20", norm="batch", data="cifar10", normalize="imagenet",
         images=options.images,
     )  # fmt: skip
-    study = study_of(bench.model, bench.test, 50, scale=bench.scale)
+    study = study_of(setup.model, setup.test, 50, scale=setup.scale)
     layers = [group.name for group in study.groups]
     per_image = block_scores(study, layers, options.turns)
     found = {}
     for layer in layers:
-        hits = chip_hits(study.job, f"{layer}.weight", options.chips)
+        hits = chip_hits(study.evaluator, f"{layer}.weight", options.chips)
         found[layer] = compared(hits, per_image[layer])
         print(f"{layer:<15} " + ", ".join(f"{k} {v:.3g}" for k, v in found[layer].items()))
     # As many passes as the layer with the largest variance needs, for all layers; of chips as many
@@ -191,12 +191,12 @@ def block_scores(study: _Study, layers: list[str], turns: int) -> dict[str, NDAr
     return found
 
 
-def chip_hits(job: Job, tensor: str, chips: int) -> NDArray[np.bool_]:
+def chip_hits(evaluator: Evaluator, tensor: str, chips: int) -> NDArray[np.bool_]:
     """(chips, images), with noise in one tensor alone."""
     found = []
     for chip in range(chips):
-        state = perturb(job.state, job.places, NOISE, only={tensor}, seed=1, chip=chip)
-        hits = job.score(state).hits
+        state = perturb(evaluator.state, evaluator.places, NOISE, only={tensor}, seed=1, chip=chip)
+        hits = evaluator.score(state).hits
         assert hits is not None
         found.append(hits)
     return np.stack(found)

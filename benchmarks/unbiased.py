@@ -23,7 +23,7 @@ import noiseproof as npf
 from noiseproof.core.files import replacing
 from noiseproof.core.rng import seeded, stream
 from noiseproof.data.splits import Split, scaled
-from noiseproof.measuring.setup import open_bench
+from noiseproof.measuring.setup import open_setup
 from noiseproof.specs.noise import parse
 
 HERE = Path(__file__).parent.parent
@@ -58,11 +58,11 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 
 
 def opened(options: argparse.Namespace, weights: Path, **names: str) -> dict:
-    bench = open_bench(
+    setup = open_setup(
         weights, data="cifar10", data_dir=options.data_dir, images=options.images, **names
     )
-    images = scaled(bench.test.images, bench.scale)
-    return {"model": bench.model, "test": Split(images=images, labels=bench.test.labels)}
+    images = scaled(setup.test.images, setup.scale)
+    return {"model": setup.model, "test": Split(images=images, labels=setup.test.labels)}
 
 
 def mobile(n: int) -> dict:

@@ -63,7 +63,6 @@ __getattr__, __dir__ = face(
         "explaining": "measuring.activations",
         "flipout": "noise.flipout",
         "following": "recalibration.following",
-        "job": "measuring.evaluator",
         "matching": "recalibration.matching",
         "norms": "network.norms",
         "passes": "network.passes",

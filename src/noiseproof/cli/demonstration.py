@@ -7,7 +7,7 @@ from pathlib import Path
 from noiseproof.cli.console import chip_text
 from noiseproof.data.datasets import open_dataset
 from noiseproof.measuring.curves import measure
-from noiseproof.measuring.setup import open_bench
+from noiseproof.measuring.setup import open_setup
 from noiseproof.report import write_report
 from noiseproof.results.curves import Curve
 from noiseproof.results.rows import Row
@@ -93,21 +93,21 @@ def _measure(
     def show(row: Row, done: int, total: int) -> None:
         progress(step, done, total + 1, chip_text(row))
 
-    bench = open_bench(
+    setup = open_setup(
         weights, calibration=recalibrate.images if recalibrate else 0, calibration_seed=seed
     )
     curve = measure(
-        bench.model,
-        bench.test,
+        setup.model,
+        setup.test,
         NOISE.at(LEVELS),
         chips=chips,
         seed=seed,
-        calibration=bench.calibration,
-        scale=bench.scale,
-        batch_size=len(bench.test),
+        calibration=setup.calibration,
+        scale=setup.scale,
+        batch_size=len(setup.test),
         device=device,
         store=store,
-        subject=bench.subject,
+        subject=setup.subject,
         on_row=show,
     )
     progress(step, 1, 1, f"{chips} chips at each of {len(LEVELS)} levels")

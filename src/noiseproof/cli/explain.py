@@ -99,12 +99,12 @@ def explain(
     from noiseproof.cli.console import Bars
     from noiseproof.core.device import pick_device
     from noiseproof.measuring.activations import explain as explained
-    from noiseproof.measuring.setup import open_bench
+    from noiseproof.measuring.setup import open_setup
     from noiseproof.report.activations.figure import write_anatomy_figure
     from noiseproof.report.activations.page import write_anatomy
     from noiseproof.report.activations.table import anatomy_tables, score_lines
 
-    bench = open_bench(
+    setup = open_setup(
         weights,
         model=model,
         norm=norm,
@@ -122,35 +122,35 @@ def explain(
     )
     pick_device(device)
     with Bars() as bars:
-        anatomy = explained(
-            bench.model,
-            bench.test if images is not None else bench.test.first(min(IMAGES, len(bench.test))),
+        activations = explained(
+            setup.model,
+            setup.test if images is not None else setup.test.first(min(IMAGES, len(setup.test))),
             request,
             recalibrate=ways,
             chips=chips,
             seed=seed,
             targets=roles,
-            calibration=bench.calibration,
-            scale=bench.scale,
+            calibration=setup.calibration,
+            scale=setup.scale,
             batch_size=batch_size,
             device=device,
-            subject=bench.subject,
+            subject=setup.subject,
             on_pass=lambda way, done, total: bars.update("explaining", done, total, way),
         )
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = WIDTH_WITHOUT_TERMINAL
-    for table in anatomy_tables(anatomy):
+    for table in anatomy_tables(activations):
         console.print(table)
-    for line in (*score_lines(anatomy), *findings(anatomy)):
+    for line in (*score_lines(activations), *findings(activations)):
         print(line)
     if figure is not None:
-        write_anatomy_figure(anatomy, figure)
+        write_anatomy_figure(activations, figure)
         print(f"Figure: {figure}")
-    write_anatomy(anatomy, out)
+    write_anatomy(activations, out)
     print(f"Page: {out}")
     if as_json:
-        print_json({"page": str(out), **anatomy.as_json()})
+        print_json({"page": str(out), **activations.as_json()})
 
 
 def check_places(weights: Path, out: Path, figure: Path | None) -> None:

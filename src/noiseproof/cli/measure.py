@@ -150,13 +150,13 @@ def measure(
     from noiseproof.cli.console import MeasuringBar, print_coverage, print_curves
     from noiseproof.core.device import pick_device
     from noiseproof.measuring import curves as measuring
-    from noiseproof.measuring.setup import open_bench
+    from noiseproof.measuring.setup import open_setup
     from noiseproof.network.state import places, state_of
     from noiseproof.noise.perturbation import coverage
     from noiseproof.results import curves
     from noiseproof.results.store import Store
 
-    bench = open_bench(
+    setup = open_setup(
         weights,
         model=model,
         norm=norm,
@@ -175,15 +175,15 @@ def measure(
     measuring.check_counts(specs, chips=chips)
     measuring.check_length(asked, chips=chips, passes=passes)
     if asked.needs_hits:
-        designs.sized(asked, len(bench.test))
+        designs.sized(asked, len(setup.test))
     pick_device(device)
     found = []
     with Store(store) as rows, MeasuringBar() as bar:
         for way in ways:
             found.append(
                 measuring.measure(
-                    bench.model,
-                    bench.test,
+                    setup.model,
+                    setup.test,
                     specs,
                     design=asked,
                     chips=chips,
@@ -193,21 +193,21 @@ def measure(
                     seed=seed,
                     targets=roles,
                     recalibrate=way or "off",
-                    calibration=bench.calibration,
-                    score=bench.score,
-                    scale=bench.scale,
+                    calibration=setup.calibration,
+                    score=setup.score,
+                    scale=setup.scale,
                     batch_size=batch_size,
                     device=device,
                     compiled=compiled,
                     store=rows,
-                    subject=bench.subject,
+                    subject=setup.subject,
                     on_row=bar.update,
                     on_design=say,
                 )
             )
     print_curves(found, above=above)
     strongest = max(specs, key=lambda one: one.level or 0)
-    state, where = state_of(bench.model), places(bench.model)
+    state, where = state_of(setup.model), places(setup.model)
     print_coverage(strongest, roles, *coverage(state, where, strongest, roles))
     print(f"Rows: {store}")
     if as_json:

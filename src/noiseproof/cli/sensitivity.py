@@ -92,11 +92,11 @@ def sensitivity(
     from noiseproof.cli.console import Bars
     from noiseproof.core.device import pick_device
     from noiseproof.measuring.sensitivity import rank_layers
-    from noiseproof.measuring.setup import open_bench
+    from noiseproof.measuring.setup import open_setup
     from noiseproof.results.rows import Row
     from noiseproof.results.store import Store
 
-    bench = open_bench(
+    setup = open_setup(
         weights,
         model=model,
         norm=norm,
@@ -116,18 +116,18 @@ def sensitivity(
             bars.update(step, done, total, text)
 
         ranking = rank_layers(
-            bench.model,
-            bench.test,
+            setup.model,
+            setup.test,
             request,
             by=by,
             keep=steps,
             targets=roles,
             seed=seed,
-            scale=bench.scale,
+            scale=setup.scale,
             batch_size=batch_size,
             device=device,
             store=rows,
-            subject=bench.subject,
+            subject=setup.subject,
             on_row=show,
         )
     print_ranking(ranking)

@@ -114,11 +114,11 @@ def track(
     from noiseproof.cli.console import Bars, print_traces
     from noiseproof.core.device import pick_device
     from noiseproof.measuring import streams as tracking
-    from noiseproof.measuring.setup import open_bench
+    from noiseproof.measuring.setup import open_setup
     from noiseproof.results.rows import Row
     from noiseproof.results.store import Store
 
-    bench = open_bench(
+    setup = open_setup(
         weights,
         model=model,
         norm=norm,
@@ -141,23 +141,23 @@ def track(
             bars.update("tracking", done, total, f"{text}{100 * row.score:.1f} %")
 
         traces = tracking.track(
-            bench.model,
-            bench.test,
+            setup.model,
+            setup.test,
             request,
             changes,
             recalibrate=ways,
-            calibration=bench.calibration,
+            calibration=setup.calibration,
             images=length,
             window=steps,
             period=pace,
             chips=chips,
             seed=seed,
             targets=roles,
-            scale=bench.scale,
+            scale=setup.scale,
             batch_size=batch_size,
             device=device,
             store=rows,
-            subject=bench.subject,
+            subject=setup.subject,
             on_row=show,
         )
     print_traces(traces)

@@ -1,4 +1,4 @@
-"""Why accuracy is lost: `explain(model, test, spec) -> Anatomy`.
+"""Why accuracy is lost: `explain(model, test, spec) -> Activations`.
 
 The same images pass the clean network and each chip side by side, a batch at a time, and the
 outputs of every analog and every normalisation layer are compared channel by channel.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from noiseproof.data.splits import Split
 from noiseproof.measuring.curves import chosen_estimator, warn_without_effect
-from noiseproof.measuring.evaluator import Job, Subject, open_job
+from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
 from noiseproof.network.activations import Key, Site, listening, sites_of
 from noiseproof.network.moments import Moments, double, joined, moments_of
 from noiseproof.network.state import State
@@ -23,7 +23,7 @@ from noiseproof.noise.perturbation import DEFAULT_TARGETS, Programme
 from noiseproof.recalibration.affine import with_biases
 from noiseproof.results.activations import (
     QUANTITIES,
-    Anatomy,
+    Activations,
     Point,
     Way,
     check_explained,
@@ -59,7 +59,7 @@ def explain(
     device: str | None = None,
     subject: Subject | None = None,
     on_pass: OnPass | None = None,
-) -> Anatomy:
+) -> Activations:
     """How far the activations of `model` on `chips` chips are from those without noise, point by
     point: as the chips come, and after each way to `recalibrate`.
 
@@ -82,8 +82,8 @@ def explain(
     ways = list(dict.fromkeys([None, *asked]))
     check_explained(spec, ways)
     data, score = (_unlabelled(test), _unscored) if isinstance(test, Tensor) else (test, None)
-    jobs = [
-        open_job(
+    evaluators = [
+        open_evaluator(
             model,
             data,
             estimator=chosen_estimator(way or "off", calibration),
@@ -96,10 +96,12 @@ def explain(
         )
         for way in ways
     ]
-    for job in jobs:
-        warn_without_effect(job, [spec], targets)
-    tour = _Tour(job=jobs[0], batch_size=_batch_size(jobs[0]), labelled=score is None)
-    return _explained(tour, jobs, spec, ordered_targets(targets), seed, chips, on_pass)
+    for evaluator in evaluators:
+        warn_without_effect(evaluator, [spec], targets)
+    tour = _Tour(
+        evaluator=evaluators[0], batch_size=_batch_size(evaluators[0]), labelled=score is None
+    )
+    return _explained(tour, evaluators, spec, ordered_targets(targets), seed, chips, on_pass)
 
 
 def _unlabelled(images: Tensor) -> Split:
@@ -113,46 +115,50 @@ def _unscored(model: nn.Module, test: Any) -> float:
 
 def _explained(
     tour: "_Tour",
-    jobs: Sequence[Job],
+    evaluators: Sequence[Evaluator],
     spec: Spec,
     targets: tuple[str, ...],
     seed: int,
     chips: int,
     on_pass: OnPass | None,
-) -> Anatomy:
+) -> Activations:
     """All chips in all ways. Chip after chip, so that only one chip's states are held."""
-    clean_score, clean = tour.walk(jobs[0].skeleton, jobs[0].state)
-    programme = Programme(state=jobs[0].state, places=jobs[0].places, spec=spec, targets=targets)
+    clean_score, clean = tour.walk(evaluators[0].skeleton, evaluators[0].state)
+    programme = Programme(
+        state=evaluators[0].state, places=evaluators[0].places, spec=spec, targets=targets
+    )
     skeletons = [
-        with_biases(job.skeleton) if isinstance(job.estimator, Match) else job.skeleton
-        for job in jobs
+        with_biases(evaluator.skeleton)
+        if isinstance(evaluator.estimator, Match)
+        else evaluator.skeleton
+        for evaluator in evaluators
     ]
     different = chips if spec.is_random else 1  # without randomness every chip is the same
-    tables: list[list[Floats]] = [[] for _ in jobs]
-    scores: list[list[float]] = [[] for _ in jobs]
+    tables: list[list[Floats]] = [[] for _ in evaluators]
+    scores: list[list[float]] = [[] for _ in evaluators]
     for chip in range(different):
         state = programme.chip(seed, chip)
-        for place, job in enumerate(jobs):
-            fixed = state if job.estimator is None else job.recalibrated(state)
+        for place, evaluator in enumerate(evaluators):
+            fixed = state if evaluator.estimator is None else evaluator.recalibrated(state)
             found, noisy = tour.walk(skeletons[place], fixed)
             scores[place].append(found)
             tables[place].append(_values(clean, noisy))
             if on_pass is not None:
-                done = chip * len(jobs) + place + 1
-                on_pass(job.chip_row.recalibrate, done, different * len(jobs))
+                done = chip * len(evaluators) + place + 1
+                on_pass(evaluator.chip_row.recalibrate, done, different * len(evaluators))
     words = {"noise": str(spec), "level": spec.level, "targets": ",".join(targets), "seed": seed}
-    sites = sites_of(jobs[0].skeleton)
-    return Anatomy(
+    sites = sites_of(evaluators[0].skeleton)
+    return Activations(
         points=tuple(_point(sites[key[0]], key, seen) for key, seen in clean.items()),
         ways=tuple(
             Way(
-                row=replace(job.chip_row, **words),  # type: ignore[arg-type]  # by name
+                row=replace(evaluator.chip_row, **words),  # type: ignore[arg-type]  # by name
                 values=_by_quantity(table * (chips // different)),
                 scores=np.array(found * (chips // different)) if tour.labelled else None,
             )
-            for job, table, found in zip(jobs, tables, scores, strict=True)
+            for evaluator, table, found in zip(evaluators, tables, scores, strict=True)
         ),
-        clean=replace(jobs[0].clean_row, score=clean_score),
+        clean=replace(evaluators[0].clean_row, score=clean_score),
     )
 
 
@@ -165,22 +171,22 @@ def _by_quantity(table: Sequence[Floats]) -> dict[str, Floats]:
 # --- one pass -----------------------------------------------------------------------------------
 
 
-def _batch_size(job: Job) -> int:
-    """How many images the job takes at once with all their clean activations held.
+def _batch_size(evaluator: Evaluator) -> int:
+    """How many images the evaluator takes at once with all their clean activations held.
 
     Raises:
         ValueError: where there is nothing to look at.
     """
     sizes: list[int] = []
-    images = job.test.images[:1]
-    with listening(job.skeleton, lambda key, y: sizes.append(y.numel())):
-        job.forward(job.skeleton, job.state, images)
+    images = evaluator.test.images[:1]
+    with listening(evaluator.skeleton, lambda key, y: sizes.append(y.numel())):
+        evaluator.forward(evaluator.skeleton, evaluator.state, images)
     if not sizes:
         raise ValueError(
             "explain needs layers with kernel weights or normalisation layers that return tensors, "
-            f"and this {type(job.skeleton).__name__} has none that runs"
+            f"and this {type(evaluator.skeleton).__name__} has none that runs"
         )
-    return max(1, min(job.batch_size, MAX_VALUES // sum(sizes)))
+    return max(1, min(evaluator.batch_size, MAX_VALUES // sum(sizes)))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -196,7 +202,7 @@ class _Seen:
 class _Tour:
     """The test images on their way through a chip, with the clean network beside it."""
 
-    job: Job
+    evaluator: Evaluator
     batch_size: int
     labelled: bool
 
@@ -212,20 +218,20 @@ class _Tour:
                 seen[key] = _added(seen[key], new) if key in seen else new
 
             with listening(skeleton, see):
-                return self.job.forward(skeleton, state, images)
+                return self.evaluator.forward(skeleton, state, images)
 
         if self.labelled:
-            task = TASKS[self.job.test.task]
-            return task.evaluate(forward, self.job.test, self.batch_size).score, seen
-        for part in batches(self.job.test, self.batch_size):
+            task = TASKS[self.evaluator.test.task]
+            return task.evaluate(forward, self.evaluator.test, self.batch_size).score, seen
+        for part in batches(self.evaluator.test, self.batch_size):
             forward(part.images)
         return math.nan, seen
 
     def _clean(self, images: Tensor) -> dict[Key, Tensor]:
         """The clean activations of one batch; copies, since later layers may work in place."""
         held: dict[Key, Tensor] = {}
-        with listening(self.job.skeleton, lambda key, y: held.update({key: y.clone()})):
-            self.job.forward(self.job.skeleton, self.job.state, images)
+        with listening(self.evaluator.skeleton, lambda key, y: held.update({key: y.clone()})):
+            self.evaluator.forward(self.evaluator.skeleton, self.evaluator.state, images)
         return held
 
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.data.splits import Split
-from noiseproof.measuring.evaluator import Job, Score, Subject, open_job
+from noiseproof.measuring.evaluator import Evaluator, Score, Subject, open_evaluator
 from noiseproof.measuring.units import Units, open_units
 from noiseproof.noise.perturbation import DEFAULT_TARGETS, touched
 from noiseproof.results.curves import Curve, curves_of
-from noiseproof.results.row_cache import Kept, OnRow
+from noiseproof.results.row_cache import OnRow, RowCache
 from noiseproof.results.rows import Row
 from noiseproof.results.store import Store
 from noiseproof.specs.catalog import PixelScale
@@ -84,7 +84,7 @@ def measure(
     asked = parse_design(design) if isinstance(design, str) else design
     check_counts(wanted, chips=chips, batch_size=batch_size)
     check_length(asked, chips=chips, passes=passes)
-    job = open_job(
+    evaluator = open_evaluator(
         model,
         test,
         estimator=chosen_estimator(recalibrate, calibration),
@@ -97,18 +97,20 @@ def measure(
         compiled=compiled,
     )
     if store is not None:
-        _check_named(job)
+        _check_named(evaluator)
     roles = ordered_targets(targets)
-    known = [] if store is None else store.rows(checkpoint=job.clean_row.checkpoint)
-    blank = replace(job.chip_row, targets=",".join(roles), seed=seed, pace=str(pace))
-    units, reason = open_units(job, asked, wanted, roles, seen=(blank, known))
+    known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
+    blank = replace(evaluator.chip_row, targets=",".join(roles), seed=seed, pace=str(pace))
+    units, reason = open_units(evaluator, asked, wanted, roles, seen=(blank, known))
     check_length(units.design, chips=chips, passes=passes)
-    warn_without_effect(job, wanted, targets)
+    warn_without_effect(evaluator, wanted, targets)
     if on_design is not None and reason:
         on_design(f"design {units.design}: {reason}")
-    most = most_units(units.design, pace, chips=chips, passes=passes, images=job.clean_row.images)
-    kept = Kept(known=known, store=store, on_row=on_row)
-    rows = _measured(units, wanted, blank, kept, pace=pace, most=most, started=started)
+    most = most_units(
+        units.design, pace, chips=chips, passes=passes, images=evaluator.clean_row.images
+    )
+    cache = RowCache(known=known, store=store, on_row=on_row)
+    rows = _measured(units, wanted, blank, cache, pace=pace, most=most, started=started)
     return curves_of(rows)[0]
 
 
@@ -116,13 +118,13 @@ def _measured(
     units: Units,
     specs: Sequence[Spec],
     blank: Row,
-    kept: Kept,
+    cache: RowCache,
     *,
     pace: Pace,
     most: int | None,
     started: float,
 ) -> list[Row]:
-    """The clean row, then those of every spec, each named, looked up or evaluated, and kept."""
+    """The clean row, then those of every spec, each named, looked up or evaluated, and cache."""
     named = [
         replace(blank, noise=str(spec), level=spec.level, design=str(units.design))
         for spec in specs
@@ -138,14 +140,14 @@ def _measured(
     )
     if pace.is_fixed:
         assert most is not None
-        kept.expect([units.job.clean_row, *_all(named, units, same, most)])
-    rows = [kept.row(units.job.clean_row, units.clean, left=progress.left)]
+        cache.expect([units.evaluator.clean_row, *_all(named, units, same, most)])
+    rows = [cache.row(units.evaluator.clean_row, units.clean, left=progress.left)]
     for point, unit in progress.order(lambda: time.monotonic() - started):
         row = replace(named[point], chip=unit, images=units.images(unit))
         if found[point] and same[point]:
-            row = kept.copy(replace(found[point][0], chip=unit))
+            row = cache.copy(replace(found[point][0], chip=unit))
         else:
-            row = kept.row(row, partial(units.evaluate, specs[point]), left=progress.left)
+            row = cache.row(row, partial(units.evaluate, specs[point]), left=progress.left)
         found[point].append(row)
         progress.scores[point].append(row.score)
     return rows + [row for point in found for row in point]
@@ -205,9 +207,9 @@ def chosen_estimator(
     return estimator
 
 
-def _check_named(job: Job) -> None:
+def _check_named(evaluator: Evaluator) -> None:
     """Raise ValueError where rows of another score or other data would have the same names."""
-    row = job.clean_row
+    row = evaluator.clean_row
     if row.task == "own" or not (row.data_sha256 or row.data != "own"):
         raise ValueError(
             "a store needs names for a score and data of your own: give "
@@ -215,15 +217,21 @@ def _check_named(job: Job) -> None:
         )
 
 
-def warn_without_effect(job: Job, specs: Sequence[Spec], targets: Sequence[str]) -> None:
+def warn_without_effect(
+    evaluator: Evaluator, specs: Sequence[Spec], targets: Sequence[str]
+) -> None:
     """Warn, in the name of the caller's caller, of noise or recalibration that changes nothing."""
-    for text in _without_effect(job, specs, targets):
+    for text in _without_effect(evaluator, specs, targets):
         warnings.warn(text, NoEffectWarning, stacklevel=3)
 
 
-def _without_effect(job: Job, specs: Sequence[Spec], targets: Sequence[str]) -> Iterator[str]:
+def _without_effect(
+    evaluator: Evaluator, specs: Sequence[Spec], targets: Sequence[str]
+) -> Iterator[str]:
     strongest = max(specs, key=lambda spec: spec.level or 0)
-    if strongest.is_random and not any(touched(job.state, job.places, strongest, targets).values()):
+    if strongest.is_random and not any(
+        touched(evaluator.state, evaluator.places, strongest, targets).values()
+    ):
         yield f"{strongest} on {','.join(targets)} changes no tensor of this model"
-    if job.estimator is not None and not job.can_recalibrate:
-        yield f"this model has nothing that {job.estimator} could recalibrate"
+    if evaluator.estimator is not None and not evaluator.can_recalibrate:
+        yield f"this model has nothing that {evaluator.estimator} could recalibrate"

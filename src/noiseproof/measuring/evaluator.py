@@ -56,7 +56,7 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Job:
+class Evaluator:
     """One network, its test set, its score and its way to recalibrate, ready to run any state."""
 
     skeleton: nn.Module
@@ -78,7 +78,7 @@ class Job:
 
     @property
     def chip_row(self) -> Row:
-        """The clean row with the words of this job's recalibration; its sha256 names the images."""
+        """The clean row with the words of the recalibration; its sha256 names the images."""
         if self.estimator is None:
             return self.clean_row
         images = self.calibration
@@ -103,8 +103,8 @@ class Job:
         return self._on(self.passes, self.state)
 
     def score(self, state: State, test: Split | None = None) -> Result:
-        """The chip `state`, recalibrated if this job says so, on the job's test images or others
-        of their kind."""
+        """The chip `state`, recalibrated where an estimator says so, on the test images or
+        others of their kind."""
         if self.calibration is None:
             return self.scored(state, test)[0]
         biased = self._signature is not None
@@ -225,7 +225,7 @@ class Job:
         return signature_of(self.skeleton, self.state, self._calibration_inputs)
 
 
-def open_job(
+def open_evaluator(
     model: nn.Module,
     test: object,
     *,
@@ -237,8 +237,8 @@ def open_job(
     device: str | None,
     subject: Subject | None,
     compiled: bool = False,
-) -> Job:
-    """A job, checked: `model` is copied, two of the test images have run through it.
+) -> Evaluator:
+    """An evaluator, checked: `model` is copied, two of the test images have run through it.
 
     Raises:
         ValueError: where the network and the test or calibration images do not fit, or an estimator
@@ -286,7 +286,7 @@ def open_job(
         device=device_name(device_of(state)),
         versions=f"noiseproof {__version__}, torch {torch.__version__}",
     )
-    return Job(
+    return Evaluator(
         skeleton=skeleton,
         state=state,
         places=places(skeleton),

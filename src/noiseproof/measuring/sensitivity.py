@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from noiseproof.core.checks import one_of
 from noiseproof.data.splits import Split
 from noiseproof.measuring.curves import check_counts, warn_without_effect
-from noiseproof.measuring.evaluator import Job, Subject, open_job
+from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
 from noiseproof.measuring.groups import TensorGroup, groups_of
 from noiseproof.measuring.units import Units, open_units
 from noiseproof.network.replay import Replay
@@ -24,7 +24,7 @@ from noiseproof.network.state import State
 from noiseproof.noise.flipout import Signs
 from noiseproof.noise.per_image import ImageChips
 from noiseproof.noise.perturbation import DEFAULT_TARGETS, Programme
-from noiseproof.results.row_cache import Kept, OnRow
+from noiseproof.results.row_cache import OnRow, RowCache
 from noiseproof.results.rows import Row
 from noiseproof.results.sensitivity import Ranking, rankings_of
 from noiseproof.results.store import Store
@@ -78,7 +78,7 @@ def rank_layers(
     roles = ordered_targets(targets)
     check_ranked(spec, roles)
     check_counts([spec], chips=None, batch_size=batch_size)
-    job = open_job(
+    evaluator = open_evaluator(
         model,
         test,
         estimator=None,
@@ -89,21 +89,21 @@ def rank_layers(
         device=device,
         subject=subject,
     )
-    if job.clean_row.task != "classify":
+    if evaluator.clean_row.task != "classify":
         raise ValueError(
             f"layers are ranked by the accuracy of a classifier, and the task is "
-            f"{job.clean_row.task}: give images with one class each"
+            f"{evaluator.clean_row.task}: give images with one class each"
         )
-    units, _ = open_units(job, PerImage(), [spec], roles, seen=(job.clean_row, []))
+    units, _ = open_units(evaluator, PerImage(), [spec], roles, seen=(evaluator.clean_row, []))
     study = _Study(units=units, spec=spec, by=by, seed=seed, roles=roles)
     steps = chosen_steps(keep, groups=len(study.groups))
-    warn_without_effect(job, [spec], targets)
-    known = [] if store is None else store.rows(checkpoint=job.clean_row.checkpoint)
-    alone = study.alone(Kept(known=known, store=store, on_row=on_row))
+    warn_without_effect(evaluator, [spec], targets)
+    known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
+    alone = study.alone(RowCache(known=known, store=store, on_row=on_row))
     order = [group.name for group in rankings_of(alone)[0].groups]
     choices = [order[:k] for k in steps]
     return rankings_of(
-        alone + study.without(choices, Kept(known=known, store=store, on_row=on_row))
+        alone + study.without(choices, RowCache(known=known, store=store, on_row=on_row))
     )[0]
 
 
@@ -126,8 +126,8 @@ class _Study:
     roles: tuple[str, ...]
 
     @property
-    def job(self) -> Job:
-        return self.units.job
+    def evaluator(self) -> Evaluator:
+        return self.units.evaluator
 
     @cached_property
     def programme(self) -> Programme:
@@ -135,37 +135,37 @@ class _Study:
 
     @cached_property
     def groups(self) -> list[TensorGroup]:
-        job = self.job
-        example = job.inputs(job.test.images[:1].to(job.device))
+        evaluator = self.evaluator
+        example = evaluator.inputs(evaluator.test.images[:1].to(evaluator.device))
         names = self.programme.names
-        return groups_of(job.skeleton, job.state, names, by=self.by, example=example)
+        return groups_of(evaluator.skeleton, evaluator.state, names, by=self.by, example=example)
 
     @cached_property
     def chips(self) -> ImageChips:
-        return ImageChips(self.job.skeleton, self.job.passes, self.programme)
+        return ImageChips(self.evaluator.skeleton, self.evaluator.passes, self.programme)
 
-    def alone(self, kept: Kept) -> list[Row]:
+    def alone(self, cache: RowCache) -> list[Row]:
         """The rows of the clean network and of noise in each group alone, block after block."""
         blocks = range(self.units.per_pass)
-        kept.expect(row for unit in blocks for row in self._alone_rows(unit).values())
+        cache.expect(row for unit in blocks for row in self._alone_rows(unit).values())
         found = []
         for unit in blocks:
             block = _Block(study=self, unit=unit)
             for name, row in self._alone_rows(unit).items():
-                found.append(kept.row(row, partial(self._filled_alone, block, name), left=1))
+                found.append(cache.row(row, partial(self._filled_alone, block, name), left=1))
         return found
 
-    def without(self, choices: Sequence[Sequence[str]], kept: Kept) -> list[Row]:
+    def without(self, choices: Sequence[Sequence[str]], cache: RowCache) -> list[Row]:
         """The rows of noise in all groups but those of each choice, the blocks again on fresh
         dice."""
         blocks = range(self.units.per_pass, 2 * self.units.per_pass)
-        kept.expect(self._row(unit, but_part(self.by, n)) for unit in blocks for n in choices)
+        cache.expect(self._row(unit, but_part(self.by, n)) for unit in blocks for n in choices)
         found = []
         for unit in blocks:
             block = _Block(study=self, unit=unit)
             for names in choices:
                 row = self._row(unit, but_part(self.by, names))
-                found.append(kept.row(row, partial(self._filled_without, block, names), left=1))
+                found.append(cache.row(row, partial(self._filled_without, block, names), left=1))
         return found
 
     def _alone_rows(self, unit: int) -> dict[str, Row]:
@@ -176,7 +176,7 @@ class _Study:
 
     def _row(self, unit: int, part: str) -> Row:
         return replace(
-            self.job.clean_row,
+            self.evaluator.clean_row,
             noise=str(self.spec),
             level=self.spec.level,
             targets=",".join(self.roles),
@@ -200,7 +200,7 @@ class _Study:
         return self._filled(row, block.noisy_in(noisy), _cost(digital))
 
     def _filled(self, row: Row, found: _Found, facts: Mapping[str, float]) -> Row:
-        filled = self.job.filled(row, replace(found.result, details=facts), 0.0)
+        filled = self.evaluator.filled(row, replace(found.result, details=facts), 0.0)
         return replace(filled, seconds=found.seconds)
 
 
@@ -229,7 +229,7 @@ class _Batch:
     def found(self, compute: Callable[[], Tensor]) -> _Found:
         started = time.perf_counter()
         logits = compute()
-        result = self.study.job.result(lambda _: logits, self.images, len(self.images))
+        result = self.study.evaluator.result(lambda _: logits, self.images, len(self.images))
         return _Found(result=result, seconds=time.perf_counter() - started)
 
 
@@ -261,13 +261,13 @@ class _Block:
         return _joined([b.found(partial(b.outputs, groups)) for b in self._batches()])
 
     def _batches(self) -> Iterator[_Batch]:
-        job, size = self.study.job, self.study.job.batch_size
+        evaluator, size = self.study.evaluator, self.study.evaluator.batch_size
         for start in range(0, len(self._images), size):
             part = self._images.part(start, start + size)
             yield _Batch(
                 study=self.study,
                 images=part,
-                x=job.inputs(part.images.to(job.device)),
+                x=evaluator.inputs(part.images.to(evaluator.device)),
                 noise=self._noise,
                 signs=self._signs.rows(start, start + len(part)),
             )
@@ -280,7 +280,7 @@ class _Block:
 
     @cached_property
     def _noise(self) -> State:
-        return self.study.chips.noise(self.study.seed, self.unit, self.study.job.device)
+        return self.study.chips.noise(self.study.seed, self.unit, self.study.evaluator.device)
 
     @cached_property
     def _signs(self) -> Signs:

@@ -20,7 +20,7 @@ from noiseproof.tasks.losses import LESSONS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class Setup:
     """A trained network and the images to measure it on; `score` is the user's own, or None."""
 
     model: nn.Module
@@ -31,7 +31,7 @@ class Bench:
     subject: Subject
 
 
-def open_bench(
+def open_setup(
     weights: str | Path,
     *,
     model: str | None = None,
@@ -47,7 +47,7 @@ def open_bench(
     calibration: int = 0,
     augment: bool = False,
     calibration_seed: int = 0,
-) -> Bench:
+) -> Setup:
     """Everything that `measure` needs, checked before any of it runs. What is not given is taken
     from the weights' card. `classes`: what the network tells apart, where that is more than the
     data set has. `task`: what the labels ask for, or the name of a score of one's own, which then
@@ -98,7 +98,7 @@ def open_bench(
         check_classes(test, classes)
     else:  # what the network returns is the score's own affair
         test = Split(images=scaled(test.images, scale), labels=test.labels)
-    return Bench(
+    return Setup(
         model=network,
         test=test,
         calibration=drawn,

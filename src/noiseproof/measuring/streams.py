@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from noiseproof.core.rng import derived, stream
 from noiseproof.data.splits import Split
 from noiseproof.measuring.curves import check_counts, chosen_estimator, warn_without_effect
-from noiseproof.measuring.evaluator import Job, Subject, open_job
+from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
 from noiseproof.network.state import State
 from noiseproof.noise.perturbation import DEFAULT_TARGETS, perturb
 from noiseproof.recalibration.running_stats import running_layers
@@ -80,7 +80,7 @@ def track(
     rows: list[Row] = []
     total = len(estimators) * chips * (length // steps)
     for estimator in estimators:
-        job = open_job(
+        evaluator = open_evaluator(
             model,
             test,
             estimator=estimator,
@@ -91,15 +91,15 @@ def track(
             device=device,
             subject=subject,
         )
-        warn_without_effect(job, [spec], roles)
+        warn_without_effect(evaluator, [spec], roles)
         blank = replace(
-            job.chip_row,
+            evaluator.chip_row,
             noise=str(spec),
             level=spec.level,
             targets=",".join(roles),
             seed=seed,
             stream=str(changes),
-            recalibrate=_words(job, pace),
+            recalibrate=_words(evaluator, pace),
             images=steps,
         )
         known = _known(store, blank)
@@ -108,7 +108,7 @@ def track(
             if all(key_of(row) in known for row in named):
                 rows += [known[key_of(row)] for row in named]
                 continue
-            for row in _followed(job, named, spec, changes, pace):
+            for row in _followed(evaluator, named, spec, changes, pace):
                 rows.append(row)
                 if store is not None:
                     store.add(row)
@@ -117,11 +117,11 @@ def track(
     return traces_of(rows)
 
 
-def _words(job: Job, period: int) -> str:
+def _words(evaluator: Evaluator, period: int) -> str:
     """The estimator, and how often it runs where it is not at every batch."""
-    if job.estimator is None or job.estimator.sees_test:
-        return job.chip_row.recalibrate
-    return f"{job.estimator} every {period}"
+    if evaluator.estimator is None or evaluator.estimator.sees_test:
+        return evaluator.chip_row.recalibrate
+    return f"{evaluator.estimator} every {period}"
 
 
 def _estimators(
@@ -140,32 +140,32 @@ def _known(store: Store | None, blank: Row) -> dict[tuple[object, ...], Row]:
 
 
 def _followed(
-    job: Job, named: Sequence[Row], spec: Spec, changes: Stream, period: int
+    evaluator: Evaluator, named: Sequence[Row], spec: Spec, changes: Stream, period: int
 ) -> Iterator[Row]:
     """The rows of one chip with their results, window after window."""
-    test: Split = job.test
+    test: Split = evaluator.test
     order = torch.randperm(len(test), generator=stream(named[0].seed, "track order"))
-    layers = running_layers(job.skeleton)
+    layers = running_layers(evaluator.skeleton)
     ends = ("running_mean", "running_var")
     names = [f"{layer}.{end}".removeprefix(".") for layer in layers for end in ends]
-    statistics = {name: job.state[name] for name in names}
+    statistics = {name: evaluator.state[name] for name in names}
     state: State = {}
     for row in named:
         started = time.perf_counter()
         if row.seen % changes.every == 0:
-            state = _changed(job, row, spec, changes)
-        now = row.seen % period == 0 and job.calibration is not None
+            state = _changed(evaluator, row, spec, changes)
+        now = row.seen % period == 0 and evaluator.calibration is not None
         if now:
-            recalibrated = job.recalibrated(state)
+            recalibrated = evaluator.recalibrated(state)
             statistics = {name: recalibrated[name] for name in names}
         places = torch.arange(row.seen, row.seen + row.images) % len(test)
-        result, last = job.scored(state | statistics, test.take(order[places]))
+        result, last = evaluator.scored(state | statistics, test.take(order[places]))
         statistics = {name: last[name] for name in names}
-        filled = job.filled(row, result, started)
+        filled = evaluator.filled(row, result, started)
         yield filled if now else replace(filled, extra_images=0)
 
 
-def _changed(job: Job, row: Row, spec: Spec, changes: Stream) -> State:
+def _changed(evaluator: Evaluator, row: Row, spec: Spec, changes: Stream) -> State:
     """The chip as it is from image `row.seen` on."""
     change = row.seen // changes.every
     seed, level = row.seed, spec
@@ -174,7 +174,12 @@ def _changed(job: Job, row: Row, spec: Spec, changes: Stream) -> State:
     elif change:
         level = spec.at(wandered(spec.level or 0.0, changes.wander, row.seed, row.chip, change))
     return perturb(
-        job.state, job.places, level, targets=row.targets.split(","), seed=seed, chip=row.chip
+        evaluator.state,
+        evaluator.places,
+        level,
+        targets=row.targets.split(","),
+        seed=seed,
+        chip=row.chip,
     )
 
 

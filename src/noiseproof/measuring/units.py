@@ -10,7 +10,7 @@ import torch
 
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
-from noiseproof.measuring.evaluator import Job
+from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.network.state import State
 from noiseproof.noise.flipout import check_flipout
 from noiseproof.noise.per_image import ImageChips
@@ -37,9 +37,9 @@ TIMED_IMAGES = 100
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Units:
-    """The units of one job under one design: `evaluate` fills the row that names one."""
+    """The units of one evaluator under one design: `evaluate` fills the row that names one."""
 
-    job: Job
+    evaluator: Evaluator
     design: Design
     targets: tuple[str, ...]
     ahead: "Ahead" = field(default_factory=lambda: Ahead())
@@ -48,7 +48,10 @@ class Units:
         """What all chips of `spec` share, made once."""
         if spec not in self._programmes:
             self._programmes[spec] = Programme(
-                state=self.job.state, places=self.job.places, spec=spec, targets=self.targets
+                state=self.evaluator.state,
+                places=self.evaluator.places,
+                spec=spec,
+                targets=self.targets,
             )
         return self._programmes[spec]
 
@@ -60,55 +63,55 @@ class Units:
     def per_pass(self) -> int:
         """How many units see every test image once, of per-image chips."""
         assert isinstance(self.design, PerImage)
-        return blocks_of(self.design, len(self.job.test))
+        return blocks_of(self.design, len(self.evaluator.test))
 
     def clean(self, row: Row) -> Row:
         """The row of the clean network with its results."""
-        self.job.prepare_()
+        self.evaluator.prepare_()
         started = time.perf_counter()
-        return self.job.filled(row, self.job.clean_score(), started)
+        return self.evaluator.filled(row, self.evaluator.clean_score(), started)
 
     def evaluate(self, spec: Spec, row: Row) -> Row:
         """The row with its results: make the chip, recalibrate if asked, score it."""
-        self.job.prepare_()
+        self.evaluator.prepare_()
         programme, test = self.programme(spec), self.test_of(row)
         started = time.perf_counter()
         if isinstance(self.design, PerImage):
             result = self._per_image(row, spec, test)
-        elif self.job.device.type == "cpu":
-            result = self.job.score(programme.chip(row.seed, row.chip), test)
+        elif self.evaluator.device.type == "cpu":
+            result = self.evaluator.score(programme.chip(row.seed, row.chip), test)
         else:
-            result = self.job.score(self.ahead.chip(programme, row.seed, row.chip), test)
-        return self.job.filled(row, result, started)
+            result = self.evaluator.score(self.ahead.chip(programme, row.seed, row.chip), test)
+        return self.evaluator.filled(row, result, started)
 
     def images(self, unit: int) -> int:
         """How many test images unit number `unit` sees."""
-        total = len(self.job.test) if isinstance(self.job.test, Split) else 0
+        total = len(self.evaluator.test) if isinstance(self.evaluator.test, Split) else 0
         if isinstance(self.design, PerImage):
             first, last = _ends(self.design, unit, total)
             return last - first
         if isinstance(self.design, Nested):
             assert self.design.images is not None
             return self.design.images
-        return self.job.clean_row.images
+        return self.evaluator.clean_row.images
 
     def test_of(self, row: Row) -> Split | None:
         """The test images of the row's unit; None: all of them, as they are."""
         if isinstance(self.design, Chips):
             return None
-        total = len(self.job.test)
+        total = len(self.evaluator.test)
         if isinstance(self.design, PerImage):
             first, last = _ends(self.design, row.chip, total)
             return self._shuffled(row.seed).part(first, last)
         places = places_of(self.design, row.seed, row.chip, total)
-        return self.job.test.take(places)  # type: ignore[no-any-return]
+        return self.evaluator.test.take(places)  # type: ignore[no-any-return]
 
     def _shuffled(self, seed: int) -> Split:
         """The test images in the order in which blocks are cut from them: a part of the blocks is
         then a random part of the images, in whatever order a data set has them."""
         if seed not in self._orders:
             self._orders.clear()
-            self._orders[seed] = self.job.test.take(_order_of(seed, len(self.job.test)))
+            self._orders[seed] = self.evaluator.test.take(_order_of(seed, len(self.evaluator.test)))
         return self._orders[seed]
 
     @cached_property
@@ -119,11 +122,13 @@ class Units:
         assert test is not None
         if spec not in self._image_chips:
             self._image_chips[spec] = ImageChips(
-                self.job.skeleton, self.job.passes, self.programme(spec)
+                self.evaluator.skeleton, self.evaluator.passes, self.programme(spec)
             )
-        device = self.job.device
+        device = self.evaluator.device
         block = self._image_chips[spec].block(row.seed, row.chip, len(test), device)
-        return self.job.result(lambda images: block(self.job.inputs(images.to(device))), test)
+        return self.evaluator.result(
+            lambda images: block(self.evaluator.inputs(images.to(device))), test
+        )
 
     @cached_property
     def _image_chips(self) -> dict[Spec, ImageChips]:
@@ -145,44 +150,48 @@ def _order_of(seed: int, total: int) -> torch.Tensor:
 
 
 def open_units(
-    job: Job,
+    evaluator: Evaluator,
     design: Design,
     specs: Sequence[Spec],
     targets: tuple[str, ...],
     *,
     seen: tuple[Row, Sequence[Row]],
 ) -> tuple[Units, str]:
-    """The units of a job under `design`, its sizes chosen, and the reason for what was chosen. Of
-    `seen`, a blank row and the rows of a store, comes the size of nested samples that a former
-    measurement has chosen.
+    """The units under `design`, its sizes chosen, and the reason for what was chosen. From `seen`,
+    a blank row and the rows of a store, comes the size of nested samples that a former measurement
+    has chosen.
 
     Raises:
         ValueError: where the design does not hold for the noise, the score or this network.
     """
-    estimator, has_hits = job.estimator, job.clean_row.task == "classify"
+    estimator, has_hits = evaluator.estimator, evaluator.clean_row.task == "classify"
     reason = ""
     if isinstance(design, Auto):
         design, reason = auto_design(specs, targets, estimator=estimator, has_hits=has_hits)
         if isinstance(design, PerImage):
-            design, reason = _per_image_or_chips(job, design, specs, targets, reason)
+            design, reason = _per_image_or_chips(evaluator, design, specs, targets, reason)
     check_design(design, specs, targets, estimator=estimator, has_hits=has_hits)
     strongest = max(specs, key=lambda spec: spec.level or 0)
-    units = Units(job=job, design=design, targets=targets)
+    units = Units(evaluator=evaluator, design=design, targets=targets)
     if isinstance(design, Nested) and design.images is None:
-        images, reason = _size_of(*seen) or nested_images(job, units.programme(strongest))
+        images, reason = _size_of(*seen) or nested_images(evaluator, units.programme(strongest))
         design = Nested(images=images)
-    units = replace(units, design=sized(design, len(job.test) if design.needs_hits else 0))
+    units = replace(units, design=sized(design, len(evaluator.test) if design.needs_hits else 0))
     if isinstance(design, PerImage):
         _check_flipout(units, strongest)
     return units, reason
 
 
 def _per_image_or_chips(
-    job: Job, design: Design, specs: Sequence[Spec], targets: tuple[str, ...], reason: str
+    evaluator: Evaluator,
+    design: Design,
+    specs: Sequence[Spec],
+    targets: tuple[str, ...],
+    reason: str,
 ) -> tuple[Design, str]:
     strongest = max(specs, key=lambda spec: spec.level or 0)
     try:
-        _check_flipout(Units(job=job, design=design, targets=targets), strongest)
+        _check_flipout(Units(evaluator=evaluator, design=design, targets=targets), strongest)
     except ValueError as error:
         return Chips(), str(error)
     return design, reason
@@ -190,9 +199,9 @@ def _per_image_or_chips(
 
 def _check_flipout(units: Units, spec: Spec) -> None:
     """Raise ValueError where per-image chips do not hold for this network."""
-    job = units.job
-    x = job.inputs(job.test.images[:3].to(job.device))
-    check_flipout(job.skeleton, units.programme(spec), x)
+    evaluator = units.evaluator
+    x = evaluator.inputs(evaluator.test.images[:3].to(evaluator.device))
+    check_flipout(evaluator.skeleton, units.programme(spec), x)
 
 
 def _size_of(blank: Row, rows: Sequence[Row]) -> tuple[int, str] | None:
@@ -213,18 +222,18 @@ def _ends(design: PerImage, unit: int, total: int) -> tuple[int, int]:
     return block * total // blocks, (block + 1) * total // blocks
 
 
-def nested_images(job: Job, programme: Programme) -> tuple[int, str]:
+def nested_images(evaluator: Evaluator, programme: Programme) -> tuple[int, str]:
     """How many images a nested chip sees, and why: where the time for making a chip and for its
     images buy the same, n = (sd of images / sd of chips) sqrt(cost of a chip / cost of an image)
     (two-stage sampling; Cochran, Sampling Techniques, 1977), with the ratio that is usual where
     accuracy falls, and rounded to a few sizes so that timing noise changes it seldom."""
-    total = len(job.test)
-    part = job.test.part(0, min(TIMED_IMAGES, total))
+    total = len(evaluator.test)
+    part = evaluator.test.part(0, min(TIMED_IMAGES, total))
     programme.chip(0, 0)
-    job.prepare_()
+    evaluator.prepare_()
 
     def chip(images: Split) -> float:
-        return _seconds(lambda: job.score(programme.chip(0, 0), images))
+        return _seconds(lambda: evaluator.score(programme.chip(0, 0), images))
 
     few, many = part.part(0, max(1, len(part) // 4)), part
     chip(few)

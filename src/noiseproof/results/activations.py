@@ -141,7 +141,7 @@ def _estimate(values: Floats, quantity: Quantity) -> Interval:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Anatomy:
+class Activations:
     """A network's points in order of execution, and its ways, the first without recalibration.
     `clean` is the clean network's row; its score is nan where the images have no labels."""
 
@@ -230,18 +230,18 @@ def check_explained(noise: Spec, ways: Sequence[Estimator | None]) -> None:
 # --- what it finds -------------------------------------------------------------------------------
 
 
-def findings(anatomy: Anatomy) -> list[str]:
+def findings(activations: Activations) -> list[str]:
     """Sentences, each as far as its intervals support it, each point taken by itself. The first
     says where the SNR falls below 0 dB; none with a single chip."""
-    if anatomy.chips < 2:
+    if activations.chips < 2:
         return []
-    return [*_falls(anatomy), *_moves(anatomy), *_helps(anatomy)]
+    return [*_falls(activations), *_moves(activations), *_helps(activations)]
 
 
-def _falls(anatomy: Anatomy) -> Iterator[str]:
+def _falls(activations: Activations) -> Iterator[str]:
     """Where noise becomes stronger than the signal."""
-    found = [anatomy.off.estimate(SNR, place) for place in range(len(anatomy.points))]
-    names = [point.name for point in anatomy.points]
+    found = [activations.off.estimate(SNR, place) for place in range(len(activations.points))]
+    names = [point.name for point in activations.points]
     below = next((place for place, one in enumerate(found) if one.high < 0), None)
     if below is not None:
         above = next(place for place, one in enumerate(found) if not one.low > 0)
@@ -265,10 +265,10 @@ def _falls(anatomy: Anatomy) -> Iterator[str]:
     )
 
 
-def _moves(anatomy: Anatomy) -> Iterator[str]:
+def _moves(activations: Activations) -> Iterator[str]:
     """Where channels leave the range that later layers know."""
-    for place, point in enumerate(anatomy.points):
-        shift = anatomy.off.estimate(SHIFT, place)
+    for place, point in enumerate(activations.points):
+        shift = activations.off.estimate(SHIFT, place)
         if shift.low > 1:
             yield (
                 f"The channels' means move by more than one clean standard deviation first at "
@@ -277,18 +277,23 @@ def _moves(anatomy: Anatomy) -> Iterator[str]:
             return
 
 
-def _helps(anatomy: Anatomy) -> Iterator[str]:
+def _helps(activations: Activations) -> Iterator[str]:
     """What each way does at the last point and to the score."""
-    last = len(anatomy.points) - 1
-    where = f"the SNR at the last point, {anatomy.points[last].name},"
-    for way in anatomy.ways[1:]:
-        parts, gain = [_change(where, anatomy.gain(way, last), "dB")], anatomy.score_gain(way)
+    last = len(activations.points) - 1
+    where = f"the SNR at the last point, {activations.points[last].name},"
+    for way in activations.ways[1:]:
+        parts, gain = (
+            [_change(where, activations.gain(way, last), "dB")],
+            activations.score_gain(way),
+        )
         if gain is not None:
-            unit = anatomy.unit.points.lstrip(", ")
-            parts.append(_change(f"the {anatomy.metric}", gain.scaled(anatomy.unit.factor), unit))
+            unit = activations.unit.points.lstrip(", ")
+            parts.append(
+                _change(f"the {activations.metric}", gain.scaled(activations.unit.factor), unit)
+            )
         told = " and ".join(part for part in parts if part)
         if told:
-            yield f"{way.label} {told} (paired over {anatomy.chips} chips)."
+            yield f"{way.label} {told} (paired over {activations.chips} chips)."
 
 
 def _change(what: str, gain: Interval, unit: str) -> str:

@@ -9,7 +9,7 @@ from noiseproof.results.store import Store
 OnRow = Callable[[Row, int, int], None]
 
 
-class Kept:
+class RowCache:
     """The rows that a store holds already, and those that are added to it now.
 
     `on_row(row, done, total)` gets each new row.

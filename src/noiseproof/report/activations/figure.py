@@ -15,7 +15,7 @@ from noiseproof.core.checks import one_of
 from noiseproof.core.files import replacing
 from noiseproof.report.looks import Look, looks_of_ways
 from noiseproof.report.paper import DASHES, ENDINGS, INTERVAL, STYLE
-from noiseproof.results.activations import QUANTITIES, RATIO, SHIFT, Anatomy, Quantity, Way
+from noiseproof.results.activations import QUANTITIES, RATIO, SHIFT, Activations, Quantity, Way
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,23 +56,25 @@ class Trail:
         return list(np.subtract(self.high, self.mean))
 
 
-def looks_of(anatomy: Anatomy) -> list[Look]:
+def looks_of(activations: Activations) -> list[Look]:
     """One for each way."""
-    return looks_of_ways([way.row for way in anatomy.ways], [way.label for way in anatomy.ways])
+    return looks_of_ways(
+        [way.row for way in activations.ways], [way.label for way in activations.ways]
+    )
 
 
-def trails_of(anatomy: Anatomy, quantity: Quantity) -> list[Trail]:
+def trails_of(activations: Activations, quantity: Quantity) -> list[Trail]:
     """For each way one of the analog layers, and one of the normalisation layers if it has any."""
     found = [
-        _trail(anatomy, way, look, quantity, role)
-        for way, look in zip(anatomy.ways, looks_of(anatomy), strict=True)
+        _trail(activations, way, look, quantity, role)
+        for way, look in zip(activations.ways, looks_of(activations), strict=True)
         for role in ("analog", "norm")
     ]
     return [trail for trail in found if trail.places]
 
 
-def _trail(anatomy: Anatomy, way: Way, look: Look, quantity: Quantity, role: str) -> Trail:
-    places = [place for place, point in enumerate(anatomy.points) if point.role == role]
+def _trail(activations: Activations, way: Way, look: Look, quantity: Quantity, role: str) -> Trail:
+    places = [place for place, point in enumerate(activations.points) if point.role == role]
     found = {place: way.estimate(quantity, place) for place in places}
     drawn = {place: one for place, one in found.items() if np.isfinite(one.mean)}
     if quantity is SHIFT:  # it is never negative
@@ -106,7 +108,7 @@ def named_places(points: int) -> list[int]:
     return list(range(0, points, -(-points // MOST_NAMES)))
 
 
-def write_anatomy_figure(anatomy: Anatomy, path: str | Path) -> None:
+def write_anatomy_figure(activations: Activations, path: str | Path) -> None:
     """Write the figure, 7 inches wide, whole or not at all.
 
     Raises:
@@ -121,26 +123,26 @@ def write_anatomy_figure(anatomy: Anatomy, path: str | Path) -> None:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDE, 5.4), layout="constrained")
         FigureCanvasAgg(figure)
-        _draw(figure, anatomy)
+        _draw(figure, activations)
         with replacing(target) as temporary:
             figure.savefig(temporary, format=target.suffix[1:], dpi=300)
 
 
-def _draw(figure: "Figure", anatomy: Anatomy) -> None:
+def _draw(figure: "Figure", activations: Activations) -> None:
     all_axes = figure.subplots(len(QUANTITIES), 1, sharex=True)
     for axes, quantity in zip(all_axes, QUANTITIES, strict=True):
-        _draw_quantity(axes, anatomy, quantity)
-    bottom, places = all_axes[-1], named_places(len(anatomy.points))
-    bottom.set_xlim(-0.6, len(anatomy.points) - 0.4)
-    bottom.set_xticks(places, [anatomy.points[place].name for place in places])
+        _draw_quantity(axes, activations, quantity)
+    bottom, places = all_axes[-1], named_places(len(activations.points))
+    bottom.set_xlim(-0.6, len(activations.points) - 0.4)
+    bottom.set_xticks(places, [activations.points[place].name for place in places])
     bottom.tick_params(axis="x", labelrotation=90, labelsize=5 if len(places) > 30 else 6)
-    _legend(figure, anatomy)
+    _legend(figure, activations)
 
 
-def _draw_quantity(axes: "Axes", anatomy: Anatomy, quantity: Quantity) -> None:
+def _draw_quantity(axes: "Axes", activations: Activations, quantity: Quantity) -> None:
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    trails = trails_of(anatomy, quantity)
+    trails = trails_of(activations, quantity)
     axes.axhline(quantity.neutral, color="0.5", lw=0.6, ls=":", zorder=0)
     steep = is_steep(quantity, trails)
     for trail in trails:
@@ -173,28 +175,37 @@ def _draw_trail(axes: "Axes", trail: Trail) -> None:
     axes.errorbar(trail.places, trail.mean, ends, fmt="D", color=colour, **style)
 
 
-def _legend(figure: "Figure", anatomy: Anatomy) -> None:
+def _legend(figure: "Figure", activations: Activations) -> None:
     """Above the panels: what is shown, a line for each way with its score, what a diamond is."""
     from matplotlib.lines import Line2D
 
     handles, labels = [], []
-    for way, look in zip(anatomy.ways, looks_of(anatomy), strict=True):
+    for way, look in zip(activations.ways, looks_of(activations), strict=True):
         style = {"color": look.colour, "ls": DASHES[look.dash], "lw": 1.1, "marker": "o", "ms": 2.2}
         handles.append(Line2D([], [], **style))
-        score = "" if way.score is None else f" ({anatomy.unit.text(way.score)}{anatomy.unit.sign})"
+        score = (
+            ""
+            if way.score is None
+            else f" ({activations.unit.text(way.score)}{activations.unit.sign})"
+        )
         labels.append(f"{look.label}{score}")
-    if any(point.role == "norm" for point in anatomy.points):
+    if any(point.role == "norm" for point in activations.points):
         handles.append(Line2D([], [], color="0.3", ls="", marker="D", ms=2.6, mfc="w", mew=0.6))
         labels.append("normalisation layers' outputs")
-    shown: Any = {"title": _caption(anatomy), "title_fontsize": 6.5, "fontsize": 6.5, "ncols": 2}
+    shown: Any = {
+        "title": _caption(activations),
+        "title_fontsize": 6.5,
+        "fontsize": 6.5,
+        "ncols": 2,
+    }
     legend = figure.legend(handles, labels, loc="outside upper center", **shown)
     legend.get_title().set_color("0.35")
 
 
-def _caption(anatomy: Anatomy) -> str:
-    row, unit = anatomy.off.row, anatomy.unit
+def _caption(activations: Activations) -> str:
+    row, unit = activations.off.row, activations.unit
     text = f"{row.model} on {row.data}, {row.noise} on {row.targets}\n"
-    text += f"{anatomy.chips} chips, {row.images} images; bands: {INTERVAL}"
-    if anatomy.off.score is None:
+    text += f"{activations.chips} chips, {row.images} images; bands: {INTERVAL}"
+    if activations.off.score is None:
         return text
-    return f"{text}; clean {anatomy.metric} {unit.value(anatomy.clean.score)}{unit.sign}"
+    return f"{text}; clean {activations.metric} {unit.value(activations.clean.score)}{unit.sign}"

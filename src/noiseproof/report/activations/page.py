@@ -34,14 +34,14 @@ from noiseproof.results.activations import (
     SHIFT,
     SNR,
     TINY,
-    Anatomy,
+    Activations,
     Point,
     Quantity,
     findings,
 )
 
 
-def write_anatomy(anatomy: Anatomy, path: str | Path) -> None:
+def write_anatomy(activations: Activations, path: str | Path) -> None:
     """Write the page, whole or not at all.
 
     Every text is escaped, and the page forbids itself every outside address.
@@ -49,30 +49,32 @@ def write_anatomy(anatomy: Anatomy, path: str | Path) -> None:
     Raises:
         ValueError: where the file cannot be written.
     """
-    text = render(anatomy)
+    text = render(activations)
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def render(anatomy: Anatomy) -> str:
+def render(activations: Activations) -> str:
     """The page as text."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     template = resources.files("noiseproof.report.activations").joinpath("page.html.j2").read_text()
-    figure = depth_figure(anatomy).to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
+    figure = depth_figure(activations).to_html(
+        full_html=False, include_plotlyjs=False, config=CONFIG
+    )
     return environment.from_string(template).render(
-        anatomy=anatomy,
-        row=anatomy.off.row,
+        activations=activations,
+        row=activations.off.row,
         version=__version__,
         plotly=Markup(_plotly_without_addresses()),
         figure=Markup(figure),
-        findings=findings(anatomy),
-        title=title_of([anatomy.metric]),
-        labelled=anatomy.off.score is not None,
-        has_norms=any(point.role == "norm" for point in anatomy.points),
-        ways=_ways(anatomy),
-        lines=_lines(anatomy),
+        findings=findings(activations),
+        title=title_of([activations.metric]),
+        labelled=activations.off.score is not None,
+        has_norms=any(point.role == "norm" for point in activations.points),
+        ways=_ways(activations),
+        lines=_lines(activations),
         quantities=QUANTITIES,
         confidence=round(100 * stats.CONFIDENCE),
         tiny=TINY,
@@ -80,11 +82,11 @@ def render(anatomy: Anatomy) -> str:
     )
 
 
-def _ways(anatomy: Anatomy) -> list[dict[str, Any]]:
+def _ways(activations: Activations) -> list[dict[str, Any]]:
     """The score of each way, and what it does to score and SNR on the same chips."""
-    unit, last, found = anatomy.unit, len(anatomy.points) - 1, []
-    for way, look in zip(anatomy.ways, looks_of(anatomy), strict=True):
-        gain, is_off = anatomy.score_gain(way), way is anatomy.off
+    unit, last, found = activations.unit, len(activations.points) - 1, []
+    for way, look in zip(activations.ways, looks_of(activations), strict=True):
+        gain, is_off = activations.score_gain(way), way is activations.off
         found.append(
             {
                 "look": look,
@@ -92,43 +94,45 @@ def _ways(anatomy: Anatomy) -> list[dict[str, Any]]:
                 "score": "" if way.score is None else unit.text(way.score),
                 "gain": "" if gain is None or is_off else unit.text(gain),
                 "snr": stats.number(way.estimate(SNR, last)),
-                "snr_gain": "" if is_off else stats.number(anatomy.gain(way, last)),
+                "snr_gain": "" if is_off else stats.number(activations.gain(way, last)),
             }
         )
     return found
 
 
-def _lines(anatomy: Anatomy) -> list[dict[str, Any]]:
+def _lines(activations: Activations) -> list[dict[str, Any]]:
     return [
         {
             "point": point,
-            "cells": [short(way.estimate(q, place), q) for way in anatomy.ways for q in QUANTITIES],
+            "cells": [
+                short(way.estimate(q, place), q) for way in activations.ways for q in QUANTITIES
+            ],
         }
-        for place, point in enumerate(anatomy.points)
+        for place, point in enumerate(activations.points)
     ]
 
 
 # --- the figure ----------------------------------------------------------------------------------
 
 
-def depth_figure(anatomy: Anatomy) -> go.Figure:
+def depth_figure(activations: Activations) -> go.Figure:
     """Three panels over depth: SNR, mean shift, variance ratio."""
     figure = make_subplots(rows=len(QUANTITIES), cols=1, shared_xaxes=True, vertical_spacing=0.035)
     for row, quantity in enumerate(QUANTITIES, start=1):
-        trails = trails_of(anatomy, quantity)
+        trails = trails_of(activations, quantity)
         steep = is_steep(quantity, trails)
         for trail in trails:
             if trail.role == "analog" and trail.has_band:
                 _add_band(figure, trail, row, lowest=1e-2 * floor_of(trails) if steep else None)
-            _add_trail(figure, anatomy, trail, row)
+            _add_trail(figure, activations, trail, row)
         figure.update_yaxes(title=quantity.title, row=row, col=1)
         figure.update_yaxes(**(_log_axis(quantity, trails) if steep else {}), row=row, col=1)
         if not (steep and quantity is SHIFT):
             thin = {"color": "#888", "dash": "dot", "width": 1}
             figure.add_hline(y=quantity.neutral, line=thin, row=row, col=1)
-    named = named_places(len(anatomy.points))
-    names = [_escaped(anatomy.points[place].name) for place in named]
-    ends = [-0.6, len(anatomy.points) - 0.4]
+    named = named_places(len(activations.points))
+    names = [_escaped(activations.points[place].name) for place in named]
+    ends = [-0.6, len(activations.points) - 0.4]
     figure.update_xaxes(range=ends, showgrid=False, zeroline=False, tickvals=named, ticktext=names)
     figure.update_xaxes(tickangle=-90, tickfont={"size": 11}, row=len(QUANTITIES), col=1)
     figure.update_layout(**LAYOUT, height=980)
@@ -168,7 +172,7 @@ def _add_band(figure: go.Figure, trail: Trail, row: int, *, lowest: float | None
     )
 
 
-def _add_trail(figure: go.Figure, anatomy: Anatomy, trail: Trail, row: int) -> None:
+def _add_trail(figure: go.Figure, activations: Activations, trail: Trail, row: int) -> None:
     look, label = trail.look, _escaped(trail.look.label)
     shared: dict[str, Any] = {
         "x": trail.places,
@@ -176,7 +180,8 @@ def _add_trail(figure: go.Figure, anatomy: Anatomy, trail: Trail, row: int) -> N
         "legendgroup": label,
         "showlegend": row == 1,
         "text": [
-            _hover(anatomy.points[place], trail, step) for step, place in enumerate(trail.places)
+            _hover(activations.points[place], trail, step)
+            for step, place in enumerate(trail.places)
         ],
         "hovertemplate": HOVER,
         "row": row,

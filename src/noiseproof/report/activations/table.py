@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 
 from noiseproof import stats
-from noiseproof.results.activations import QUANTITIES, TINY, Anatomy, Quantity, Way
+from noiseproof.results.activations import QUANTITIES, TINY, Activations, Quantity, Way
 from noiseproof.stats.intervals import Interval
 
 HEADS = {"snr_db": "SNR dB", "shift": "shift", "variance_ratio": "var ratio"}
@@ -15,18 +15,20 @@ WAYS_BESIDE = 2  # in 120 columns
 MOST_DECIMALS = 3
 
 
-def anatomy_tables(anatomy: Anatomy) -> Iterator[Table]:
+def anatomy_tables(activations: Activations) -> Iterator[Table]:
     """A line for each point; the ways side by side, two to a table."""
-    for start in range(0, len(anatomy.ways), WAYS_BESIDE):
-        last = start + WAYS_BESIDE >= len(anatomy.ways)
-        yield _table(anatomy, anatomy.ways[start : start + WAYS_BESIDE], last=last)
+    for start in range(0, len(activations.ways), WAYS_BESIDE):
+        last = start + WAYS_BESIDE >= len(activations.ways)
+        yield _table(activations, activations.ways[start : start + WAYS_BESIDE], last=last)
 
 
-def _table(anatomy: Anatomy, ways: Sequence[Way], *, last: bool) -> Table:
-    row = anatomy.off.row
-    heading = f"{row.model} on {row.data}, {row.images} images, {anatomy.chips} chips\n"
+def _table(activations: Activations, ways: Sequence[Way], *, last: bool) -> Table:
+    row = activations.off.row
+    heading = f"{row.model} on {row.data}, {row.images} images, {activations.chips} chips\n"
     heading += f"{row.noise} on {row.targets}: " + " | ".join(way.label for way in ways)
-    table = Table(title=heading, caption=_caption(anatomy) if last else None, box=box.SIMPLE_HEAD)
+    table = Table(
+        title=heading, caption=_caption(activations) if last else None, box=box.SIMPLE_HEAD
+    )
     table.pad_edge = False
     table.title_justify = table.caption_justify = "left"
     table.add_column("layer", overflow="fold")
@@ -35,24 +37,24 @@ def _table(anatomy: Anatomy, ways: Sequence[Way], *, last: bool) -> Table:
         for quantity in QUANTITIES:
             label = way.label if quantity is QUANTITIES[0] else ""
             table.add_column(f"{label}\n{HEADS[quantity.key]}", justify="right", no_wrap=True)
-    for place, point in enumerate(anatomy.points):
+    for place, point in enumerate(activations.points):
         cells = [short(way.estimate(q, place), q) for way in ways for q in QUANTITIES]
         table.add_row(point.name, point.role, *cells)
     return table
 
 
-def _caption(anatomy: Anatomy) -> str:
+def _caption(activations: Activations) -> str:
     text = (
         f"a +-b: a - b to a + b is the {100 * stats.CONFIDENCE:.0f} % interval over chips (t); "
         "a x/b: a / b to a b, geometric. SNR: clean variance over mean squared difference. shift: "
         "root mean square over channels, in clean standard deviations. var ratio: geometric mean "
         "over channels, noisy over clean."
     )
-    excluded = sum(point.excluded for point in anatomy.points)
+    excluded = sum(point.excluded for point in activations.points)
     if excluded:
         text += (
-            f" {excluded} of {sum(point.channels for point in anatomy.points)} channels count in "
-            f"the SNR only: their clean sd is below {TINY:g} of their layer's."
+            f" {excluded} of {sum(point.channels for point in activations.points)} channels count "
+            f"in the SNR only: their clean sd is below {TINY:g} of their layer's."
         )
     return text
 
@@ -79,10 +81,10 @@ def _digits(half: float) -> int:
     return min(MOST_DECIMALS, max(0, 1 - math.floor(math.log10(half / 0.95))))
 
 
-def score_lines(anatomy: Anatomy) -> Iterator[str]:
+def score_lines(activations: Activations) -> Iterator[str]:
     """A line on the score of each way; none where the images have no labels."""
-    unit = anatomy.unit
-    for way in anatomy.ways:
+    unit = activations.unit
+    for way in activations.ways:
         if way.score is not None:
-            text = f"{way.label}: {anatomy.metric} {unit.text(way.score)}{unit.sign}"
-            yield f"{text}, clean {unit.value(anatomy.clean.score, places=2)}{unit.sign}"
+            text = f"{way.label}: {activations.metric} {unit.text(way.score)}{unit.sign}"
+            yield f"{text}, clean {unit.value(activations.clean.score, places=2)}{unit.sign}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from noiseproof.core.files import replacing
-from noiseproof.measuring.evaluator import Job
+from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.models.checkpoint import Card
 from noiseproof.results.curves import network_key
 from noiseproof.results.rows import Row
@@ -38,7 +38,7 @@ from noiseproof.study.run.pieces import (
     TrainPiece,
 )
 from noiseproof.study.run.queue import Points, known_of
-from noiseproof.study.run.worker import job_of, model_of, plan_of
+from noiseproof.study.run.worker import evaluator_of, model_of, plan_of
 from noiseproof.training.resume import RESUME, WEIGHTS, epochs_done, finished
 
 FAILED, LOCK = "failed.txt", ".lock"
@@ -235,21 +235,21 @@ class _Run:
         except ValueError as error:
             raise ValueError(f"{network.name}: {error}") from None
         tasks = [task for task in self.grid.tasks if task.network == network]
-        clean = job_of(trained, self.data, model, self.device).clean_row
+        clean = evaluator_of(trained, self.data, model, self.device).clean_row
         self.blanks[network.name] = clean
         found = next((row for row in known if row.noise == "none" and _is_same(row, clean)), None)
         self._note(network, trained.sha256, card, found)
         if found is None:
             self.ready.append((CleanPiece(network=network), trained))
-        jobs: dict[tuple[str, bool], Job] = {}
+        evaluators: dict[tuple[str, bool], Evaluator] = {}
         by_point = known_of(known)
         for task in tasks:
             way = (task.recalibrate, task.augment)
-            if way not in jobs:
-                jobs[way] = job_of(
+            if way not in evaluators:
+                evaluators[way] = evaluator_of(
                     trained, self.data, model, self.device, recalibrate=way[0], augment=way[1]
                 )
-            self.points[task] = Points(task, jobs[way], by_point)
+            self.points[task] = Points(task, evaluators[way], by_point)
             self.open.append(self.points[task])
         for task in tasks:
             self._follow(self.points[task], 0, 0)

@@ -19,7 +19,7 @@ from noiseproof.study.grid import Grid, Network, Task
 from noiseproof.study.run.loading import Places, calibration_of, load_trained, ready_file
 from noiseproof.study.run.pieces import Data, Failed, Measured, MeasurePiece, Trained
 from noiseproof.study.run.queue import Points, known_of
-from noiseproof.study.run.worker import Worker, job_of, model_of, plan_of
+from noiseproof.study.run.worker import Worker, evaluator_of, model_of, plan_of
 from noiseproof.training import loop
 from noiseproof.training.resume import WEIGHTS, epochs_done, finished
 
@@ -173,8 +173,10 @@ def _units_left(
     trained, is_there = _trained(task.network, grid, data, places)
     known = known_of(row for row in rows if is_there and row.checkpoint == trained.sha256)
     model = model_of(trained, data)
-    job = job_of(trained, data, model, device, recalibrate=task.recalibrate, augment=task.augment)
-    points = Points(task, job, known)
+    evaluator = evaluator_of(
+        trained, data, model, device, recalibrate=task.recalibrate, augment=task.augment
+    )
+    points = Points(task, evaluator, known)
     if task.pace.precision is None:
         return points.wanted - points.done, points.wanted
     first = [0.5 - USUAL_SD, 0.5 + USUAL_SD] * 20

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from noiseproof.measuring.evaluator import Job
+from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.units import Units
 from noiseproof.results.rows import KEY, Row
 from noiseproof.specs.designs import sized
@@ -21,14 +21,14 @@ class Points:
     """The units of one task, level by level. Which units a level needs is decided by its own first
     units alone (`pacing.units_wanted`), whoever measured them and in whatever order they came."""
 
-    def __init__(self, task: Task, job: Job, known: Known) -> None:
+    def __init__(self, task: Task, evaluator: Evaluator, known: Known) -> None:
         self.task = task
-        design = sized(task.design, len(job.test) if task.design.needs_hits else 0)
-        units = Units(job=job, design=design, targets=task.targets)
-        self._images = len(job.test)
+        design = sized(task.design, len(evaluator.test) if task.design.needs_hits else 0)
+        units = Units(evaluator=evaluator, design=design, targets=task.targets)
+        self._images = len(evaluator.test)
         self._flying: list[set[int]] = [set() for _ in task.specs]
         self._seconds: list[float] = []
-        blank = blank_of(task, job)
+        blank = blank_of(task, evaluator)
         self._found: list[dict[int, float]] = []
         for level in range(len(task.specs)):
             name = names_of(task, units, blank, level, range(1))[0]

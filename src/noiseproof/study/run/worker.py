@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from noiseproof.measuring.evaluator import Job, Subject, open_job
+from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
 from noiseproof.measuring.setup import network_of
 from noiseproof.measuring.units import Units, open_units
 from noiseproof.results.rows import Row
@@ -36,7 +36,7 @@ from noiseproof.training.resume import RESUME, WEIGHTS
 
 K = TypeVar("K")
 V = TypeVar("V")
-KEPT = 4  # jobs and curves that a worker keeps ready
+KEPT = 4  # evaluators and curves that a worker keeps ready
 
 
 def plan_of(network: Network) -> Plan:
@@ -51,7 +51,7 @@ def plan_of(network: Network) -> Plan:
     )
 
 
-def job_of(
+def evaluator_of(
     trained: Trained,
     data: Data,
     model: nn.Module,
@@ -59,10 +59,10 @@ def job_of(
     *,
     recalibrate: str = "off",
     augment: bool = False,
-) -> Job:
+) -> Evaluator:
     """A network of a study with a way to recalibrate it."""
     network = trained.network
-    return open_job(
+    return open_evaluator(
         model,
         data.test,
         estimator=parse_estimator(recalibrate),
@@ -82,11 +82,11 @@ def job_of(
     )
 
 
-def blank_of(task: Task, job: Job) -> Row:
+def blank_of(task: Task, evaluator: Evaluator) -> Row:
     """What the rows of a task have in common."""
-    design = sized(task.design, len(job.test) if task.design.needs_hits else 0)
+    design = sized(task.design, len(evaluator.test) if task.design.needs_hits else 0)
     return replace(
-        job.chip_row,
+        evaluator.chip_row,
         targets=",".join(task.targets),
         seed=task.network.seed,
         pace=str(task.pace),
@@ -115,7 +115,7 @@ class Worker:
     ) -> None:
         self.data, self.device, self.on_training = data, device, on_training
         self._models: OrderedDict[str, nn.Module] = OrderedDict()
-        self._jobs: OrderedDict[tuple[str, str, bool], Job] = OrderedDict()
+        self._evaluators: OrderedDict[tuple[str, str, bool], Evaluator] = OrderedDict()
         self._curves: OrderedDict[Task, Units] = OrderedDict()
 
     def do(self, piece: Piece, trained: Trained | None) -> Outcome:
@@ -160,28 +160,28 @@ class Worker:
             return TrainingDone(weights=weights, card=card.model_dump_json(indent=2) + "\n")
 
     def _clean(self, piece: CleanPiece, trained: Trained) -> Outcome:
-        job = job_of(trained, self.data, self._model(trained), self.device)
-        units = Units(job=job, design=Chips(), targets=())
-        return Measured(rows=(units.clean(job.clean_row),))
+        evaluator = evaluator_of(trained, self.data, self._model(trained), self.device)
+        units = Units(evaluator=evaluator, design=Chips(), targets=())
+        return Measured(rows=(units.clean(evaluator.clean_row),))
 
     def _measure(self, piece: MeasurePiece, trained: Trained) -> Outcome:
         task = piece.task
         units = self._curve(task, trained)
-        blank = blank_of(task, units.job)
+        blank = blank_of(task, units.evaluator)
         named = names_of(task, units, blank, piece.level, range(piece.first, piece.last))
         return Measured(rows=tuple(units.evaluate(task.specs[piece.level], row) for row in named))
 
     def _curve(self, task: Task, trained: Trained) -> Units:
         def opened() -> Units:
-            job = self._job(task, trained)
-            seen = (blank_of(task, job), ())
-            return open_units(job, task.design, task.specs, task.targets, seen=seen)[0]
+            evaluator = self._evaluator(task, trained)
+            seen = (blank_of(task, evaluator), ())
+            return open_units(evaluator, task.design, task.specs, task.targets, seen=seen)[0]
 
         return _kept(self._curves, task, opened)
 
-    def _job(self, task: Task, trained: Trained) -> Job:
-        def opened() -> Job:
-            return job_of(
+    def _evaluator(self, task: Task, trained: Trained) -> Evaluator:
+        def opened() -> Evaluator:
+            return evaluator_of(
                 trained,
                 self.data,
                 self._model(trained),
@@ -190,7 +190,7 @@ class Worker:
                 augment=task.augment,
             )
 
-        return _kept(self._jobs, (task.network.name, task.recalibrate, task.augment), opened)
+        return _kept(self._evaluators, (task.network.name, task.recalibrate, task.augment), opened)
 
     def _model(self, trained: Trained) -> nn.Module:
         return _kept(self._models, trained.network.name, lambda: model_of(trained, self.data))

@@ -18,7 +18,7 @@ from noiseproof.study.facts import read_facts
 from noiseproof.study.report import StudyReport, document_of, summary_row
 from noiseproof.study.report.markdown import markdown_of
 
-STUDIES = Path(__file__).parent.parent / "studies"
+STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("*/study.toml"))
 TABLE = runpy.run_path(str(STUDIES / "table.py"))
 MEASURED: list[Path] = TABLE["measured"]()

@@ -14,7 +14,7 @@ import torch
 from noiseproof import cli
 from noiseproof.core.rng import seeded
 from noiseproof.measuring.activations import explain
-from noiseproof.measuring.setup import open_bench
+from noiseproof.measuring.setup import open_setup
 from noiseproof.models import building as models
 from noiseproof.models.checkpoint import save_weights
 from noiseproof.specs.noise import parse
@@ -55,15 +55,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def told(weights: Path) -> dict[str, Any]:
     """The same from Python."""
     words = {"model": "resnet8", "norm": "batch", "data": "digits"}
-    bench = open_bench(weights, images=30, calibration=40, **words)  # type: ignore[arg-type]
+    setup = open_setup(weights, images=30, calibration=40, **words)  # type: ignore[arg-type]
     found = explain(
-        bench.model,
-        bench.test,
+        setup.model,
+        setup.test,
         parse(NOISE),
         recalibrate=["pooled(40)"],
-        calibration=bench.calibration,
-        scale=bench.scale,
-        subject=bench.subject,
+        calibration=setup.calibration,
+        scale=setup.scale,
+        subject=setup.subject,
         chips=2,
     )
     return found.as_json()

@@ -14,6 +14,7 @@ import noiseproof as npf
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
 from noiseproof.measuring.curves import measure
+from noiseproof.measuring.evaluator import Subject
 from noiseproof.measuring.units import Ahead
 from noiseproof.network.state import places, state_of
 from noiseproof.noise.perturbation import Programme, perturb
@@ -207,7 +208,7 @@ def test_a_measurement_that_was_cut_goes_on_where_it_was(tmp_path: Path) -> None
 
     options: dict[str, Any] = {"design": "per-image(20)", "passes": 2}
     whole = run(**options).points[0]
-    subject = npf.job.Subject(data="pictures")
+    subject = Subject(data="pictures")
     with Store(tmp_path / "rows.db") as store:
         with pytest.raises(Cut):
             run(store=store, subject=subject, on_row=cut, **options)
@@ -220,7 +221,7 @@ def test_a_measurement_that_was_cut_goes_on_where_it_was(tmp_path: Path) -> None
 
 def test_the_size_of_nested_samples_is_kept_once_it_is_chosen(tmp_path: Path) -> None:
     said: list[str] = []
-    subject = npf.job.Subject(data="pictures")
+    subject = Subject(data="pictures")
     with Store(tmp_path / "rows.db") as store:
         for _ in range(2):
             run(store=store, subject=subject, design="nested", chips=3, on_design=said.append)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from noiseproof.core.rng import seeded
 from noiseproof.data.datasets import open_dataset
 from noiseproof.data.splits import Boxes, Split
-from noiseproof.measuring.setup import open_bench
+from noiseproof.measuring.setup import open_setup
 from noiseproof.models import building as models
 from noiseproof.models import checkpoint
 from noiseproof.models.checkpoint import file_sha256
@@ -35,26 +35,26 @@ def fingerprints(images: Tensor) -> list[bytes]:
 
 
 def test_calibration_images_are_training_images_and_never_test_images(weights: Path) -> None:
-    bench = open_bench(weights, **BARE, calibration=200, calibration_seed=3)  # type: ignore[arg-type]
+    setup = open_setup(weights, **BARE, calibration=200, calibration_seed=3)  # type: ignore[arg-type]
     source = open_dataset("digits")
-    drawn = fingerprints(bench.calibration)
+    drawn = fingerprints(setup.calibration)
     train, test = (fingerprints(source.read(split).images) for split in ("train", "test"))
     assert set(drawn) <= set(train)
     assert not set(drawn) & (set(test) - set(train))
     places = source.read("train").drawn(200, seed=3)
     assert len(places.unique()) == 200, "drawn without replacement"
-    assert torch.equal(bench.calibration, source.read("train").images[places])
-    assert bench.subject.calibration == "train"
+    assert torch.equal(setup.calibration, source.read("train").images[places])
+    assert setup.subject.calibration == "train"
 
 
 @pytest.mark.parametrize("augment", [False, True])
 def test_fewer_calibration_images_are_the_first_of_more(weights: Path, augment: bool) -> None:
     few, many = (
-        open_bench(weights, **BARE, calibration=n, augment=augment, calibration_seed=3).calibration  # type: ignore[arg-type]
+        open_setup(weights, **BARE, calibration=n, augment=augment, calibration_seed=3).calibration  # type: ignore[arg-type]
         for n in (20, 50)
     )
     assert torch.equal(few, many[:20])
-    other = open_bench(
+    other = open_setup(
         weights, **BARE, calibration=20, augment=augment, calibration_seed=4
     ).calibration  # type: ignore[arg-type]
     assert not torch.equal(few, other)
@@ -62,13 +62,13 @@ def test_fewer_calibration_images_are_the_first_of_more(weights: Path, augment: 
 
 def test_augmented_images_are_training_images_moved_by_a_pixel(weights: Path) -> None:
     """The digits move by at most one pixel and are never mirrored."""
-    bench = open_bench(weights, **BARE, calibration=30, augment=True)  # type: ignore[arg-type]
-    plain = open_bench(weights, **BARE, calibration=30).calibration  # type: ignore[arg-type]
-    assert bench.subject.calibration == "train augmented"
-    assert bench.calibration.dtype == torch.uint8
+    setup = open_setup(weights, **BARE, calibration=30, augment=True)  # type: ignore[arg-type]
+    plain = open_setup(weights, **BARE, calibration=30).calibration  # type: ignore[arg-type]
+    assert setup.subject.calibration == "train augmented"
+    assert setup.calibration.dtype == torch.uint8
     padded = nn.functional.pad(plain, (1, 1, 1, 1))
     shifts = []
-    for image, source in zip(bench.calibration, padded, strict=True):
+    for image, source in zip(setup.calibration, padded, strict=True):
         height, width = image.shape[1:]
         found = [
             (top, left)
@@ -79,8 +79,8 @@ def test_augmented_images_are_training_images_moved_by_a_pixel(weights: Path) ->
         assert found
         shifts.append(found[0])
     assert len(set(shifts)) >= 5
-    again = open_bench(weights, **BARE, calibration=30, augment=True).calibration  # type: ignore[arg-type]
-    assert torch.equal(again, bench.calibration)
+    again = open_setup(weights, **BARE, calibration=30, augment=True).calibration  # type: ignore[arg-type]
+    assert torch.equal(again, setup.calibration)
 
 
 # --- data and scores of one's own -----------------------------------------------------------------
@@ -132,14 +132,14 @@ def test_scenes_are_opened_with_calibration_images_of_the_same_size(
 ) -> None:
     file = saved(tmp_path, lambda: nn.Conv2d(3, 2, 3, padding=1))
     options = {"model": f"{own}:net", "data": f"{own}:segment"}
-    bench = open_bench(file, **options, calibration=4, augment=True)  # type: ignore[arg-type]
-    assert bench.test.task == bench.subject.task == "segment"
-    assert bench.calibration.shape == (4, 3, 8, 8)
-    assert bench.score is None
+    setup = open_setup(file, **options, calibration=4, augment=True)  # type: ignore[arg-type]
+    assert setup.test.task == setup.subject.task == "segment"
+    assert setup.calibration.shape == (4, 3, 8, 8)
+    assert setup.score is None
     with pytest.raises(ValueError, match="task detect does not fit .*: its labels say segment"):
-        open_bench(file, **options, task="detect")  # type: ignore[arg-type]
+        open_setup(file, **options, task="detect")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="calibration images must be between 1 and 6, got 7"):
-        open_bench(file, **options, calibration=7)  # type: ignore[arg-type]
+        open_setup(file, **options, calibration=7)  # type: ignore[arg-type]
 
 
 def test_data_without_a_training_split_is_opened_unless_calibration_images_are_asked(
@@ -147,9 +147,9 @@ def test_data_without_a_training_split_is_opened_unless_calibration_images_are_a
 ) -> None:
     file = saved(tmp_path, lambda: models.build("resnet8", classes=2))
     options = {"model": "resnet8", "data": f"{own}:classify"}
-    assert open_bench(file, **options).calibration is None  # type: ignore[arg-type]
+    assert open_setup(file, **options).calibration is None  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="has no train split"):
-        open_bench(file, **options, calibration=3)  # type: ignore[arg-type]
+        open_setup(file, **options, calibration=3)  # type: ignore[arg-type]
 
 
 def test_a_score_of_ones_own_gets_images_as_the_network_takes_them_and_no_check_of_labels(
@@ -159,14 +159,14 @@ def test_a_score_of_ones_own_gets_images_as_the_network_takes_them_and_no_check_
     file = saved(tmp_path, lambda: nn.Conv2d(3, 2, 3, padding=1))
     options = {"model": f"{own}:net", "data": f"{own}:classify", "normalize": "half"}
     with pytest.raises(ValueError, match="a classifier must return logits"):
-        open_bench(file, **options)  # type: ignore[arg-type]
-    bench = open_bench(file, **options, task=f"{own}:score")  # type: ignore[arg-type]
-    assert bench.score is not None
-    assert bench.subject.task == f"{own}:score"
-    assert bench.test.images.dtype == torch.float32
-    assert float(bench.test.images.min()) == -1
+        open_setup(file, **options)  # type: ignore[arg-type]
+    setup = open_setup(file, **options, task=f"{own}:score")  # type: ignore[arg-type]
+    assert setup.score is not None
+    assert setup.subject.task == f"{own}:score"
+    assert setup.test.images.dtype == torch.float32
+    assert float(setup.test.images.min()) == -1
     with pytest.raises(ValueError, match="has no function 'missing'"):
-        open_bench(tmp_path / "net.safetensors", **options, task=f"{own}:missing")  # type: ignore[arg-type]
+        open_setup(tmp_path / "net.safetensors", **options, task=f"{own}:missing")  # type: ignore[arg-type]
 
 
 def test_a_normalisation_is_called_by_its_name_and_part() -> None:
@@ -201,7 +201,7 @@ def test_a_card_never_names_code_that_runs(
     }
     weights.with_suffix(".json").write_text(json.dumps({**card, field: "boom:build"}))
     with pytest.raises(ValueError, match=f"names code of its own, boom:build: add {option} boom"):
-        open_bench(weights)
+        open_setup(weights)
 
 
 def test_a_detector_is_not_measured_on_classes_it_does_not_know() -> None:

@@ -16,7 +16,7 @@ from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.device import pick_device
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Boxes, Split
-from noiseproof.measuring.evaluator import Subject, open_job
+from noiseproof.measuring.evaluator import Subject, open_evaluator
 from noiseproof.network.state import state_of
 from noiseproof.results.rows import Row
 from noiseproof.results.store import Store
@@ -367,7 +367,7 @@ def test_labels_never_reach_a_recalibration() -> None:
         estimator = npf.estimators.parse_estimator(text)
         fixed = []
         for split in (test, shuffled):
-            job = open_job(
+            evaluator = open_evaluator(
                 network(),
                 split,
                 estimator=estimator,
@@ -378,11 +378,11 @@ def test_labels_never_reach_a_recalibration() -> None:
                 device=None,
                 subject=None,
             )
-            state = npf.noise.perturb(job.state, job.places, GAUSSIAN, seed=0, chip=0)
-            if job.calibration is None:
-                fixed.append(job.scored(state)[1])
+            state = npf.noise.perturb(evaluator.state, evaluator.places, GAUSSIAN, seed=0, chip=0)
+            if evaluator.calibration is None:
+                fixed.append(evaluator.scored(state)[1])
             else:
-                fixed.append(job.recalibrated(state))
+                fixed.append(evaluator.recalibrated(state))
         assert fixed[0].keys() == fixed[1].keys()
         assert all(torch.equal(fixed[0][name], fixed[1][name]) for name in fixed[0])
         assert any(not torch.equal(fixed[0][name], state[name]) for name in state)

@@ -20,7 +20,7 @@ from noiseproof.measuring.activations import explain
 from noiseproof.models import building as models
 from noiseproof.network.activations import listening, sites_of
 from noiseproof.network.state import state_of
-from noiseproof.results.activations import RATIO, SHIFT, SNR, TINY, Anatomy
+from noiseproof.results.activations import RATIO, SHIFT, SNR, TINY, Activations
 from noiseproof.specs.noise import parse
 
 NOISE = parse("gaussian(0.4, reference=std)")
@@ -264,7 +264,7 @@ CASES: dict[str, Case] = {
 }
 
 
-def of_case(name: str) -> Anatomy:
+def of_case(name: str) -> Activations:
     with seeded(0, name):
         model = CASES[name][0]()
     return explain(model, CASES[name][1](), NOISE, chips=2)
@@ -281,7 +281,7 @@ def test_any_network_has_an_anatomy(name: str) -> None:
     assert json_is_sound(found)
 
 
-def json_is_sound(found: Anatomy) -> bool:
+def json_is_sound(found: Activations) -> bool:
     document = found.as_json()
     return len(document["points"]) == len(document["ways"][0]["snr_db"]) == len(found.points)
 

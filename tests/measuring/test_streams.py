@@ -17,6 +17,7 @@ import noiseproof as npf
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.rng import derived, stream
 from noiseproof.data.splits import Split
+from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.streams import track, wandered
 from noiseproof.network.state import places, state_of
 from noiseproof.noise.perturbation import perturb
@@ -192,15 +193,15 @@ def test_ways_to_recalibrate_see_the_same_noise_and_the_same_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: dict[str, list[tuple[bytes, bytes]]] = {}
-    score = npf.job.Job.scored
+    score = Evaluator.scored
 
-    def watched(job: npf.job.Job, state: dict[str, Tensor], test: Split) -> object:
-        name = str(job.estimator)
+    def watched(evaluator: Evaluator, state: dict[str, Tensor], test: Split) -> object:
+        name = str(evaluator.estimator)
         pair = (test.images.numpy().tobytes(), state["0.weight"].numpy().tobytes())
         seen.setdefault(name, []).append(pair)
-        return score(job, state, test)
+        return score(evaluator, state, test)
 
-    monkeypatch.setattr(npf.job.Job, "scored", watched)
+    monkeypatch.setattr(Evaluator, "scored", watched)
     traces = track(
         network(), own_answers(), GAUSSIAN, REDRAW, recalibrate=OFTEN, calibration=CALIBRATION,
         images=60, window=10, chips=2,

@@ -1,4 +1,4 @@
-"""A job: one network, its test set, its way to recalibrate, and the words that its rows carry."""
+"""One network, its test set, its way to recalibrate, and the words that its rows carry."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import noiseproof as npf
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
-from noiseproof.measuring.evaluator import Job, Subject, open_job
+from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
 from noiseproof.network.state import network_sha256, state_of, state_sha256
 from noiseproof.specs.estimators import Ema, Estimator, Match, Pooled
 
@@ -24,7 +24,7 @@ def network() -> nn.Module:
         ).eval()
 
 
-def job(estimator: Estimator | None = None, **options: object) -> Job:
+def evaluator(estimator: Estimator | None = None, **options: object) -> Evaluator:
     given = {
         "calibration": IMAGES.flip(0),
         "score": None,
@@ -33,7 +33,7 @@ def job(estimator: Estimator | None = None, **options: object) -> Job:
         "device": None,
         "subject": None,
     }
-    return open_job(network(), TEST, estimator=estimator, **(given | options))  # type: ignore[arg-type]
+    return open_evaluator(network(), TEST, estimator=estimator, **(given | options))  # type: ignore[arg-type]
 
 
 def test_the_fingerprint_of_a_state_sees_names_shapes_and_values() -> None:
@@ -47,13 +47,13 @@ def test_the_fingerprint_of_a_state_sees_names_shapes_and_values() -> None:
 
 
 def test_a_subject_names_what_is_measured_and_the_rest_is_found_out() -> None:
-    plain = job().clean_row
+    plain = evaluator().clean_row
     assert (plain.checkpoint, plain.model) == (
         network_sha256(network(), state_of(network())),
         "Sequential",
     )
     assert (plain.task, plain.data, plain.norm, plain.scale) == ("classify", "own", "own", "as is")
-    named = job(subject=Subject(checkpoint="c", model="m", norm="n", data="d")).clean_row
+    named = evaluator(subject=Subject(checkpoint="c", model="m", norm="n", data="d")).clean_row
     assert (named.checkpoint, named.model, named.norm, named.data) == ("c", "m", "n", "d")
     assert named.task == "classify", "the labels say it"
     assert named.data_sha256 == plain.data_sha256 == TEST.sha256()
@@ -61,38 +61,38 @@ def test_a_subject_names_what_is_measured_and_the_rest_is_found_out() -> None:
 
 def test_a_chips_row_says_what_the_estimator_saw() -> None:
     subject = Subject(calibration="train augmented")
-    pooled = job(Pooled(images=7), subject=subject)
+    pooled = evaluator(Pooled(images=7), subject=subject)
     assert pooled.chip_row.recalibrate == "pooled(7)"
     assert pooled.chip_row.calibration == "train augmented"
     assert pooled.chip_row.calibration_sha256 == state_sha256({"images": IMAGES.flip(0)[:7]})
-    ema = job(Ema(momentum=0.1), subject=subject).chip_row
+    ema = evaluator(Ema(momentum=0.1), subject=subject).chip_row
     assert (ema.recalibrate, ema.calibration) == ("ema(0.1, batch=128)", "test")
     assert ema.calibration_sha256 == ""
-    off = job(subject=subject).chip_row
+    off = evaluator(subject=subject).chip_row
     assert (off.recalibrate, off.calibration, off.calibration_sha256) == ("off", "", "")
 
 
 @pytest.mark.parametrize("estimator", [Pooled(images=7), Match(images=7)])
 def test_only_the_first_images_are_used_and_only_they_are_named(estimator: Estimator) -> None:
     first = IMAGES.flip(0)[:7]
-    whole, cut = job(estimator), job(estimator, calibration=first)
+    whole, cut = evaluator(estimator), evaluator(estimator, calibration=first)
     assert whole.chip_row == cut.chip_row
     for name, tensor in whole.recalibrated(whole.state).items():
         assert torch.equal(tensor, cut.recalibrated(cut.state)[name])
 
 
 def test_extra_images_are_those_that_pass_the_network_for_one_chip() -> None:
-    assert job().extra_images == 0
-    assert job(Ema(momentum=0.1)).extra_images == 0
-    assert job(Pooled(images=7)).extra_images == 7
-    assert job(Pooled(images=7, batch=2)).extra_images == 7
-    assert job(Match(images=7)).extra_images == 7, "the clean pass serves all chips"
+    assert evaluator().extra_images == 0
+    assert evaluator(Ema(momentum=0.1)).extra_images == 0
+    assert evaluator(Pooled(images=7)).extra_images == 7
+    assert evaluator(Pooled(images=7, batch=2)).extra_images == 7
+    assert evaluator(Match(images=7)).extra_images == 7, "the clean pass serves all chips"
 
 
 def test_the_clean_signature_is_taken_once_for_all_chips() -> None:
     passes: list[int] = []
 
-    matching = job(Match(images=7))
+    matching = evaluator(Match(images=7))
     count = matching.skeleton.register_forward_hook(lambda *_: passes.append(1))
     for level in (1.0, 2.0, 3.0):
         state = {**matching.state, "0.weight": matching.state["0.weight"] * level}
@@ -101,8 +101,8 @@ def test_the_clean_signature_is_taken_once_for_all_chips() -> None:
     assert len(passes) == 1 + 3, "one of the clean network, one of each chip"
 
 
-def test_a_part_of_the_test_images_is_scored_with_the_same_job() -> None:
-    whole = job()
+def test_a_part_of_the_test_images_is_scored_with_the_same_evaluator() -> None:
+    whole = evaluator()
     parts = [TEST.part(start, start + 5) for start in (0, 5, 10, 15)]
     scores = [whole.score(whole.state, part).score for part in parts]
     assert sum(scores) / 4 == pytest.approx(whole.clean_score().score)
@@ -110,7 +110,7 @@ def test_a_part_of_the_test_images_is_scored_with_the_same_job() -> None:
 
 
 def test_a_filled_row_adds_up_and_is_recalibrated_in_words_too() -> None:
-    pooled = job(Pooled(images=7))
+    pooled = evaluator(Pooled(images=7))
     state = {**pooled.state, "0.weight": pooled.state["0.weight"] * 2}
     row = pooled.filled(replace(pooled.chip_row, chip=3), pooled.score(state), 0.0)
     assert row.correct == row.unpacked().sum() == row.score * 20
@@ -127,7 +127,7 @@ def test_pixels_reach_the_network_and_its_recalibration_in_the_same_scale() -> N
     fixed: list[dict[str, Tensor]] = []
     for images in (pixels, floats):
         split = Split(images=images, labels=TEST.labels)
-        one = open_job(
+        one = open_evaluator(
             network(),
             split,
             estimator=Pooled(images=20),

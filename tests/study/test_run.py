@@ -20,7 +20,7 @@ from noiseproof import cli
 from noiseproof.core.rng import stream
 from noiseproof.data.datasets import open_dataset
 from noiseproof.measuring.curves import measure
-from noiseproof.measuring.evaluator import Job, Subject
+from noiseproof.measuring.evaluator import Evaluator, Subject
 from noiseproof.measuring.setup import calibration_from
 from noiseproof.measuring.units import open_units
 from noiseproof.models import building as models
@@ -581,10 +581,10 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_is_at_work(
 def test_a_measurement_that_is_refused_does_not_stop_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refusing(job: Job, *arguments: Any, **options: Any) -> Any:
-        if job.clean_row.norm == "batch":
+    def refusing(evaluator: Evaluator, *arguments: Any, **options: Any) -> Any:
+        if evaluator.clean_row.norm == "batch":
             raise ValueError("per-image chips do not hold for this network")
-        return open_units(job, *arguments, **options)
+        return open_units(evaluator, *arguments, **options)
 
     monkeypatch.setattr("noiseproof.study.run.worker.open_units", refusing)
     ran = Ran(study_in(tmp_path, HEAD + TRAININGS + LITTLE))

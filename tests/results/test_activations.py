@@ -1,4 +1,4 @@
-"""What an anatomy says: each quantity in closed form, and findings only where supported."""
+"""What the activations says: each quantity in closed form, and findings only where supported."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from noiseproof.results.activations import (
     SHIFT,
     SNR,
     TINY,
-    Anatomy,
+    Activations,
     Point,
     Way,
     check_explained,
@@ -80,8 +80,8 @@ def around(*means: float, spread: float = 1.0, chips: int = 5) -> Floats:
     return np.array(means) + spread * (unit / unit.std(ddof=1))[:, None]
 
 
-def anatomy(*ways: Way) -> Anatomy:
-    return Anatomy(points=POINTS, ways=ways, clean=replace(BLANK, noise="none", score=0.95))
+def activations(*ways: Way) -> Activations:
+    return Activations(points=POINTS, ways=ways, clean=replace(BLANK, noise="none", score=0.95))
 
 
 # --- one point on one chip -----------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_one_chip_without_a_finite_value_leaves_no_estimate_and_none_that_differ
 def test_a_gain_is_paired_over_chips() -> None:
     off = around(0, 0, 0, spread=9)
     after = way(off + around(2, 3, 4, spread=0.1), name="pooled(8)")
-    gain = anatomy(way(off), after).gain(after, 2)
+    gain = activations(way(off), after).gain(after, 2)
     half = sps.t.ppf(0.975, 4) * 0.1 / math.sqrt(5)
     assert (gain.mean, gain.high - gain.mean) == pytest.approx((4, half))
 
@@ -176,31 +176,31 @@ def test_a_cell_has_the_digits_that_its_interval_supports(
 
 
 def test_the_first_point_below_zero_is_named_where_all_before_are_above() -> None:
-    found = findings(anatomy(way(around(5, 4, -3))))
+    found = findings(activations(way(around(5, 4, -3))))
     assert found[0].startswith("Without recalibration the SNR falls below 0 dB first at conv#2 (-3")
     assert "point 3 of 3" in found[0]
 
 
 def test_first_is_not_said_where_a_point_before_it_is_not_told_apart_from_zero() -> None:
-    found = findings(anatomy(way(around(5, 0.2, -3))))
+    found = findings(activations(way(around(5, 0.2, -3))))
     assert "falls below 0 dB after conv and at conv#2 at the latest" in found[0]
-    at_once = findings(anatomy(way(around(0.2, 0.1, -3))))
+    at_once = findings(activations(way(around(0.2, 0.1, -3))))
     assert "falls below 0 dB at conv#2 at the latest" in at_once[0]
 
 
 def test_nothing_falls_where_no_interval_lies_below_zero() -> None:
-    above = findings(anatomy(way(around(5, 4, 3))))
+    above = findings(activations(way(around(5, 4, 3))))
     assert "stays above 0 dB; its lowest mean is at conv#2" in above[0]
-    unclear = findings(anatomy(way(around(5, 4, -0.1))))
+    unclear = findings(activations(way(around(5, 4, -0.1))))
     assert "is nowhere clearly below 0 dB" in unclear[0]
-    assert findings(anatomy(way(around(5, 4, -3)[:1]))) == [], "one chip has no interval"
+    assert findings(activations(way(around(5, 4, -3)[:1]))) == [], "one chip has no interval"
 
 
 def test_a_shift_is_told_only_beyond_one_standard_deviation() -> None:
     off = way(around(5, 4, 3))
-    assert not any("means move" in text for text in findings(anatomy(off)))
+    assert not any("means move" in text for text in findings(activations(off)))
     moved = replace(off, values={**off.values, "shift": around(0.9, 2, 3, spread=0.1)})
-    assert any("first at norm (2" in text for text in findings(anatomy(moved)))
+    assert any("first at norm (2" in text for text in findings(activations(moved)))
 
 
 def test_a_way_raises_changes_or_does_not_clearly_change() -> None:
@@ -210,7 +210,7 @@ def test_a_way_raises_changes_or_does_not_clearly_change() -> None:
         way(off + around(0, 0, gain, spread=0.5), name=f"pooled({images})", scores=scores + step)
         for images, gain, step in ((1, 2.0, 0.3), (2, -2.0, 0.0), (3, 0.1, -0.1))
     ]
-    found = findings(anatomy(way(off, scores=scores), *ways))[-3:]
+    found = findings(activations(way(off, scores=scores), *ways))[-3:]
     assert found[0].startswith("pooled(1) raises the SNR at the last point, conv#2, by 2")
     assert "and raises the accuracy by 30" in found[0]
     assert found[1].startswith("pooled(2) changes the SNR at the last point, conv#2, by -2")
@@ -231,15 +231,15 @@ def test_what_cannot_be_explained_is_refused() -> None:
         check_explained(parse("gaussian(0.1)"), [None, parse_estimator("batch(16)")])
 
 
-def full() -> Anatomy:
+def full() -> Activations:
     off = around(5, 4, -3)
     scores = np.linspace(0.2, 0.3, 5)
-    return anatomy(way(off, scores=scores), way(off + 1, name="pooled(8)", scores=scores + 0.2))
+    return activations(way(off, scores=scores), way(off + 1, name="pooled(8)", scores=scores + 0.2))
 
 
 def test_json_holds_every_estimate_and_no_nan() -> None:
     off = way(np.array([[1.0, math.inf, 2.0], [3.0, math.inf, math.nan]]))
-    document = json.loads(json.dumps(anatomy(off).as_json(), allow_nan=False))
+    document = json.loads(json.dumps(activations(off).as_json(), allow_nan=False))
     snr = document["ways"][0]["snr_db"]
     assert [one["mean"] for one in snr] == [2.0, None, None]
     assert document["points"][2] == {
@@ -261,11 +261,11 @@ def test_json_holds_every_estimate_and_no_nan() -> None:
 
 def test_the_tables_have_a_line_for_each_point_and_two_ways_each() -> None:
     three = [*full().ways, way(around(9, 9, 9), name="match(8)")]
-    tables = list(anatomy_tables(anatomy(*three)))
+    tables = list(anatomy_tables(activations(*three)))
     assert [len(table.columns) for table in tables] == [2 + 2 * 3, 2 + 3]
     assert all(table.row_count == len(POINTS) for table in tables)
     assert "off: accuracy 25" in next(iter(score_lines(full())))
-    assert list(score_lines(anatomy(way(around(1, 1, 1))))) == [], "no labels, no score"
+    assert list(score_lines(activations(way(around(1, 1, 1))))) == [], "no labels, no score"
 
 
 def test_the_page_escapes_names_and_reaches_no_address() -> None:
@@ -298,13 +298,13 @@ def test_another_ending_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        anatomy(way(around(5, 4, 3)[:1])),
-        anatomy(way(np.full((2, 3), math.inf))),
-        anatomy(way(np.full((2, 3), math.nan))),
+        activations(way(around(5, 4, 3)[:1])),
+        activations(way(np.full((2, 3), math.inf))),
+        activations(way(np.full((2, 3), math.nan))),
     ],
     ids=["one chip", "exact", "no values"],
 )
-def test_a_result_without_intervals_is_still_drawn(tmp_path: Path, odd: Anatomy) -> None:
+def test_a_result_without_intervals_is_still_drawn(tmp_path: Path, odd: Activations) -> None:
     write_anatomy_figure(odd, tmp_path / "figure.png")
     write_anatomy(odd, tmp_path / "page.html")
     assert list(anatomy_tables(odd))
@@ -313,7 +313,7 @@ def test_a_result_without_intervals_is_still_drawn(tmp_path: Path, odd: Anatomy)
 def test_a_trail_leaves_out_what_has_no_value_and_never_goes_below_a_zero_shift() -> None:
     off = way(np.array([[1.0, 2.0, math.nan], [2.0, 4.0, 1.0]]))
     shifted = replace(off, values={**off.values, "shift": np.array([[0.1, 1, 2], [1.0, 2, 3]])})
-    shown = anatomy(shifted)
+    shown = activations(shifted)
     analog, norm = trails_of(shown, SNR)
     assert (analog.places, norm.places) == ([0], [1])
     assert trails_of(shown, SHIFT)[0].low[0] == 0
