@@ -35,13 +35,13 @@ from noiseproof.specs.catalog import PixelScale
 from noiseproof.specs.designs import parse_design
 from noiseproof.specs.noise import parse
 from noiseproof.stats.pacing import Pace
-from noiseproof.study.grid import Network, Task
 from noiseproof.study.run.local import LocalPool
 from noiseproof.study.run.pieces import Data, Measured, MeasurePiece, Pool, Trained
 from noiseproof.study.run.queue import PIECE_SECONDS, Points
 from noiseproof.study.run.ray_connection import Cluster
 from noiseproof.study.run.ray_pool import RayPool
 from noiseproof.study.run.worker import evaluator_of, model_of
+from noiseproof.study.wanted import Network, Task
 
 WORKERS = 64
 SCALE = PixelScale(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from noiseproof import cli
 from noiseproof.network import norms
 from noiseproof.study import Study, grid_of, read_study
-from noiseproof.study.file import FACTORS, _check_where
+from noiseproof.study.keys import FACTORS, _check_where
 
 PARTS = {
     "name": 'name = "toy"',

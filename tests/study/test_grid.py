@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from noiseproof.network.norms import chosen
 from noiseproof.study import Grid, Study, grid_of
-from noiseproof.study.grid import is_selected, training_name
+from noiseproof.study.comparable import is_selected
+from noiseproof.study.grid import training_name
 
 
 def study(

@@ -26,7 +26,6 @@ from noiseproof.results.rows import Row, pack
 from noiseproof.stats.intervals import Interval
 from noiseproof.study import Grid, Study, grid_of
 from noiseproof.study.facts import Facts, NetworkFacts
-from noiseproof.study.grid import Network, Task
 from noiseproof.study.report import (
     StudyReport,
     document_of,
@@ -35,10 +34,9 @@ from noiseproof.study.report import (
     summary_row,
     write_study_report,
 )
-from noiseproof.study.report.escaping import block, cell, code, text
-from noiseproof.study.report.markdown import markdown_of
-from noiseproof.study.report.matched import level_at, share_at
+from noiseproof.study.report.markdown import block, cell, code, markdown_of, text
 from noiseproof.study.report.page import page_of
+from noiseproof.study.report.published import level_at, share_at
 from noiseproof.study.report.tables import (
     Table,
     beside_table,
@@ -48,6 +46,7 @@ from noiseproof.study.report.tables import (
     networks_table,
 )
 from noiseproof.study.report.words import names_of, share, side_names
+from noiseproof.study.wanted import Network, Task
 
 IMAGES = 1000
 T2 = float(sps.t.ppf(0.975, 2))  # of three values

@@ -15,9 +15,9 @@ from noiseproof.specs.noise import Spec
 from noiseproof.stats.intervals import welch_interval
 from noiseproof.study import Grid, Study, grid_of
 from noiseproof.study.facts import Facts, NetworkFacts
-from noiseproof.study.grid import Network, Task
 from noiseproof.study.measured import Measured, at_levels, measured_of
 from noiseproof.study.verdicts import Cell, Side, Verdict, of_parts, verdict_of
+from noiseproof.study.wanted import Network, Task
 
 CLEAN = 0.5
 TARGETS = ("kernel", "bias", "norm_affine", "kernel,bias", "kernel,norm_affine")

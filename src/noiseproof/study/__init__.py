@@ -10,14 +10,14 @@ from noiseproof.core.lazy import face
 if TYPE_CHECKING:
     from noiseproof.study.file import Study as Study
     from noiseproof.study.file import read_study as read_study
-    from noiseproof.study.grid import Grid as Grid
     from noiseproof.study.grid import grid_of as grid_of
     from noiseproof.study.run.run import run_study as run_study
+    from noiseproof.study.wanted import Grid as Grid
 
 __getattr__, __dir__ = face(
     __name__,
     {
-        "Grid": "study.grid",
+        "Grid": "study.wanted",
         "Study": "study.file",
         "grid_of": "study.grid",
         "read_study": "study.file",

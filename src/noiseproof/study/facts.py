@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from noiseproof.core.files import replacing
-from noiseproof.study.file import Value
+from noiseproof.study.keys import Value
 
 
 class NetworkFacts(BaseModel):

@@ -1,6 +1,5 @@
 """The study file: TOML, checked as it is read. Nothing that it names is opened or run."""
 
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -8,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -16,18 +14,31 @@ from pydantic import (
     model_validator,
 )
 
-from noiseproof.core.checks import one_of
 from noiseproof.specs import catalog, designs
-from noiseproof.specs.designs import Auto, Nested
-from noiseproof.specs.estimators import AUTO, parse_estimator
+from noiseproof.specs.estimators import parse_estimator
 from noiseproof.specs.noise import REFERENCES, SCOPES, parse, parse_targets
+from noiseproof.study.keys import (
+    Count,
+    Factor,
+    Model,
+    Name,
+    Norm,
+    Positive,
+    SeedNumber,
+    Selection,
+    Selections,
+    Text,
+    Where,
+    _many,
+    check_family,
+    check_study_design,
+    checked,
+    listed,
+    recalibration_text,
+    targets_text,
+)
 from noiseproof.study.mistakes import sentence
 
-Value = str | int | float | bool
-FACTORS = (
-    *("network", "model", "norm", "lr", "epochs", "batch_size", "weight_decay", "augment"),
-    *("seed", "noise", "targets", "recalibrate", "design", "level"),
-)
 SCORES = {
     "average_normalised": "average normalised accuracy: mean over the levels of noisy / clean",
     "normalised": "normalised accuracy at each level: noisy / clean",
@@ -37,106 +48,10 @@ SCORES = {
 MOST_NETWORKS, MOST_POINTS = 10_000, 1_000_000
 
 
-def _checked(check: Any) -> AfterValidator:
-    """Runs a check of the program's own, which raises ValueError, and keeps the value."""
-
-    def run(value: Any) -> Any:
-        check(value)
-        return value
-
-    return AfterValidator(run)
-
-
-def _many(value: Any) -> Any:
-    """One value is a list of one."""
-    return value if isinstance(value, list | tuple) else [value]
-
-
-def _unique(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values:
-        raise ValueError("at least one value is needed, got none")
-    seen: set[Any] = set()
-    for value in values:
-        if value in seen:
-            raise ValueError(f"each value may stand once, got {value!r} twice")
-        seen.add(value)
-    return values
-
-
-def _check_where(text: str) -> None:
-    """Refuse what `norms.chosen` would refuse, without torch."""
-    if not re.fullmatch(
-        r"all|name:.+|every:0*[1-9]\d*|(first|last):\d+(/[1-9]\d*)?", text, re.ASCII
-    ):
-        raise ValueError(
-            f"unknown part of the layers {text!r}: expected all, first:K, last:K, every:K or "
-            "name:PATTERN; K may be a fraction, as 1/3"
-        )
-
-
-def _check_family(text: str) -> None:
-    if parse(text).level is None:
-        raise ValueError(f"a noise needs a level to sweep, got {text!r}")
-
-
-def _recalibration(text: str) -> str:
-    """As the rows call it: 50 is pooled(50), 0 is off."""
-    if text.strip() == "auto":
-        raise ValueError(f"a study names what it runs: write {AUTO} where you mean auto")
-    return str(parse_estimator(text) or "off")
-
-
-def _targets(text: str) -> str:
-    """As the rows call it."""
-    return ",".join(parse_targets(text))
-
-
-def _check_design(text: str) -> None:
-    design = designs.parse_design(text)
-    if isinstance(design, Auto) or (isinstance(design, Nested) and design.images is None):
-        raise ValueError(
-            f"a study says how many images a chip sees, so that all machines measure the same: "
-            f"write chips, per-image or nested(50), got {text!r}"
-        )
-
-
-def _check_factor(name: str) -> None:
-    one_of("factor", name, FACTORS)
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
-Text = Annotated[str, Field(min_length=1, max_length=2000)]
-Model = Annotated[str, _checked(catalog.check_model)]
-Norm = Annotated[str, _checked(catalog.check_norm)]
-Where = Annotated[str, _checked(_check_where)]
-Positive = Annotated[float, Field(gt=0, lt=float("inf"))]
-Count = Annotated[int, Field(ge=1, le=10_000_000)]
-SeedNumber = Annotated[int, Field(ge=0, lt=2**63)]
-Factor = Annotated[str, _checked(_check_factor)]
-Selections = Annotated[
-    dict[Factor, Value | tuple[Value, ...]],
-    BeforeValidator(
-        lambda value: (
-            {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
-            if isinstance(value, dict)
-            else value
-        )
-    ),
-]
-Selection = Annotated[dict[Factor, Value], Field(min_length=1)]
-
-
 class Part(BaseModel):
     """Every table of the file: no unknown keys, no silent conversions, never changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-def listed(kind: Any) -> Any:
-    """One value or a list of different ones, as a tuple."""
-    return Annotated[
-        tuple[kind, ...], BeforeValidator(lambda v: tuple(_many(v))), AfterValidator(_unique)
-    ]
 
 
 class Published(Part):
@@ -181,22 +96,22 @@ class Ready(Part):
     model: Model
     norm: Norm | None = None
     norm_where: Where = "all"
-    normalize: Annotated[str, _checked(catalog.parse_pixel_scale)] | None = None
+    normalize: Annotated[str, checked(catalog.parse_pixel_scale)] | None = None
     seed: SeedNumber = 0
 
 
 class Measurements(Part):
     """A grid of noises, targets and recalibrations, on all networks or those of `only`."""
 
-    noise: listed(Annotated[str, _checked(_check_family)]) = ()  # type: ignore[valid-type]
+    noise: listed(Annotated[str, checked(check_family)]) = ()  # type: ignore[valid-type]
     kind: listed(Literal["gaussian", "laplace", "uniform"]) = ("gaussian",)  # type: ignore[valid-type]
     reference: listed(Literal[*REFERENCES]) = ("std",)  # type: ignore[valid-type]
     scope: listed(Literal[*SCOPES]) = ("tensor",)  # type: ignore[valid-type]
     levels: listed(Positive)  # type: ignore[valid-type]
-    targets: listed(Annotated[str, AfterValidator(_targets)]) = ("kernel",)  # type: ignore[valid-type]
-    recalibrate: listed(Annotated[str, AfterValidator(_recalibration)]) = ("off",)  # type: ignore[valid-type]
+    targets: listed(Annotated[str, AfterValidator(targets_text)]) = ("kernel",)  # type: ignore[valid-type]
+    recalibrate: listed(Annotated[str, AfterValidator(recalibration_text)]) = ("off",)  # type: ignore[valid-type]
     augment_calibration: bool = False
-    design: Annotated[str, _checked(_check_design)] = "nested(50)"
+    design: Annotated[str, checked(check_study_design)] = "nested(50)"
     chips: Count | None = None
     passes: Count | None = None
     precision: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -314,7 +229,7 @@ class Study(Part):
     name: Name
     title: Text
     claim: Claim
-    data: Annotated[str, _checked(catalog.check_dataset)] = "cifar10"
+    data: Annotated[str, checked(catalog.check_dataset)] = "cifar10"
     comparisons: tuple[Comparison, ...] = ()
     notes: tuple[Text, ...] = ()
     profiles: Annotated[dict[Name, Profile], Field(min_length=1)]

@@ -6,7 +6,8 @@ from noiseproof.results.rows import Row
 from noiseproof.results.store import Store, exported
 from noiseproof.study.facts import Facts, read_facts
 from noiseproof.study.file import Study, read_study
-from noiseproof.study.grid import Grid, grid_of
+from noiseproof.study.grid import grid_of
+from noiseproof.study.wanted import Grid
 
 STORE, EXPORTED, FACTS = "rows.db", "rows.parquet", "networks.json"
 

@@ -12,8 +12,8 @@ from noiseproof.results.points import Point
 from noiseproof.results.rows import Row
 from noiseproof.specs.designs import Design, PerImage
 from noiseproof.study.facts import Facts
-from noiseproof.study.file import Value
-from noiseproof.study.grid import Grid, Task
+from noiseproof.study.keys import Value
+from noiseproof.study.wanted import Grid, Task
 
 LEARNED = 2.0  # times chance
 

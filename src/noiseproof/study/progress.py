@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from noiseproof.results.rows import Row
 from noiseproof.study.facts import Facts
-from noiseproof.study.grid import Grid
 from noiseproof.study.measured import measured_of
+from noiseproof.study.wanted import Grid
 
 
 @dataclass(frozen=True, kw_only=True)

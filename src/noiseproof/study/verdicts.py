@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from noiseproof import stats
 from noiseproof.stats.intervals import CONFIDENCE, Interval
-from noiseproof.study.file import Comparison, Value
-from noiseproof.study.grid import check_alike, is_selected
+from noiseproof.study.comparable import check_alike, is_selected
+from noiseproof.study.file import Comparison
+from noiseproof.study.keys import Value
 from noiseproof.study.measured import Measured, at_levels
 
 At = tuple[tuple[str, Value], ...]

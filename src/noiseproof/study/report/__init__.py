@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from noiseproof.study.report.content import StudyReport as StudyReport
     from noiseproof.study.report.content import report_of as report_of
     from noiseproof.study.report.document import document_of as document_of
-    from noiseproof.study.report.summary import summary_head as summary_head
-    from noiseproof.study.report.summary import summary_row as summary_row
+    from noiseproof.study.report.markdown import summary_head as summary_head
+    from noiseproof.study.report.markdown import summary_row as summary_row
     from noiseproof.study.report.writing import write_study_report as write_study_report
 
 __getattr__, __dir__ = face(
@@ -21,8 +21,8 @@ __getattr__, __dir__ = face(
         "StudyReport": "study.report.content",
         "document_of": "study.report.document",
         "report_of": "study.report.content",
-        "summary_head": "study.report.summary",
-        "summary_row": "study.report.summary",
+        "summary_head": "study.report.markdown",
+        "summary_row": "study.report.markdown",
         "write_study_report": "study.report.writing",
     },
 )

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from noiseproof.stats.intervals import CONFIDENCE
-from noiseproof.study.file import SCORES, Comparison, Value
-from noiseproof.study.grid import Grid, Task, is_selected
+from noiseproof.study.comparable import is_selected
+from noiseproof.study.file import SCORES, Comparison
+from noiseproof.study.keys import Value
 from noiseproof.study.measured import Measured
 from noiseproof.study.report.words import Names, apart, counts, many, share, side_names, with_n
 from noiseproof.study.verdicts import At, Cell, Side, Verdict, peak_says, verdict_of
+from noiseproof.study.wanted import Grid, Task
 
 ALL_ALIKE = ("reproduced", "contradicted")  # every cell has to agree by itself
 Pair = tuple[At, str, str]

@@ -8,16 +8,14 @@ from noiseproof.results.points import Point
 from noiseproof.results.rows import Row
 from noiseproof.study.facts import Facts
 from noiseproof.study.file import Study
-from noiseproof.study.grid import Grid
 from noiseproof.study.measured import Measured, measured_of
 from noiseproof.study.report.compared import Compared, compared_of
-from noiseproof.study.report.matched import Matched, matched_of
-from noiseproof.study.report.networks import NetworkLine, networks_of
 from noiseproof.study.report.panels import Panel, panels_of
-from noiseproof.study.report.progress import Progress, progress_of
-from noiseproof.study.report.published import Beside, beside_of
+from noiseproof.study.report.progress import NetworkLine, Progress, networks_of, progress_of
+from noiseproof.study.report.published import Beside, Matched, beside_of, matched_of
 from noiseproof.study.report.words import Names, counts, many, names_of
 from noiseproof.study.verdicts import of_parts
+from noiseproof.study.wanted import Grid
 
 
 @dataclass(frozen=True, kw_only=True)

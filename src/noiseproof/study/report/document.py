@@ -6,9 +6,8 @@ from noiseproof import stats
 from noiseproof.results.points import number_or_none
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
-from noiseproof.study.report.matched import Matched
-from noiseproof.study.report.networks import NetworkLine
-from noiseproof.study.report.published import Beside
+from noiseproof.study.report.progress import NetworkLine
+from noiseproof.study.report.published import Beside, Matched
 from noiseproof.study.verdicts import Cell, Side
 
 Json = dict[str, Any]

@@ -1,13 +1,16 @@
 """The report as Markdown that reads well on GitHub."""
 
+import html
+import re
+import unicodedata
 from collections.abc import Sequence
 
 from noiseproof.core.version import __version__
 from noiseproof.study.report import phrases, tables
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport, verdict_lead
-from noiseproof.study.report.escaping import block, cell, code, sentence, text
 from noiseproof.study.report.tables import Table
+from noiseproof.study.report.words import counts, many, plain
 
 
 def markdown_of(report: StudyReport) -> str:
@@ -135,3 +138,95 @@ def _table(table: Table) -> str:
 
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+# --- foreign text --------------------------------------------------------------------------------
+
+
+# An underscore within a word means nothing, nor does a bracket that no link follows.
+_MARKS = re.compile(r"([\\`*|~$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_]))")
+_START = re.compile(r"^(\d{0,9})([#+\-=.)])(?=[\s#=-]|$)")  # of a heading or a list
+
+
+def one_line(foreign: str) -> str:
+    """The text without line breaks and control characters."""
+    kept = "".join(" " if unicodedata.category(one)[0] == "C" else one for one in foreign)
+    return " ".join(kept.split())
+
+
+def text(foreign: str) -> str:
+    """The text, escaped, on one line: a paragraph or the rest of one."""
+    return _START.sub(r"\1\\\2", cell(foreign))
+
+
+def cell(foreign: str) -> str:
+    """The text, escaped, on one line, where no block can begin: in a table."""
+    return html.escape(_MARKS.sub(r"\\\1", one_line(foreign)), quote=False)
+
+
+def sentence(foreign: str) -> str:
+    """The text, escaped, with a full stop."""
+    line = one_line(foreign)
+    return text(line) + ("" if line.endswith((".", "!", "?")) else ".")
+
+
+def code(foreign: str) -> str:
+    """The text as code, on one line; for prose and for tables."""
+    line = one_line(foreign)
+    if line and not re.search(r"[`|]", line):
+        return f"`{line}`"
+    entities = {mark: f"&#{ord(mark)};" for mark in r"\`*_[]|~$"}
+    return f"<code>{''.join(entities.get(one, one) for one in html.escape(line))}</code>"
+
+
+def block(foreign: str) -> str:
+    """The text as a block of code of its own, which no number of backticks ends early."""
+    line = one_line(foreign)
+    longest = max((len(run) for run in re.findall(r"`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}sh\n{line}\n{fence}"
+
+
+# --- the table of all studies --------------------------------------------------------------------
+
+
+HEAD = ("claim", "published", "measured, 95 % interval", "verdict", "n", "command")
+
+
+def summary_head() -> str:
+    """The table's head."""
+    return f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}"
+
+
+def summary_row(report: StudyReport) -> str:
+    """The line of one study."""
+    parts, claim = report.parts, report.study.claim
+    verdict = report.verdict[1]
+    if report.progress.text:
+        verdict += f" ({report.progress.text})"
+    absent = sum(len(part.absent) for part in parts)
+    if absent:
+        verdict += f"; {many(absent, 'pair')} not compared"
+    published = [f"{cell(one.what)}: {plain(one.percent)} %" for one in claim.published]
+    columns = (
+        f"{cell(claim.text)} ({cell(claim.source)})",
+        "<br>".join(published) or "no figure",
+        "<br>".join(_measured(part, alone=len(parts) == 1) for part in parts),
+        f"**{cell(verdict)}**",
+        "<br>".join(dict.fromkeys(_n(part) for part in parts)),
+        code(report.command),
+    )
+    return f"| {' | '.join(columns)} |"
+
+
+def _measured(part: Compared, *, alone: bool) -> str:
+    found = cell(part.span_text) or "not measured"
+    if alone:
+        return found
+    return f"{cell(part.comparison.question)} (*{cell(part.verdict.kind)}*): {found}"
+
+
+def _n(part: Compared) -> str:
+    unit = "trainings" if part.comparison.unit == "training" else "chips of one network"
+    n = counts(len(s.values) for one in part.cells for s in (one.better, one.worse))
+    return f"{n} {unit} a side"

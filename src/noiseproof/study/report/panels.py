@@ -8,7 +8,7 @@ from noiseproof.report.words import level_axis
 from noiseproof.stats.intervals import Interval
 from noiseproof.study.file import Comparison
 from noiseproof.study.measured import Measured
-from noiseproof.study.report.matched import curves_by_side
+from noiseproof.study.report.published import curves_by_side
 from noiseproof.study.report.words import Names, side_names
 from noiseproof.study.verdicts import NO_VALUE, At
 

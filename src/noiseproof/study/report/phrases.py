@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
-from noiseproof.study.report.matched import Matched
 from noiseproof.study.report.panels import MOST
+from noiseproof.study.report.published import Matched
 from noiseproof.study.report.words import Names, listed, many, plain
 
 BESIDE = (

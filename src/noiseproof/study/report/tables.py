@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from noiseproof.study.file import Value
+from noiseproof.study.keys import Value
 from noiseproof.study.measured import LEARNED
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
-from noiseproof.study.report.matched import Match, Matched
-from noiseproof.study.report.networks import FAILED, NetworkLine
 from noiseproof.study.report.panels import Line, Panel
-from noiseproof.study.report.published import Beside
+from noiseproof.study.report.progress import FAILED, NetworkLine
+from noiseproof.study.report.published import Beside, Match, Matched
 from noiseproof.study.report.words import SAYS, Names, factor_name, plain, share, with_n, without
 
 LEFT, RIGHT = "left", ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from noiseproof import stats
 from noiseproof.specs.noise import Additive, parse
 from noiseproof.stats.intervals import Interval
-from noiseproof.study.file import Value
+from noiseproof.study.keys import Value
 from noiseproof.study.verdicts import AGAINST, FOR, OPEN, At
 
 _MINUS_ZERO = re.compile(r"-(0(?:\.0+)?)(?![\d.])")

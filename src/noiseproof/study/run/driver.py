@@ -5,14 +5,10 @@ there and ends in the same rows.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from noiseproof.core.files import replacing
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.models.checkpoint import Card
 from noiseproof.results.curves import network_key
@@ -20,8 +16,8 @@ from noiseproof.results.rows import Row
 from noiseproof.results.store import Store
 from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
 from noiseproof.study.folder import FACTS, STORE
-from noiseproof.study.grid import Grid, Network, Task
 from noiseproof.study.run.clean_hits import clean_hits
+from noiseproof.study.run.files import FAILED, alone, how_to_try_again, make_folder, writing
 from noiseproof.study.run.loading import Places, check_sizes, load_trained, ready_file
 from noiseproof.study.run.pieces import (
     CleanPiece,
@@ -39,45 +35,11 @@ from noiseproof.study.run.pieces import (
 )
 from noiseproof.study.run.queue import Points, known_of
 from noiseproof.study.run.worker import evaluator_of, model_of, plan_of
+from noiseproof.study.wanted import Grid, Network, Task
 from noiseproof.training.resume import RESUME, WEIGHTS, epochs_done, finished
 
-FAILED, LOCK = "failed.txt", ".lock"
 CHANCES = 6  # for a piece that fails where it may be the worker's fault
 OnNews = Callable[["News"], None]
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"cannot make the folder {folder}: {error.strerror}") from None
-
-
-@contextmanager
-def _writing(folder: Path, name: str) -> Iterator[Path]:
-    """A file of a training's folder, written whole or not at all."""
-    _make(folder)
-    with replacing(folder / name) as temporary:
-        yield temporary
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second run, which would do the same work once more. A run that is
-    killed holds it no longer."""
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(
-            f"another run is at work in {folder}: wait for it, or choose another --out"
-        ) from None
-    except (OSError, NotImplementedError) as error:  # as on a disk that knows no locks
-        raise ValueError(f"cannot lock {folder / LOCK}: {error}") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +74,10 @@ def drive(
     for network in grid.networks:
         if network.recipe is None:
             ready_file(network, places)  # found now, or nothing is begun
-    _make(places.out)
+    make_folder(places.out)
     if grid.trainings:
-        _make(places.weights)
-    with _alone(places.out), Store(places.out / STORE) as store:
+        make_folder(places.weights)
+    with alone(places.out), Store(places.out / STORE) as store:
         run = _Run(grid, data, places, pool, store, device, on_news)
         return run.to_the_end()
 
@@ -207,7 +169,7 @@ class _Run:
             self._finished(network, card)
         elif (folder / FAILED).is_file():
             reason = (folder / FAILED).read_text().strip()
-            self.failures.append(f"{network.name}: {reason}{_again(folder)}")
+            self.failures.append(f"{network.name}: {reason}{how_to_try_again(folder)}")
             self._failed_training(network, reason)
         else:
             resume = folder / RESUME
@@ -313,9 +275,9 @@ class _Run:
             name = piece.network.name
             if failed.final:
                 folder = self.places.weights / name
-                with _writing(folder, FAILED) as file:
+                with writing(folder, FAILED) as file:
                     file.write_text(failed.reason + "\n")
-                again = _again(folder)
+                again = how_to_try_again(folder)
             self._failed_training(piece.network, failed.reason)
         elif isinstance(piece, MeasurePiece):
             task, name = piece.task, piece.task.network.name
@@ -342,7 +304,7 @@ class _Run:
     def _take_training(self, network: Network, outcome: EpochDone | TrainingDone) -> None:
         folder = self.places.weights / network.name
         if isinstance(outcome, EpochDone):
-            with _writing(folder, RESUME) as file:
+            with writing(folder, RESUME) as file:
                 file.write_bytes(outcome.resume)
             self.epochs[network.name] = self.epochs.get(network.name, 0) + 1
             self.ready.appendleft((TrainPiece(network=network, resume=outcome.resume), None))
@@ -356,9 +318,9 @@ class _Run:
         if card is not None:  # as before: rows that others have measured are of these weights
             self._finished(network, card)
             return
-        with _writing(folder, WEIGHTS) as file:
+        with writing(folder, WEIGHTS) as file:
             file.write_bytes(outcome.weights)
-        with _writing(folder, str(Path(WEIGHTS).with_suffix(".json"))) as file:
+        with writing(folder, str(Path(WEIGHTS).with_suffix(".json"))) as file:
             file.write_text(outcome.card)
         card = Card.model_validate_json(outcome.card)
         self._finished(network, card)
@@ -384,11 +346,6 @@ class _Run:
         """As far as is known: a curve of a network that is still to be trained counts as others."""
         each = self.rows_wanted / len(self.points) if self.points else 0.0
         return self.rows_wanted + round(each * (len(self.grid.tasks) - len(self.points)))
-
-
-def _again(folder: Path) -> str:
-    """How a training that has failed for good is tried once more."""
-    return f" (to train it again, delete {folder / FAILED})"
 
 
 def _is_same(row: Row, blank: Row) -> bool:

@@ -13,8 +13,8 @@ from noiseproof.models.checkpoint import Card, file_sha256, load_state
 from noiseproof.specs.catalog import parse_pixel_scale
 from noiseproof.specs.designs import sized
 from noiseproof.specs.estimators import parse_estimator
-from noiseproof.study.grid import Grid, Network
 from noiseproof.study.run.pieces import Data, Trained
+from noiseproof.study.wanted import Grid, Network
 
 
 @dataclass(frozen=True, kw_only=True)

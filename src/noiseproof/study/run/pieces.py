@@ -13,7 +13,7 @@ from noiseproof.data.splits import Source, Split
 from noiseproof.network.state import State
 from noiseproof.results.rows import Row
 from noiseproof.specs.catalog import PixelScale
-from noiseproof.study.grid import Network, Task
+from noiseproof.study.wanted import Network, Task
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.units import Units
 from noiseproof.results.rows import KEY, Row
 from noiseproof.specs.designs import sized
-from noiseproof.study.grid import Task
 from noiseproof.study.run.pieces import MeasurePiece
 from noiseproof.study.run.worker import blank_of, names_of
+from noiseproof.study.wanted import Task
 
 Known = Mapping[tuple[Any, ...], Mapping[int, float]]  # point -> unit -> score
 PIECE_SECONDS = 5.0  # of a piece: little is lost with a worker, and handing out costs little

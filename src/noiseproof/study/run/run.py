@@ -8,13 +8,13 @@ from pathlib import Path
 
 from noiseproof.core.device import pick_device
 from noiseproof.study.folder import open_study, out_folder
-from noiseproof.study.grid import Grid
 from noiseproof.study.run.driver import OnNews, drive
 from noiseproof.study.run.loading import Places, load_data, open_source
 from noiseproof.study.run.local import LocalPool
 from noiseproof.study.run.pieces import Data
 from noiseproof.study.run.ray_connection import open_cluster
 from noiseproof.study.run.ray_pool import RayPool
+from noiseproof.study.wanted import Grid
 from noiseproof.training.loop import Progress
 
 

@@ -17,7 +17,6 @@ from noiseproof.results.rows import Row
 from noiseproof.specs.designs import Chips, sized
 from noiseproof.specs.estimators import parse_estimator
 from noiseproof.specs.recipes import Plan, Recipe
-from noiseproof.study.grid import Network, Task
 from noiseproof.study.run.pieces import (
     CleanPiece,
     Data,
@@ -31,6 +30,7 @@ from noiseproof.study.run.pieces import (
     TrainingDone,
     TrainPiece,
 )
+from noiseproof.study.wanted import Network, Task
 from noiseproof.training import loop
 from noiseproof.training.resume import RESUME, WEIGHTS
 

@@ -1,0 +1,110 @@
+"""What is wanted of a study: its networks, and the curves to be measured on them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from noiseproof.specs.catalog import norm_text
+from noiseproof.specs.designs import Design, images_of, sized
+from noiseproof.specs.noise import Spec
+from noiseproof.stats.pacing import Pace, most_units, units_wanted
+from noiseproof.stats.stopping import FIRST
+from noiseproof.study.keys import Value
+
+Recipe = dict[str, int | float | bool | None]
+RECIPE_FACTORS = ("lr", "epochs", "batch_size", "weight_decay", "augment")
+CURVE = ("noise", "targets", "recalibrate", "design")  # factors that no network has
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """One network of a study: `recipe` says how to train it; None where its weights are there."""
+
+    name: str  # also of the folder that it is trained in
+    data: str
+    model: str
+    norm: str | None
+    norm_where: str
+    seed: int
+    recipe: tuple[tuple[str, int | float | bool | None], ...] | None = None
+    weights: str | None = None
+    normalize: str | None = None
+
+    @property
+    def norm_text(self) -> str:
+        """`batch`, `none (last:1/3)`, `own`: as rows call it."""
+        return norm_text(self.norm, self.norm_where)
+
+    @cached_property
+    def factors(self) -> dict[str, Value]:
+        """What comparisons select by."""
+        found: dict[str, Value] = {
+            "network": self.name,
+            "model": self.model,
+            "norm": self.norm_text,
+            "seed": self.seed,
+        }
+        for key, value in self.recipe or ():
+            if key in RECIPE_FACTORS and value is not None:
+                found[key] = value
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One curve to measure: a network under one noise at several levels. Chips are named by the
+    network's own seed, so that trainings with different seeds have different chips."""
+
+    network: Network
+    specs: tuple[Spec, ...]
+    targets: tuple[str, ...]
+    recalibrate: str
+    augment: bool
+    design: Design
+    chips: int | None
+    passes: int | None
+    pace: Pace
+
+    @property
+    def family(self) -> str:
+        """The noise with its level left open."""
+        return self.specs[0].family
+
+    @cached_property
+    def factors(self) -> dict[str, Value]:
+        """What comparisons select by."""
+        return self.network.factors | {
+            "noise": self.family,
+            "targets": ",".join(self.targets),
+            "recalibrate": self.recalibrate,
+            "design": str(self.design),
+        }
+
+    def units_wanted(self, found: Mapping[int, float], *, test_images: int) -> int:
+        """How many units a level needs, of which those in `found` have these scores."""
+        design = sized(self.design, test_images if self.design.needs_hits else 0)
+        first = FIRST[design.kind]
+        begun = [found[unit] for unit in range(first) if unit in found]
+        return units_wanted(
+            begun if len(begun) == first else (),
+            self.pace,
+            most=most_units(
+                design, self.pace, chips=self.chips, passes=self.passes, images=test_images
+            ),
+            first=first,
+            images=images_of(design, test_images),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """All of a profile."""
+
+    networks: tuple[Network, ...]
+    tasks: tuple[Task, ...]
+    images: int | None  # first N test images; None: all
+
+    @property
+    def trainings(self) -> tuple[Network, ...]:
+        """The networks that have to be trained."""
+        return tuple(network for network in self.networks if network.recipe is not None)
