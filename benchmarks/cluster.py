@@ -93,7 +93,7 @@ def subject(images: int, design: str) -> tuple[Data, Trained, Task]:
         flip=False,
         task="classify",
         train=None,
-        test=Split(images=pixels, labels=labels),
+        test=Split(inputs=pixels, labels=labels),
     )
     network = Network(
         name="resnet20", data=data.name, model="resnet20", norm="batch", norm_where="all", seed=0

@@ -85,7 +85,7 @@ def times(name: str, repeats: int) -> dict[str, Any]:
     """Of one block of 100 images."""
     model = npf.models.build(name).eval()
     x = torch.randn(100, 3, 32, 32, generator=stream(0, "benchmark"))
-    study = study_of(model, Split(images=x, labels=torch.zeros(100, dtype=torch.int64)), 100)
+    study = study_of(model, Split(inputs=x, labels=torch.zeros(100, dtype=torch.int64)), 100)
     evaluator, groups = study.evaluator, study.groups
 
     def clean() -> None:

@@ -61,8 +61,8 @@ def opened(options: argparse.Namespace, weights: Path, **names: str) -> dict:
     setup = open_setup(
         weights, data="cifar10", data_dir=options.data_dir, images=options.images, **names
     )
-    images = scaled(setup.test.images, setup.scale)
-    return {"model": setup.model, "test": Split(images=images, labels=setup.test.labels)}
+    images = scaled(setup.test.inputs, setup.scale)
+    return {"model": setup.model, "test": Split(inputs=images, labels=setup.test.labels)}
 
 
 def mobile(n: int) -> dict:
@@ -73,7 +73,7 @@ def mobile(n: int) -> dict:
     model = npf.recalibrate(model, images[:200])
     with torch.no_grad():
         labels = torch.cat([model(part).argmax(1) for part in images.split(100)])
-    return {"model": model, "test": Split(images=images, labels=labels)}
+    return {"model": model, "test": Split(inputs=images, labels=labels)}
 
 
 def compared(case: Case, chips: int, passes: int) -> dict:

@@ -94,7 +94,7 @@ def test_a_chip_of_a_public_network_is_the_literal_one() -> None:
             if name.endswith(("conv1.weight", "conv2.weight", "linear.weight")):
                 z = torch.randn(w.shape, generator=npf.rng.stream(3, 0, name, "gaussian0"))
                 w += 0.5 * w.double().std(correction=0).float() * z
-        hits = model(npf.data.scaled(test.images, scale)).argmax(1) == test.labels
+        hits = model(npf.data.scaled(test.inputs, scale)).argmax(1) == test.labels
     assert curve.points[0].rows[0].unpacked().tolist() == hits.tolist()
 
 
@@ -115,12 +115,12 @@ def test_camvid_is_the_published_data_set() -> None:
     source = npf.data.open_dataset("camvid", data_dir=SCENES)
     for split, n in (("train", 367), ("test", 233)):
         read = source.read(split)
-        assert (read.task, tuple(read.images.shape)) == ("segment", (n, 3, 360, 480))
+        assert (read.task, tuple(read.inputs.shape)) == ("segment", (n, 3, 360, 480))
         assert isinstance(read.labels, torch.Tensor)
         assert read.labels.dtype == torch.uint8
         assert read.labels.unique().tolist() == [*range(11), 255]
     half = npf.data.open_dataset("camvid@180x240", data_dir=SCENES).read("test")
-    assert half.images.shape == (233, 3, 180, 240)
+    assert half.inputs.shape == (233, 3, 180, 240)
     assert half.labels.unique().tolist() == [*range(11), 255]
 
 
@@ -131,7 +131,7 @@ def test_bccd_is_the_published_data_set() -> None:
     counts = [0, 0, 0]
     for split, n in (("train", 205), ("val", 87), ("test", 72)):
         read = source.read(split)
-        assert (read.task, tuple(read.images.shape)) == ("detect", (n, 3, 480, 640))
+        assert (read.task, tuple(read.inputs.shape)) == ("detect", (n, 3, 480, 640))
         for boxes in read.labels:
             for label in boxes.classes.tolist():
                 counts[label - 1] += 1

@@ -78,9 +78,9 @@ def bright(image: Tensor) -> Tensor:
 
 def test_boxes_move_with_their_images() -> None:
     images, _, boxes = painted(80)
-    got = changed(Split(images=images, labels=boxes))
+    got = changed(Split(inputs=images, labels=boxes))
     kept = 0
-    for image, found in zip(got.images, got.labels, strict=True):
+    for image, found in zip(got.inputs, got.labels, strict=True):
         assert isinstance(found, Boxes)
         rows, columns = bright(image).nonzero().unbind(1)
         if not len(found.classes):  # cropped away, or nearly
@@ -108,7 +108,7 @@ def test_objects_of_a_few_pixels_are_dropped() -> None:
     """2 pixels are at most 3 after scaling, 8 at least 6."""
     corners = torch.tensor([[20, 20, 22, 40], [20, 20, 40, 22], [30, 20, 38, 28]])
     boxes = Boxes(corners=corners, classes=torch.tensor([1, 2, 3]))
-    got = changed(Split(images=painted(20)[0], labels=(boxes,) * 20))
+    got = changed(Split(inputs=painted(20)[0], labels=(boxes,) * 20))
     kept = [b.classes.tolist() for b in got.labels if isinstance(b, Boxes)]
     assert all(classes in ([], [3]) for classes in kept)
     assert [3] in kept
@@ -116,11 +116,11 @@ def test_objects_of_a_few_pixels_are_dropped() -> None:
 
 def test_masks_move_with_their_images_and_void_comes_in_with_the_black() -> None:
     images, masks, _ = painted(40)
-    got = changed(Split(images=images, labels=masks))
+    got = changed(Split(inputs=images, labels=masks))
     assert isinstance(got.labels, Tensor)
     assert got.labels.dtype == torch.uint8
     assert (got.labels == 255).any(), "no image was made smaller"
-    for image, mask in zip(got.images, got.labels, strict=True):
+    for image, mask in zip(got.inputs, got.labels, strict=True):
         assert set(mask.unique().tolist()) <= {0, 1, 255}
         assert not image[:, mask == 255].any()
         if (mask == 1).sum() > 30:
@@ -133,11 +133,11 @@ def test_masks_move_with_their_images_and_void_comes_in_with_the_black() -> None
 def test_scenes_keep_their_size_and_the_originals_are_left_alone() -> None:
     images, masks, boxes = painted(6)
     for labels in (masks, boxes):
-        split = Split(images=images, labels=labels)
+        split = Split(inputs=images, labels=labels)
         before = split.sha256()
         got = changed(split)
-        assert (got.images.shape, got.images.dtype) == (images.shape, images.dtype)
-        assert type(got.images) is Tensor
+        assert (got.inputs.shape, got.inputs.dtype) == (images.shape, images.dtype)
+        assert type(got.inputs) is Tensor
         assert len(got) == 6
         assert got.sha256() != before
         assert split.sha256() == before
@@ -146,7 +146,7 @@ def test_scenes_keep_their_size_and_the_originals_are_left_alone() -> None:
 def test_the_seed_alone_decides_and_no_other_generator_is_touched() -> None:
     images, masks, boxes = painted(12)
     for labels in (masks, boxes):
-        split = Split(images=images, labels=labels)
+        split = Split(inputs=images, labels=labels)
         outside = random.getstate(), np.random.get_state()[1].tobytes(), torch.get_rng_state()
         one = changed(split, seed=1)
         assert random.getstate() == outside[0]
@@ -162,12 +162,12 @@ def test_the_seed_alone_decides_and_no_other_generator_is_touched() -> None:
 def test_scenes_are_mirrored_only_where_that_is_wanted() -> None:
     """Brightness grows to the right, and still does after scaling, cropping and recolouring."""
     ramp = (50 + 2 * torch.arange(WIDTH)).to(torch.uint8).expand(40, 3, HEIGHT, WIDTH)
-    split = Split(images=ramp, labels=torch.zeros(40, HEIGHT, WIDTH, dtype=torch.uint8))
+    split = Split(inputs=ramp, labels=torch.zeros(40, HEIGHT, WIDTH, dtype=torch.uint8))
 
     def rising(got: Split) -> int:
         assert isinstance(got.labels, Tensor)
         n = 0
-        for image, mask in zip(got.images, got.labels, strict=True):
+        for image, mask in zip(got.inputs, got.labels, strict=True):
             columns = (mask == 0).any(0).nonzero()[:, 0]
             line = image[:, mask.ne(255).any(1)].float().mean((0, 1))
             n += int(line[columns[-1]] > line[columns[0]])
@@ -179,21 +179,21 @@ def test_scenes_are_mirrored_only_where_that_is_wanted() -> None:
 
 def test_floats_are_no_colours_and_keep_their_values() -> None:
     images = torch.full((10, 3, HEIGHT, WIDTH), -5.0)
-    got = changed(Split(images=images, labels=painted(10)[2]))
-    near = torch.isclose(got.images, torch.tensor(-5.0), atol=1e-4)
-    assert (near | (got.images == 0)).all()
+    got = changed(Split(inputs=images, labels=painted(10)[2]))
+    near = torch.isclose(got.inputs, torch.tensor(-5.0), atol=1e-4)
+    assert (near | (got.inputs == 0)).all()
     assert near.flatten(1).any(1).all(), "colours would be cut to 0 ... 1"
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_scenes_of_other_channels_are_augmented_too(channels: int) -> None:
     images = torch.full((4, channels, HEIGHT, WIDTH), 9, dtype=torch.uint8)
-    got = changed(Split(images=images, labels=painted(4)[1]))
-    assert set(got.images.unique().tolist()) <= {0, 9}
+    got = changed(Split(inputs=images, labels=painted(4)[1]))
+    assert set(got.inputs.unique().tolist()) <= {0, 9}
 
 
 def test_an_image_without_boxes_stays_one() -> None:
     nothing = Boxes(corners=torch.zeros(0, 4), classes=torch.zeros(0, dtype=torch.int64))
     images = painted(4)[0]
-    got = changed(Split(images=images, labels=(nothing,) * 4))
+    got = changed(Split(inputs=images, labels=(nothing,) * 4))
     assert all(isinstance(b, Boxes) and b.corners.shape == (0, 4) for b in got.labels)

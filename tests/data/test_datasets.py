@@ -27,14 +27,14 @@ def test_the_digits_are_split_once_and_for_all() -> None:
     source = data.open_dataset("digits")
     train, test = source.read("train"), source.read("test")
     assert (len(train), len(test)) == (1297, 500)
-    assert train.images.shape[1:] == (1, 8, 8)
+    assert train.inputs.shape[1:] == (1, 8, 8)
     assert test.sha256() == source.read("test").sha256()
     assert sorted(set(test.labels.tolist())) == list(range(10))
 
 
 def test_the_pixel_scale_of_the_digits_is_that_of_their_training_images() -> None:
     source = data.open_dataset("digits")
-    x = data.scaled(source.read("train").images, source.scale)
+    x = data.scaled(source.read("train").inputs, source.scale)
     assert float(x.mean()) == pytest.approx(0, abs=1e-3)
     assert float(x.std()) == pytest.approx(1, abs=1e-3)
 
@@ -75,7 +75,7 @@ def test_a_pixel_scale_prints_what_it_parses() -> None:
 def test_calibration_images_come_from_one_split_without_repeats() -> None:
     train = data.open_dataset("digits").read("train")
     drawn = train.sample(300, seed=1)
-    known = {image.numpy().tobytes() for image in train.images}
+    known = {image.numpy().tobytes() for image in train.inputs}
     assert all(image.numpy().tobytes() in known for image in drawn)
     assert torch.equal(drawn, train.sample(300, seed=1))
     assert not torch.equal(drawn, train.sample(300, seed=2))
@@ -86,13 +86,13 @@ def test_calibration_images_come_from_one_split_without_repeats() -> None:
 
 def test_training_and_test_images_are_disjoint() -> None:
     source = data.open_dataset("digits")
-    train = {image.numpy().tobytes() for image in source.read("train").images}
-    assert not train & {image.numpy().tobytes() for image in source.read("test").images}
+    train = {image.numpy().tobytes() for image in source.read("train").inputs}
+    assert not train & {image.numpy().tobytes() for image in source.read("test").inputs}
 
 
 def test_the_first_images_are_the_first_and_out_of_range_is_refused() -> None:
     test = data.open_dataset("digits").read("test")
-    assert torch.equal(test.first(3).images, test.images[:3])
+    assert torch.equal(test.first(3).inputs, test.inputs[:3])
     for n in (0, 501):
         with pytest.raises(ValueError, match=f"images must be between 1 and 500, got {n}"):
             test.first(n)
@@ -142,10 +142,10 @@ def test_mnist_files_are_read_and_padded(tmp_path: Path, name: str, folder: str)
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(header + bytes(range(n)))
     source = data.open_dataset(name, data_dir=tmp_path)
     test = source.read("test")
-    assert test.images.shape == (2, 1, 32, 32)
+    assert test.inputs.shape == (2, 1, 32, 32)
     assert test.labels.tolist() == [0, 1]
-    assert int(test.images[0, 0, 2, 3]) == 1
-    assert not test.images[:, :, :2].any()
+    assert int(test.inputs[0, 0, 2, 3]) == 1
+    assert not test.inputs[:, :, :2].any()
     assert len(source.read("train")) == 3
 
 
@@ -163,8 +163,8 @@ def test_an_image_folder_is_read_in_a_fixed_random_order(tmp_path: Path) -> None
     source = data.open_dataset(f"folder:{tmp_path}")
     test = source.read("test")
     assert source.classes == 3
-    assert test.images.shape == (9, 3, 224, 224)
-    assert torch.equal(test.images[:, 0, 0, 0] // 20, test.labels)
+    assert test.inputs.shape == (9, 3, 224, 224)
+    assert torch.equal(test.inputs[:, 0, 0, 0] // 20, test.labels)
     assert test.labels.tolist() != sorted(test.labels.tolist())
     assert test.sha256() == source.read("test").sha256()
     assert len(source.read("train")) == 6
@@ -197,10 +197,10 @@ def test_a_data_set_of_ones_own_comes_from_the_working_folder(
     (tmp_path / "my_data.py").write_text(
         "import torch\nfrom noiseproof.data import Dataset, Split\n\n\n"
         "def blobs():\n"
-        "    test = Split(images=torch.rand(6, 2, 4, 4), labels=torch.arange(6) % 3)\n"
+        "    test = Split(inputs=torch.rand(6, 2, 4, 4), labels=torch.arange(6) % 3)\n"
         "    return Dataset(test=test, classes=3)\n\n\n"
         "def wrong():\n    return 3\n\n\n"
-        "def rubbish():\n    Split(images=torch.rand(6, 2, 4, 4), labels=['cat'] * 6)\n\n\n"
+        "def rubbish():\n    Split(inputs=torch.rand(6, 2, 4, 4), labels=['cat'] * 6)\n\n\n"
         "def mixed():\n    return Dataset(test=3)\n\n\n"
         "def fails():\n    return {}['x']\n"
     )
@@ -230,7 +230,7 @@ def test_an_unknown_data_set_is_one_sentence() -> None:
 
 def test_images_and_labels_must_match() -> None:
     with pytest.raises(ValueError, match="equally many, got 3 and 2"):
-        data.Split(images=torch.zeros(3, 1, 2, 2), labels=torch.zeros(2, dtype=torch.int64))
+        data.Split(inputs=torch.zeros(3, 1, 2, 2), labels=torch.zeros(2, dtype=torch.int64))
 
 
 @pytest.mark.parametrize(
@@ -244,25 +244,25 @@ def test_images_and_labels_must_match() -> None:
 )
 def test_labels_that_would_be_compared_wrongly_are_refused(labels: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        data.Split(images=torch.zeros(3, 1, 2, 2), labels=labels)  # type: ignore[arg-type]
+        data.Split(inputs=torch.zeros(3, 1, 2, 2), labels=labels)  # type: ignore[arg-type]
 
 
 def test_labels_of_any_whole_type_become_int64() -> None:
-    split = data.Split(images=torch.zeros(2, 1), labels=torch.tensor([1, 0], dtype=torch.uint8))
+    split = data.Split(inputs=torch.zeros(2, 1), labels=torch.tensor([1, 0], dtype=torch.uint8))
     assert split.labels.dtype == torch.int64
 
 
 def test_the_fingerprint_sees_every_pixel_and_label() -> None:
-    base = data.Split(images=torch.zeros(3, 1, 2, 2), labels=torch.zeros(3, dtype=torch.int64))
-    pixels = base.images.clone()
+    base = data.Split(inputs=torch.zeros(3, 1, 2, 2), labels=torch.zeros(3, dtype=torch.int64))
+    pixels = base.inputs.clone()
     pixels[2, 0, 1, 1] = 1e-7
     labels = base.labels.clone()
     labels[0] = 1
-    shapes = base.images.view(3, 1, 4, 1)
+    shapes = base.inputs.view(3, 1, 4, 1)
     others = [
-        data.Split(images=pixels, labels=base.labels),
-        data.Split(images=base.images, labels=labels),
-        data.Split(images=shapes, labels=base.labels),
+        data.Split(inputs=pixels, labels=base.labels),
+        data.Split(inputs=base.inputs, labels=labels),
+        data.Split(inputs=shapes, labels=base.labels),
     ]
     assert len({split.sha256() for split in (base, *others)}) == 4
 
@@ -271,7 +271,7 @@ def test_the_fingerprint_sees_every_pixel_and_label() -> None:
 def test_cifar10_is_the_published_data_set() -> None:
     source = data.open_dataset("cifar10")
     train, test = source.read("train"), source.read("test")
-    assert (tuple(train.images.shape), tuple(test.images.shape)) == (
+    assert (tuple(train.inputs.shape), tuple(test.inputs.shape)) == (
         (50000, 3, 32, 32),
         (10000, 3, 32, 32),
     )
@@ -283,8 +283,8 @@ def test_cifar10_is_the_published_data_set() -> None:
         (Path(str(REAL)) / "cifar-10-batches-py" / "test_batch").read_bytes(), encoding="latin1"
     )
     expected = hashlib.md5(raw["data"][0].tobytes()).hexdigest()
-    assert hashlib.md5(test.images[0].numpy().tobytes()).hexdigest() == expected
+    assert hashlib.md5(test.inputs[0].numpy().tobytes()).hexdigest() == expected
     for channel in range(3):
-        values = train.images[:, channel].double() / 255
+        values = train.inputs[:, channel].double() / 255
         assert float(values.mean()) == pytest.approx(source.scale.mean[channel], abs=1e-4)
         assert float(values.std()) == pytest.approx(source.scale.std[channel], abs=1e-4)

@@ -77,9 +77,9 @@ def test_masks_stand_beside_their_images_in_either_layout(tmp_path: Path, layout
     assert (source.task, source.classes, source.channels) == ("segment", 5, 3)
     test = source.read("test")
     assert isinstance(test.labels, Tensor)
-    assert (test.images.shape, test.labels.shape) == ((5, 3, 10, 20), (5, 10, 20))
+    assert (test.inputs.shape, test.labels.shape) == ((5, 3, 10, 20), (5, 10, 20))
     assert test.labels.dtype == torch.uint8
-    assert torch.equal(test.images[:, 0], test.labels), "image and mask must stay together"
+    assert torch.equal(test.inputs[:, 0], test.labels), "image and mask must stay together"
     assert test.labels[:, 0, 0].tolist() != sorted(test.labels[:, 0, 0].tolist())
     assert test.sha256() == source.read("test").sha256()
     assert len(source.read("train")) == 4
@@ -96,9 +96,9 @@ def test_void_is_255_and_no_class(tmp_path: Path) -> None:
 def test_scenes_are_fitted_into_the_size_of_their_name(tmp_path: Path) -> None:
     write_masks(tmp_path)
     test = data.open_dataset(f"masks:{tmp_path}@8x10").read("test")
-    assert test.images.shape == (6, 3, 8, 10)
-    assert (test.images[:, :, :5] == test.labels[:, None, :5]).all()
-    assert (test.images[:, :, 5:] == 0).all()
+    assert test.inputs.shape == (6, 3, 8, 10)
+    assert (test.inputs[:, :, :5] == test.labels[:, None, :5]).all()
+    assert (test.inputs[:, :, 5:] == 0).all()
     assert (test.labels[:, 5:] == 255).all()
 
 
@@ -202,7 +202,7 @@ def test_a_wrong_folder_of_masks_is_one_sentence(
 
 def test_images_of_different_sizes_are_read_at_one(tmp_path: Path) -> None:
     _sizes(tmp_path)
-    assert data.open_dataset(f"masks:{tmp_path}@10x10").read("test").images.shape == (6, 3, 10, 10)
+    assert data.open_dataset(f"masks:{tmp_path}@10x10").read("test").inputs.shape == (6, 3, 10, 10)
 
 
 # --- detection ------------------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def test_a_folder_in_vocs_layout_is_read(tmp_path: Path) -> None:
     assert a.corners.shape == (0, 4)
     assert source.read("train").labels[0].corners.shape == (0, 4)
     half = data.open_dataset(f"voc:{tmp_path}@10x10").read("test")
-    assert half.images.shape == (2, 3, 10, 10)
+    assert half.inputs.shape == (2, 3, 10, 10)
     assert half.labels[0].corners.tolist() == [[0, 0, 10, 5], [1, 1, 3, 3]]
 
 
@@ -268,7 +268,7 @@ def test_coco_keeps_its_category_numbers_and_prints_nothing(
     assert (a.corners.tolist(), a.classes.tolist()) == ([[8, 4, 40, 20]], [90])
     assert b.corners.shape == (0, 4)
     assert capsys.readouterr().out == ""
-    assert data.open_dataset("coco", data_dir=tmp_path).read("test").images.shape[2:] == (480, 480)
+    assert data.open_dataset("coco", data_dir=tmp_path).read("test").inputs.shape[2:] == (480, 480)
 
 
 def test_missing_scenes_are_one_line_that_says_how_to_get_them(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def three() -> dict[str, Split]:
         "segment": torch.arange(5)[:, None, None].expand(5, 10, 20),
         "detect": tuple(boxes((0, 0, 1 + i, 2), classes=[i + 1]) for i in range(5)),
     }
-    return {task: Split(images=images, labels=of) for task, of in labels.items()}
+    return {task: Split(inputs=images, labels=of) for task, of in labels.items()}
 
 
 @pytest.mark.parametrize("task", ["classify", "detect", "segment"])
@@ -45,7 +45,7 @@ def test_a_part_and_a_choice_keep_images_and_labels_together(task: str) -> None:
         (split.first(2), [0, 1]),
         (split.take(torch.tensor([4, 0])), [4, 0]),
     ):
-        assert torch.equal(chosen.images, split.images[places])
+        assert torch.equal(chosen.inputs, split.inputs[places])
         for label, place in zip(chosen.labels, places, strict=True):
             if isinstance(label, Boxes):
                 assert label is split.labels[place]
@@ -57,7 +57,7 @@ def test_a_part_and_a_choice_keep_images_and_labels_together(task: str) -> None:
 def test_masks_are_bytes_whatever_they_were(dtype: torch.dtype) -> None:
     masks = torch.tensor([[[0, 3]], [[255, 254]]]).to(torch.int64)
     masks = masks.to(dtype)
-    split = Split(images=torch.zeros(2, 3, 1, 2), labels=masks)
+    split = Split(inputs=torch.zeros(2, 3, 1, 2), labels=masks)
     assert isinstance(split.labels, Tensor)
     assert split.labels.dtype == torch.uint8
     assert split.labels.flatten().tolist() == [0, 3, 255, 254]
@@ -66,8 +66,8 @@ def test_masks_are_bytes_whatever_they_were(dtype: torch.dtype) -> None:
 
 def test_void_is_no_class_and_images_may_be_without_boxes() -> None:
     void = torch.full((2, 10, 20), 255)
-    assert Split(images=PIXELS, labels=void).top_class == -1
-    assert Split(images=PIXELS, labels=(boxes(), boxes())).top_class == -1
+    assert Split(inputs=PIXELS, labels=void).top_class == -1
+    assert Split(inputs=PIXELS, labels=(boxes(), boxes())).top_class == -1
 
 
 def test_the_fingerprint_sees_masks_boxes_and_whose_boxes_they_are() -> None:
@@ -77,9 +77,9 @@ def test_the_fingerprint_sees_masks_boxes_and_whose_boxes_they_are() -> None:
     changed = mask.clone()
     changed[1, 9, 19] = 1
     labels = [(one, boxes()), (boxes(), one), (other, boxes()), (moved, boxes()), mask, changed]
-    splits = [Split(images=PIXELS, labels=of) for of in labels]
+    splits = [Split(inputs=PIXELS, labels=of) for of in labels]
     assert len({split.sha256() for split in splits}) == len(labels)
-    assert splits[4].sha256() == Split(images=PIXELS, labels=mask.long()).sha256()
+    assert splits[4].sha256() == Split(inputs=PIXELS, labels=mask.long()).sha256()
 
 
 @pytest.mark.parametrize(
@@ -127,10 +127,10 @@ def test_wrong_boxes_are_one_sentence(make: Callable[[], Boxes], sentence: str) 
 def test_a_box_lies_inside_its_image(corners: tuple[float, ...], inside: bool) -> None:
     labels = (boxes(), boxes(corners))
     if inside:
-        Split(images=PIXELS, labels=labels)
+        Split(inputs=PIXELS, labels=labels)
     else:
         with pytest.raises(ValueError, match=r"inside its image, got .* in image 1 of 10x20 pixel"):
-            Split(images=PIXELS, labels=labels)
+            Split(inputs=PIXELS, labels=labels)
 
 
 @pytest.mark.parametrize(
@@ -155,14 +155,14 @@ def test_a_box_lies_inside_its_image(corners: tuple[float, ...], inside: bool) -
 )
 def test_wrong_labels_are_one_sentence(labels: object, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        Split(images=PIXELS, labels=labels)  # type: ignore[arg-type]
+        Split(inputs=PIXELS, labels=labels)  # type: ignore[arg-type]
 
 
 def test_scenes_need_images_of_height_and_width() -> None:
     with pytest.raises(ValueError, match=r"images must be \(N, C, H, W\), got \(2, 10, 20\)"):
-        Split(images=torch.zeros(2, 10, 20), labels=(boxes(), boxes()))
+        Split(inputs=torch.zeros(2, 10, 20), labels=(boxes(), boxes()))
     with pytest.raises(ValueError, match=r"images must be \(N, C, H, W\), got \(2,\)"):
-        Split(images=torch.zeros(2), labels=torch.zeros(2, dtype=torch.int64))
+        Split(inputs=torch.zeros(2), labels=torch.zeros(2, dtype=torch.int64))
 
 
 def test_a_data_set_of_ones_own_is_checked_when_it_is_made() -> None:

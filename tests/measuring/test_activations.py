@@ -31,7 +31,7 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 IMAGES = normal(30, 3, 8, 8)
-TEST = Split(images=IMAGES, labels=torch.arange(30) % 4)
+TEST = Split(inputs=IMAGES, labels=torch.arange(30) % 4)
 
 
 def conv_net() -> nn.Module:
@@ -251,14 +251,14 @@ MASKS = torch.arange(64 * 64).reshape(1, 64, 64).expand(4, -1, -1) % 3
 BOXES = Boxes(corners=torch.tensor([[4.0, 4, 40, 40]]), classes=torch.tensor([1]))
 CASES: dict[str, Case] = {
     "torchvision vit": (small_vit, lambda: TEST),
-    "convnext": (small_convnext, lambda: Split(images=SCENES, labels=torch.arange(4))),
+    "convnext": (small_convnext, lambda: Split(inputs=SCENES, labels=torch.arange(4))),
     "lraspp": (
         lambda: models.build("lraspp", classes=3),
-        lambda: Split(images=SCENES, labels=MASKS),
+        lambda: Split(inputs=SCENES, labels=MASKS),
     ),
     "faster_rcnn": (
         lambda: models.build("faster_rcnn", classes=2),
-        lambda: Split(images=SCENES, labels=(BOXES,) * 4),
+        lambda: Split(inputs=SCENES, labels=(BOXES,) * 4),
     ),
     "without norm": (lambda: models.build("resnet8", norm="none", classes=4), lambda: TEST),
 }

@@ -40,7 +40,7 @@ def own_answers() -> Split:
     """Images whose labels are the clean network's own answers, so that it is always right."""
     images = torch.randn(60, 2, 5, 5, generator=stream(0, "test"))
     with torch.no_grad():
-        return Split(images=images, labels=network()(images).argmax(1))
+        return Split(inputs=images, labels=network()(images).argmax(1))
 
 
 def literal_hits(net: nn.Module, test: Split, level: float, chip: int) -> np.ndarray:
@@ -51,7 +51,7 @@ def literal_hits(net: nn.Module, test: Split, level: float, chip: int) -> np.nda
             w = noisy.get_parameter(name)
             z = torch.randn(w.shape, generator=stream(0, chip, name, "gaussian0"))
             w.add_(level * w.double().std(correction=0).float() * z)
-        return (noisy(test.images).argmax(1) == test.labels).numpy()
+        return (noisy(test.inputs).argmax(1) == test.labels).numpy()
 
 
 def test_rows_hold_the_hits_of_a_literal_script() -> None:
@@ -84,12 +84,12 @@ def test_the_model_is_left_as_it_is_even_in_training_mode() -> None:
     net = network().train()
     net[1].eval()
     before = copy.deepcopy(net.state_dict())
-    curve = npf.measure(net, own_answers(), GAUSSIAN, chips=2, calibration=own_answers().images)
+    curve = npf.measure(net, own_answers(), GAUSSIAN, chips=2, calibration=own_answers().inputs)
     assert [m.training for m in net.modules()] == [True, True, False, True, True, True]
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
     assert all(p.requires_grad and p.grad is None for p in net.parameters())
     plain = npf.measure(
-        network(), own_answers(), GAUSSIAN, chips=2, calibration=own_answers().images
+        network(), own_answers(), GAUSSIAN, chips=2, calibration=own_answers().inputs
     )
     assert [r.hits for r in curve.points[0].rows] == [r.hits for r in plain.points[0].rows]
 
@@ -103,7 +103,7 @@ def test_non_finite_outputs_are_counted_and_are_misses() -> None:
             return logits
 
     net = nn.Sequential(nn.Linear(1, 1), Broken())
-    test = Split(images=torch.zeros(20, 1), labels=torch.zeros(20, dtype=torch.int64))
+    test = Split(inputs=torch.zeros(20, 1), labels=torch.zeros(20, dtype=torch.int64))
     curve = npf.measure(net, test, GAUSSIAN.at(0), chips=2)
     assert curve.points[0].nonfinite == 2 * 5
     assert curve.clean.nonfinite == 5
@@ -137,7 +137,7 @@ def test_recalibrated_chips_equal_manufactured_and_recalibrated_modules() -> Non
     for row in curve.points[0].rows:
         chip = npf.manufacture(network(), GAUSSIAN, seed=0, chip=row.chip)
         fixed = npf.recalibrate(chip, calibration)
-        expected = (fixed(test.images).argmax(1) == test.labels).numpy()
+        expected = (fixed(test.inputs).argmax(1) == test.labels).numpy()
         assert np.array_equal(row.unpacked(), expected)
         assert (row.recalibrate, row.extra_images) == ("pooled(40)", 40)
 
@@ -202,7 +202,7 @@ def test_each_estimator_gives_the_hits_of_a_chip_that_is_fixed_by_hand(text: str
         for row in point.rows:
             chip = npf.manufacture(clean, parse(row.noise), seed=0, chip=row.chip)
             with torch.no_grad():
-                plain = chip(test.images).argmax(1) == test.labels
+                plain = chip(test.inputs).argmax(1) == test.labels
                 BY_HAND[text](chip, clean)
             expected = evaluate(chip, test, scale=UNSCALED, batch_size=60).hits
             assert np.array_equal(row.unpacked(), expected)
@@ -222,7 +222,7 @@ def test_statistics_that_follow_the_test_batches_are_those_of_a_literal_loop(
         chip = npf.manufacture(network(), GAUSSIAN, seed=0, chip=row.chip)
         hits = []
         with torch.no_grad():
-            for part, labels in zip(test.images.split(size), test.labels.split(size), strict=True):
+            for part, labels in zip(test.inputs.split(size), test.labels.split(size), strict=True):
                 mean, var = moments(chip[0](part))
                 old = (chip[1].running_mean.double(), chip[1].running_var.double())
                 set_statistics(
@@ -240,9 +240,9 @@ def test_match_works_on_a_network_without_any_normalisation() -> None:
         net = nn.Sequential(
             nn.Conv2d(2, 6, 3, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(54, 4, bias=False)
         ).eval()
-    images = own_answers().images
+    images = own_answers().inputs
     with torch.no_grad():
-        test = Split(images=images, labels=net(images).argmax(1))
+        test = Split(inputs=images, labels=net(images).argmax(1))
     off = npf.measure(net, test, GAUSSIAN, chips=12)
     fixed = npf.measure(
         net, test, GAUSSIAN, chips=12, recalibrate="match(40)", calibration=CALIBRATION
@@ -362,7 +362,7 @@ def test_recalibration_without_anything_to_recalibrate_is_said(text: str) -> Non
 def test_labels_never_reach_a_recalibration() -> None:
     """With the labels shuffled the fixed states are the same; only what counts as right changes."""
     test = own_answers()
-    shuffled = Split(images=test.images, labels=test.labels.flip(0))
+    shuffled = Split(inputs=test.inputs, labels=test.labels.flip(0))
     for text in EVERY_WAY[1:]:
         estimator = npf.estimators.parse_estimator(text)
         fixed = []
@@ -408,7 +408,7 @@ def masks() -> Split:
     images = torch.randn(12, 1, 8, 8, generator=stream(0, "scenes"))
     with torch.no_grad():
         masks = Segmenter().eval()(images)["out"].argmax(1)
-    return Split(images=images, labels=masks.to(torch.uint8))
+    return Split(inputs=images, labels=masks.to(torch.uint8))
 
 
 class Detector(nn.Module):
@@ -431,7 +431,7 @@ class Detector(nn.Module):
 def boxes() -> Split:
     images = torch.rand(6, 1, 16, 16, generator=stream(0, "scenes"))
     box = Boxes(corners=torch.tensor([[4, 4, 12, 12]]), classes=torch.tensor([1]))
-    return Split(images=images, labels=(box,) * 6)
+    return Split(inputs=images, labels=(box,) * 6)
 
 
 SCENES: dict[str, tuple[Callable[[], nn.Module], Callable[[], Split], str]] = {
@@ -463,7 +463,7 @@ def test_a_segmenter_is_recalibrated_like_a_classifier() -> None:
     test = masks()
     off = npf.measure(Segmenter(), test, GAUSSIAN, chips=8)
     for text in ("pooled(12)", "match(12)", "batch(6)"):
-        images = None if text == "batch(6)" else test.images
+        images = None if text == "batch(6)" else test.inputs
         fixed = npf.measure(
             Segmenter(), test, GAUSSIAN, chips=8, recalibrate=text, calibration=images
         )
@@ -479,7 +479,7 @@ def total_weight(model: nn.Module, data: dict[str, Tensor]) -> float:
 
 
 def test_a_score_of_ones_own_takes_any_data_and_has_no_bounds() -> None:
-    net, data = nn.Conv2d(2, 3, 3), {"x": own_answers().images, "y": "anything"}
+    net, data = nn.Conv2d(2, 3, 3), {"x": own_answers().inputs, "y": "anything"}
     curve = npf.measure(net, data, GAUSSIAN, chips=5, score=total_weight)
     for row in curve.points[0].rows:
         assert row.score == total_weight(npf.manufacture(net, GAUSSIAN, chip=row.chip).eval(), data)
@@ -499,7 +499,7 @@ def test_a_score_of_ones_own_takes_any_data_and_has_no_bounds() -> None:
 
 def test_a_data_loader_is_data_as_any_other_and_its_images_are_counted() -> None:
     test = own_answers()
-    dataset = torch.utils.data.TensorDataset(test.images, test.labels)
+    dataset = torch.utils.data.TensorDataset(test.inputs, test.labels)
     loader = torch.utils.data.DataLoader(dataset, batch_size=13)
 
     def top_1(model: nn.Module, batches: torch.utils.data.DataLoader) -> Tensor:
@@ -632,14 +632,14 @@ def test_a_run_stopped_at_any_row_ends_in_the_rows_of_a_whole_run(tmp_path: Path
 def test_other_weights_images_targets_and_calibrations_are_other_rows(store: Store) -> None:
     other = network()
     nn.init.zeros_(other[4].bias)
-    half = Split(images=own_answers().images[:30], labels=own_answers().labels[:30])
+    half = Split(inputs=own_answers().inputs[:30], labels=own_answers().labels[:30])
     runs = [
         {"model": network(), "test": own_answers()},
         {"model": other, "test": own_answers()},
         {"model": network(), "test": half},
         {"model": network(), "test": own_answers(), "targets": ("kernel", "bias")},
-        {"model": network(), "test": own_answers(), "calibration": own_answers().images},
-        {"model": network(), "test": own_answers(), "calibration": own_answers().images.flip(0)},
+        {"model": network(), "test": own_answers(), "calibration": own_answers().inputs},
+        {"model": network(), "test": own_answers(), "calibration": own_answers().inputs.flip(0)},
         {"model": network(), "test": own_answers(), "seed": 1},
     ]
     for noisy, run in enumerate(runs, start=1):
@@ -679,7 +679,7 @@ def test_a_model_that_returns_no_logits_is_refused() -> None:
 
 
 def test_images_and_labels_that_do_not_fit_the_network_are_refused_first(store: Store) -> None:
-    images, labels = own_answers().images, own_answers().labels
+    images, labels = own_answers().inputs, own_answers().labels
     with pytest.raises(ValueError, match=r"fails on inputs of shape \(2, 1, 5, 5\)"):
         npf.measure(network(), (images[:, :1], labels), GAUSSIAN, store=store)
     with pytest.raises(ValueError, match="the labels go up to 4, the network knows 4 classes"):
@@ -688,7 +688,7 @@ def test_images_and_labels_that_do_not_fit_the_network_are_refused_first(store: 
 
 
 def test_an_empty_split_is_refused() -> None:
-    empty = Split(images=torch.zeros(0, 2, 5, 5), labels=torch.zeros(0, dtype=torch.int64))
+    empty = Split(inputs=torch.zeros(0, 2, 5, 5), labels=torch.zeros(0, dtype=torch.int64))
     with pytest.raises(ValueError, match="images must be >= 1, got 0"):
         npf.measure(network(), empty, GAUSSIAN)
 
@@ -773,7 +773,7 @@ def test_networks_that_share_their_tensors_do_not_share_rows(tmp_path: Path) -> 
     with Store(tmp_path / "r.db") as store:
         for kind in ("batch", "batch_linf", "batch_range"):
             net = npf.replace_norms(network(), kind)
-            images = own_answers().images
+            images = own_answers().inputs
             stored, fresh = (
                 npf.measure(net, own_answers(), GAUSSIAN, chips=3, calibration=images, store=where)
                 for where in (store, None)

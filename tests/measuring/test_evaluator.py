@@ -14,7 +14,7 @@ from noiseproof.network.state import network_sha256, state_of, state_sha256
 from noiseproof.specs.estimators import Ema, Estimator, Match, Pooled
 
 IMAGES = torch.randn(20, 2, 5, 5, generator=stream(0, "test"))
-TEST = Split(images=IMAGES, labels=torch.arange(20) % 4)
+TEST = Split(inputs=IMAGES, labels=torch.arange(20) % 4)
 
 
 def network() -> nn.Module:
@@ -126,7 +126,7 @@ def test_pixels_reach_the_network_and_its_recalibration_in_the_same_scale() -> N
     floats = npf.data.scaled(pixels, scale)
     fixed: list[dict[str, Tensor]] = []
     for images in (pixels, floats):
-        split = Split(images=images, labels=TEST.labels)
+        split = Split(inputs=images, labels=TEST.labels)
         one = open_evaluator(
             network(),
             split,

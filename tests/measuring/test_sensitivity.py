@@ -64,7 +64,7 @@ def pictures(n: int = IMAGES) -> Split:
     """Images and the labels that the clean network gives them."""
     x = torch.randn(n, 1, 6, 6, generator=stream(0, "pictures"))
     with torch.no_grad():
-        return Split(images=x, labels=network()(x).argmax(1))
+        return Split(inputs=x, labels=network()(x).argmax(1))
 
 
 def rows_of(path: Path) -> list[Row]:
@@ -99,7 +99,7 @@ def literal_hits(spec: Spec, roles: Sequence[str], tensors: Sequence[str], row: 
     for i in range(row.images):
         image = order[start + i]
         own = {n: flipped_tensor(n, whole.base, noise, signs, i) for n in tensors}
-        logits = outputs(skeleton_of(net), {**state, **own}, split.images[image : image + 1])
+        logits = outputs(skeleton_of(net), {**state, **own}, split.inputs[image : image + 1])
         found.append(int(logits.argmax()) == int(torch.as_tensor(split.labels)[image]))
     return found
 
@@ -182,7 +182,7 @@ def test_the_network_stays_as_it_is() -> None:
     rank_layers(net, pictures(), NOISE, keep=(0,))
     assert all(torch.equal(before[name], tensor) for name, tensor in state_of(net).items())
     assert "forward" not in net.stem.__dict__  # type: ignore[union-attr]
-    assert net(pictures().images).shape == (IMAGES, 4)
+    assert net(pictures().inputs).shape == (IMAGES, 4)
 
 
 def test_deterministic_stages_act_in_the_noisy_layers_only(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_deterministic_stages_act_in_the_noisy_layers_only(tmp_path: Path) -> No
         start = row.chip % BLOCKS * IMAGES // BLOCKS
         images = order[start : start + row.images]
         right = (
-            outputs(net, chip, split.images[images]).argmax(1)
+            outputs(net, chip, split.inputs[images]).argmax(1)
             == torch.as_tensor(split.labels)[images]
         )
         assert row.unpacked().tolist() == right.tolist()
@@ -220,7 +220,7 @@ def test_the_mean_over_blocks_is_the_mean_over_chips() -> None:
     chips = []
     for chip in range(150):
         noisy = perturb(state, where, NOISE, only={"stem.weight"}, seed=99, chip=chip)
-        right = outputs(net, noisy, split.images).argmax(1) == torch.as_tensor(split.labels)
+        right = outputs(net, noisy, split.inputs).argmax(1) == torch.as_tensor(split.labels)
         chips.append(1 - float(right.double().mean()))
     half = (stem.drop.high - stem.drop.low) / 2
     own = half / float(sps.t.ppf(0.975, ranking.blocks - 1))
@@ -403,7 +403,7 @@ def test_other_networks_are_ranked_by_literal_chips_too(
     shape = {"Recurrent": (1, 6, 6), "Tied": (6,), "Attention": (5, 8)}[make.__name__]
     x = torch.randn(20, *shape, generator=stream(0, "other"))
     with torch.no_grad():
-        split = Split(images=x, labels=net(x).argmax(1))
+        split = Split(inputs=x, labels=net(x).argmax(1))
     with Store(tmp_path / "r.db") as store:
         rank_layers(net, split, NOISE, seed=1, store=store, keep=(0,))
     state = state_of(net)
@@ -445,7 +445,7 @@ def test_only_classifiers_are_ranked() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x.expand(-1, 2, -1, -1)
 
-    split = Split(images=torch.zeros(4, 1, 6, 6), labels=torch.zeros(4, 6, 6, dtype=torch.uint8))
+    split = Split(inputs=torch.zeros(4, 1, 6, 6), labels=torch.zeros(4, 6, 6, dtype=torch.uint8))
     with pytest.raises(ValueError, match="accuracy of a classifier, and the task is segment"):
         rank_layers(Masks(), split, NOISE)
 
@@ -459,6 +459,6 @@ def test_names_with_commas_are_refused() -> None:
     net = nn.Sequential()
     net.add_module("a,b", nn.Linear(6, 4))
     x = torch.randn(30, 6, generator=stream(0, "commas"))
-    split = Split(images=x, labels=torch.zeros(30, dtype=torch.int64))
+    split = Split(inputs=x, labels=torch.zeros(30, dtype=torch.int64))
     with pytest.raises(ValueError, match="no comma in its name, got 'a,b'"):
         rank_layers(net, split, NOISE)

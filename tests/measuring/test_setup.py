@@ -38,12 +38,12 @@ def test_calibration_images_are_training_images_and_never_test_images(weights: P
     setup = open_setup(weights, **BARE, calibration=200, calibration_seed=3)  # type: ignore[arg-type]
     source = open_dataset("digits")
     drawn = fingerprints(setup.calibration)
-    train, test = (fingerprints(source.read(split).images) for split in ("train", "test"))
+    train, test = (fingerprints(source.read(split).inputs) for split in ("train", "test"))
     assert set(drawn) <= set(train)
     assert not set(drawn) & (set(test) - set(train))
     places = source.read("train").drawn(200, seed=3)
     assert len(places.unique()) == 200, "drawn without replacement"
-    assert torch.equal(setup.calibration, source.read("train").images[places])
+    assert torch.equal(setup.calibration, source.read("train").inputs[places])
     assert setup.subject.calibration == "train"
 
 
@@ -90,18 +90,18 @@ import torch
 from noiseproof.data.splits import Boxes, Dataset, Split
 
 pixels = torch.arange(6 * 3 * 8 * 8).remainder(251).view(6, 3, 8, 8).to(torch.uint8)
-masks = Split(images=pixels, labels=torch.ones(6, 8, 8, dtype=torch.uint8))
+masks = Split(inputs=pixels, labels=torch.ones(6, 8, 8, dtype=torch.uint8))
 boxes = Boxes(corners=torch.tensor([[1, 1, 6, 6]]), classes=torch.tensor([1]))
 
 def segment():
     return Dataset(test=masks, train=masks, classes=2, flip=True)
 
 def detect():
-    split = Split(images=pixels, labels=(boxes,) * 6)
+    split = Split(inputs=pixels, labels=(boxes,) * 6)
     return Dataset(test=split, train=split, classes=2)
 
 def classify():
-    return Dataset(test=Split(images=pixels, labels=torch.zeros(6, dtype=torch.int64)), classes=2)
+    return Dataset(test=Split(inputs=pixels, labels=torch.zeros(6, dtype=torch.int64)), classes=2)
 
 def score(model, test):
     return float(model(test.images)["out"].mean())
@@ -163,8 +163,8 @@ def test_a_score_of_ones_own_gets_images_as_the_network_takes_them_and_no_check_
     setup = open_setup(file, **options, task=f"{own}:score")  # type: ignore[arg-type]
     assert setup.score is not None
     assert setup.subject.task == f"{own}:score"
-    assert setup.test.images.dtype == torch.float32
-    assert float(setup.test.images.min()) == -1
+    assert setup.test.inputs.dtype == torch.float32
+    assert float(setup.test.inputs.min()) == -1
     with pytest.raises(ValueError, match="has no function 'missing'"):
         open_setup(tmp_path / "net.safetensors", **options, task=f"{own}:missing")  # type: ignore[arg-type]
 
@@ -206,7 +206,7 @@ def test_a_card_never_names_code_that_runs(
 
 def test_a_detector_is_not_measured_on_classes_it_does_not_know() -> None:
     boxes = Boxes(corners=torch.tensor([[0.0, 0, 4, 4]]), classes=torch.tensor([7]))
-    split = Split(images=torch.zeros(1, 3, 8, 8), labels=(boxes,))
+    split = Split(inputs=torch.zeros(1, 3, 8, 8), labels=(boxes,))
     check_classes(split, 8)
     with pytest.raises(ValueError, match="the labels go up to 7, the network knows 7 classes"):
         check_classes(split, 7)

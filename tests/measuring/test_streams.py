@@ -48,7 +48,7 @@ def own_answers(n: int = 100) -> Split:
     """Images whose labels are the clean network's own answers."""
     images = torch.randn(n, 2, 5, 5, generator=stream(0, "test"))
     with torch.no_grad():
-        return Split(images=images, labels=network()(images).argmax(1))
+        return Split(inputs=images, labels=network()(images).argmax(1))
 
 
 def order(n: int = 100, seed: int = 0) -> Tensor:
@@ -132,7 +132,7 @@ def test_a_moving_average_goes_on_over_windows_and_changes(momentum: float, size
             part, hits = test.take(order()[10 * window : 10 * window + 10]), []
             with torch.no_grad():
                 for images, labels in zip(
-                    part.images.split(size), part.labels.split(size), strict=True
+                    part.inputs.split(size), part.labels.split(size), strict=True
                 ):
                     moved(net, images, momentum)
                     hits += (net(images).argmax(1) == labels).tolist()
@@ -148,8 +148,8 @@ def test_each_batch_by_its_own_statistics_forgets_what_was_before() -> None:
         net = module_of(chip_state(0, 10 * window // 20))
         part = test.take(order()[10 * window : 10 * window + 10])
         with torch.no_grad():
-            moved(net, part.images, 1.0)
-            assert score == (net(part.images).argmax(1) == part.labels).double().mean()
+            moved(net, part.inputs, 1.0)
+            assert score == (net(part.inputs).argmax(1) == part.labels).double().mean()
 
 
 @pytest.mark.parametrize("period", [10, 20, 40, 80])
@@ -197,7 +197,7 @@ def test_ways_to_recalibrate_see_the_same_noise_and_the_same_images(
 
     def watched(evaluator: Evaluator, state: dict[str, Tensor], test: Split) -> object:
         name = str(evaluator.estimator)
-        pair = (test.images.numpy().tobytes(), state["0.weight"].numpy().tobytes())
+        pair = (test.inputs.numpy().tobytes(), state["0.weight"].numpy().tobytes())
         seen.setdefault(name, []).append(pair)
         return score(evaluator, state, test)
 
@@ -257,7 +257,7 @@ def test_a_segmenter_is_followed_by_its_own_score() -> None:
     with npf.rng.seeded(0, "segmenter"):
         net = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.BatchNorm2d(2)).eval()
     with torch.no_grad():
-        test = Split(images=images, labels=net(images).argmax(1).to(torch.uint8))
+        test = Split(inputs=images, labels=net(images).argmax(1).to(torch.uint8))
     (trace,) = track(net, test, GAUSSIAN, Stream(every=10), images=40, chips=2)
     assert trace.metric == "mIoU"
     assert 0 < trace.overall.mean < 1

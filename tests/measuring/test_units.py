@@ -45,7 +45,7 @@ def pictures(n: int = IMAGES) -> Split:
     """Images and the labels that the clean network gives them."""
     x = torch.randn(n, 1, 6, 6, generator=stream(0, "pictures"))
     with torch.no_grad():
-        return Split(images=x, labels=network()(x).argmax(1))
+        return Split(inputs=x, labels=network()(x).argmax(1))
 
 
 def run(**options: Any) -> Curve:
@@ -85,7 +85,7 @@ def test_a_nested_chip_is_the_chip_of_that_number() -> None:
     drawn = torch.randperm(IMAGES, generator=stream(3, "nested images", 3))[:25]
     chip = npf.manufacture(net, NOISE, seed=3, chip=3)
     with torch.no_grad():
-        expected = chip(test.images[drawn]).argmax(1) == test.labels[drawn]
+        expected = chip(test.inputs[drawn]).argmax(1) == test.labels[drawn]
     assert row.unpacked().tolist() == expected.tolist()
 
 
@@ -122,7 +122,7 @@ def test_all_designs_estimate_what_full_chips_do(noise: str, roles: tuple[str, .
     for chip in range(600):
         noisy = perturb(state, where, spec, targets=roles, seed=99, chip=chip)
         with torch.no_grad():
-            hits = torch.func.functional_call(net, noisy, (test.images,)).argmax(1) == test.labels
+            hits = torch.func.functional_call(net, noisy, (test.inputs,)).argmax(1) == test.labels
         truth.append(hits.double().mean().item())
     spread = np.std(truth, ddof=1) / math.sqrt(len(truth))
     assert 0.3 < np.mean(truth) < 0.9, "the noise must matter, and not be all"

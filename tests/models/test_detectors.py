@@ -107,5 +107,5 @@ def test_weights_that_a_chip_has_ruined_find_nothing_and_stop_nothing(
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(value)
-        found = TASKS["detect"].evaluate(model, Split(images=X, labels=truth), 1)
+        found = TASKS["detect"].evaluate(model, Split(inputs=X, labels=truth), 1)
     assert found.score == 0

@@ -343,7 +343,7 @@ def place(reference: list[Any], file: str) -> tuple[int, str, tuple[str, int]]:
 
     from noiseproof.study.run.ray_transfer import unpacked
 
-    address = unpacked(ray.get(reference[0])).test.images.data_ptr()
+    address = unpacked(ray.get(reference[0])).test.inputs.data_ptr()
     deadline = time.monotonic() + 60
     with open(file, "a") as lines:
         lines.write("here\n")
@@ -589,7 +589,7 @@ def test_tensors_travel_as_they_are(name: str) -> None:
 
 def test_a_data_set_travels_with_its_tensors_apart() -> None:
     boxes = Boxes(corners=torch.tensor([[0.0, 0.0, 4.0, 4.0]]), classes=torch.tensor([1]))
-    split = Split(images=PIXELS, labels=(boxes, boxes))
+    split = Split(inputs=PIXELS, labels=(boxes, boxes))
     data = Data(
         name="own",
         classes=2,
@@ -606,5 +606,5 @@ def test_a_data_set_travels_with_its_tensors_apart() -> None:
     assert any(buffer.raw().nbytes == PIXELS.numel() for buffer in parts[1])
     found = unpacked(parts)
     assert replace(found, test=split) == data
-    assert torch.equal(found.test.images, PIXELS)
+    assert torch.equal(found.test.inputs, PIXELS)
     assert torch.equal(found.test.labels[1].corners, boxes.corners)

@@ -16,9 +16,9 @@ from noiseproof.tasks.table import TASKS
 IMAGES = torch.randint(0, 256, (5, 3, 32, 48), generator=stream(0, "x")).to(torch.uint8)
 BOX = Boxes(corners=torch.tensor([[1, 2, 30, 20]]), classes=torch.tensor([1]))
 SPLITS = {
-    "classify": Split(images=IMAGES, labels=torch.tensor([0, 1, 2, 1, 0])),
-    "segment": Split(images=IMAGES, labels=torch.ones(5, 32, 48, dtype=torch.uint8)),
-    "detect": Split(images=IMAGES, labels=(BOX,) * 5),
+    "classify": Split(inputs=IMAGES, labels=torch.tensor([0, 1, 2, 1, 0])),
+    "segment": Split(inputs=IMAGES, labels=torch.ones(5, 32, 48, dtype=torch.uint8)),
+    "detect": Split(inputs=IMAGES, labels=(BOX,) * 5),
 }
 REFUSED = {
     "classify": "a classifier must return logits",
@@ -52,7 +52,7 @@ def test_pixels_are_scaled_as_asked() -> None:
             return torch.stack([x.mean((1, 2, 3)), torch.zeros(len(x))], 1)
 
     gray = torch.full((3, 1, 4, 4), 102, dtype=torch.uint8)
-    test = Split(images=gray, labels=torch.zeros(3, dtype=torch.int64))
+    test = Split(inputs=gray, labels=torch.zeros(3, dtype=torch.int64))
     for mean, hits in ((0.3, 1.0), (0.5, 0.0)):
         scale = PixelScale(mean=(mean,), std=(1.0,))
         assert evaluate(Bright(), test, scale=scale, batch_size=2).score == hits
@@ -74,7 +74,7 @@ def test_a_network_of_the_task_fits_and_one_of_another_does_not(task: str) -> No
 
 def test_what_a_network_cannot_take_is_one_sentence() -> None:
     model = models.build("lraspp", classes=3)
-    gray = Split(images=IMAGES[:, :1], labels=SPLITS["segment"].labels)
+    gray = Split(inputs=IMAGES[:, :1], labels=SPLITS["segment"].labels)
     with pytest.raises(ValueError, match=r"network fails on inputs of shape \(2, 1, 32, 48\): "):
         check_fits(model, gray, UNSCALED)
     with pytest.raises(ValueError, match="images must be >= 1, got 0"):

@@ -157,8 +157,8 @@ def test_a_batch_is_mirrored_where_the_data_set_says_so(flip: bool) -> None:
         read=lambda split: batch,
     )  # fmt: skip
     for labels in (torch.zeros(12, dtype=torch.int64), torch.zeros(12, 24, 24, dtype=torch.uint8)):
-        batch = Split(images=ramp, labels=labels)
+        batch = Split(inputs=ramp, labels=labels)
         with seeded(0, "dice"):
             got = LESSONS[batch.task].change(batch, source, stream(0, "dice"))
-        falls = (got.images.float().diff(dim=3) < 0).float().mean((1, 2, 3)) > 0.5
+        falls = (got.inputs.float().diff(dim=3) < 0).float().mean((1, 2, 3)) > 0.5
         assert bool(falls.any()) == flip

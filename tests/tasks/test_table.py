@@ -49,7 +49,7 @@ def numbered(n: int, height: int = 1, width: int = 1) -> Tensor:
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_a_hit_is_the_largest_logit_and_finite(batch_size: int) -> None:
     logits = torch.tensor([[1, 0.0], [0, 1], [0, 1], [NAN, NAN], [INF, 0]])
-    test = Split(images=numbered(5), labels=torch.tensor([0, 1, 0, 0, 0]))
+    test = Split(inputs=numbered(5), labels=torch.tensor([0, 1, 0, 0, 0]))
     found = TASKS["classify"].evaluate(replay(logits), test, batch_size)
     assert found.hits is not None
     assert found.hits.tolist() == [True, True, False, False, False]
@@ -60,7 +60,7 @@ def test_a_hit_is_the_largest_logit_and_finite(batch_size: int) -> None:
 
 
 def segmented(logits: Tensor, masks: Tensor, batch_size: int = 3) -> Result:
-    test = Split(images=numbered(len(masks), *masks.shape[1:]), labels=masks)
+    test = Split(inputs=numbered(len(masks), *masks.shape[1:]), labels=masks)
     return TASKS["segment"].evaluate(replay(logits), test, batch_size)
 
 
@@ -160,7 +160,7 @@ def test_coarse_logits_are_enlarged_to_the_masks() -> None:
     masks = torch.zeros(1, 4, 4, dtype=torch.uint8)
     masks[0, 2:] = 1
     logits = torch.tensor([[[[1.0], [0]], [[0.0], [1]]]])
-    test = Split(images=numbered(1, 4, 4), labels=masks)
+    test = Split(inputs=numbered(1, 4, 4), labels=masks)
     assert TASKS["segment"].evaluate(replay(logits), test, 1).score == 1
 
 
@@ -181,7 +181,7 @@ def detection(truth: Boxes, scores: list[float] | None = None) -> dict[str, Tens
 
 
 def detected(said: list[Any], truth: list[Boxes], batch_size: int = 2) -> Result:
-    test = Split(images=numbered(len(truth), 200, 200), labels=tuple(truth))
+    test = Split(inputs=numbered(len(truth), 200, 200), labels=tuple(truth))
     return TASKS["detect"].evaluate(replay(said), test, batch_size)
 
 
@@ -304,9 +304,9 @@ def test_boxes_that_are_not_finite_are_left_out_and_their_images_counted() -> No
 
 # --- what does not fit ----------------------------------------------------------------------------
 
-CLASSES = Split(images=numbered(2), labels=torch.tensor([0, 4]))
-MASKS = Split(images=numbered(2, 2, 2), labels=torch.tensor([[[0, 255], [4, 0]]] * 2))
-BOXES = Split(images=numbered(2, 9, 9), labels=(boxes((0, 0, 5, 5), classes=[4]), boxes()))
+CLASSES = Split(inputs=numbered(2), labels=torch.tensor([0, 4]))
+MASKS = Split(inputs=numbered(2, 2, 2), labels=torch.tensor([[[0, 255], [4, 0]]] * 2))
+BOXES = Split(inputs=numbered(2, 9, 9), labels=(boxes((0, 0, 5, 5), classes=[4]), boxes()))
 NO_DETECTION = r"a detector must return a dictionary of boxes \(K, 4\), labels \(K,\) and scores"
 
 

@@ -152,7 +152,7 @@ def scenes(task: str, *, n: int = 6, top: int = 1) -> Source:
         masks[i, 8 : 30 + i, 10 : 40 + i] = top
         corners = torch.tensor([[10, 8, 40 + i, 30 + i]])
         boxes.append(Boxes(corners=corners, classes=torch.tensor([top])))
-    split = Split(images=images, labels=masks if task == "segment" else tuple(boxes))
+    split = Split(inputs=images, labels=masks if task == "segment" else tuple(boxes))
     return Source(
         name=f"{task}-rectangles",
         classes=2,

@@ -42,12 +42,12 @@ def augmented_scenes(split: Split, *, flip: bool = True) -> Split:
 
     torchvision's transforms draw from the global generator: call it under `rng.seeded`.
     """
-    height, width = split.images.shape[-2:]
-    colours = split.images.dtype == torch.uint8 and split.images.shape[1] == 3
+    height, width = split.inputs.shape[-2:]
+    colours = split.inputs.dtype == torch.uint8 and split.inputs.shape[1] == 3
     change = _scene_transform(split.task, height, width, flip=flip, colours=colours)
     images, labels = [], []
     for place in range(len(split)):
-        image = tv_tensors.Image(split.images[place])
+        image = tv_tensors.Image(split.inputs[place])
         if isinstance(split.labels, Tensor):
             image, mask = change(image, tv_tensors.Mask(split.labels[place]))
             labels.append(mask.as_subclass(Tensor))
@@ -64,7 +64,7 @@ def augmented_scenes(split: Split, *, flip: bool = True) -> Split:
             labels.append(Boxes(corners=corners, classes=found["labels"]))
         images.append(image.as_subclass(Tensor))
     together: Labels = torch.stack(labels) if split.task == "segment" else tuple(labels)
-    return Split(images=torch.stack(images), labels=together)
+    return Split(inputs=torch.stack(images), labels=together)
 
 
 @cache

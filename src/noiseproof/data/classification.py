@@ -33,7 +33,7 @@ def _cifar(cls: type[torchvision.datasets.CIFAR10], key: str) -> Callable[[Path,
             images.append(content["data"])
             labels += content[key]
         pixels = torch.from_numpy(np.concatenate(images)).view(-1, 3, 32, 32)
-        return Split(images=pixels, labels=torch.tensor(labels))
+        return Split(inputs=pixels, labels=torch.tensor(labels))
 
     return read
 
@@ -44,7 +44,7 @@ def _mnist(cls: type[torchvision.datasets.MNIST]) -> Callable[[Path, str, bool],
             found = cls(str(folder), train=split == "train", download=download)
         except RuntimeError:
             raise FileNotFoundError(folder / cls.__name__) from None
-        return Split(images=F.pad(found.data[:, None], (2, 2, 2, 2)), labels=found.targets)
+        return Split(inputs=F.pad(found.data[:, None], (2, 2, 2, 2)), labels=found.targets)
 
     return read
 
@@ -58,7 +58,7 @@ def _digits(folder: Path, split: str, download: bool) -> Split:
     order = torch.randperm(len(found.target), generator=stream(0, "digits"))
     part = order[500:] if split == "train" else order[:500]
     pixels = torch.from_numpy(found.images).mul(255 / 16).round().to(torch.uint8)
-    return Split(images=pixels[part, None], labels=torch.from_numpy(found.target)[part])
+    return Split(inputs=pixels[part, None], labels=torch.from_numpy(found.target)[part])
 
 
 READERS: dict[str, Callable[[Path, str, bool], Split]] = {

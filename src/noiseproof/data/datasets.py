@@ -140,7 +140,7 @@ def _own(name: str) -> Source:
     return Source(
         name=name,
         classes=found.classes,
-        channels=found.test.images.shape[1],
+        channels=found.test.inputs.shape[1],
         scale=found.scale,
         shift=found.shift,
         flip=found.flip,

@@ -58,7 +58,7 @@ def _read_folder(home: Path, labels: dict[str, int]) -> Split:
     order = torch.randperm(len(files), generator=stream(0, "folder")).tolist()
     chosen = [files[place] for place in order]
     return Split(
-        images=torch.stack([_read_image(path) for path in chosen]),
+        inputs=torch.stack([_read_image(path) for path in chosen]),
         labels=torch.tensor([labels[path.parent.name] for path in chosen]),
     )
 

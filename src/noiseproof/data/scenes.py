@@ -101,7 +101,7 @@ def _with_masks(
         to = size or _first_size(pixels, image, root)
         pixels.append(fit(image, to))
         labels.append(fit_mask(mask.masked_fill(mask == void, VOID), to))
-    return Split(images=torch.stack(pixels), labels=torch.stack(labels))
+    return Split(inputs=torch.stack(pixels), labels=torch.stack(labels))
 
 
 def _camvid(root: Path, split: str, size: Size | None, download: bool) -> Split:
@@ -154,7 +154,7 @@ def _with_boxes(
         except ValueError as error:
             raise ValueError(f"{file.name}: {error}") from None
         pixels.append(fit(image, to))
-    return Split(images=torch.stack(pixels), labels=tuple(labels))
+    return Split(inputs=torch.stack(pixels), labels=tuple(labels))
 
 
 def _bccd(root: Path, split: str, size: Size | None, download: bool) -> Split:

@@ -79,21 +79,21 @@ class Split:
         ValueError: for anything else, or a box that reaches out of its image.
     """
 
-    images: Tensor
+    inputs: Tensor
     labels: Labels
 
     def __post_init__(self) -> None:
-        if not isinstance(self.images, Tensor):
-            raise ValueError(f"images must be a tensor, got {type(self.images).__name__}")
-        if self.images.dim() < 2 or (self.images.dim() != 4 and self._of_scenes()):
-            raise ValueError(f"images must be (N, C, H, W), got {tuple(self.images.shape)}")
+        if not isinstance(self.inputs, Tensor):
+            raise ValueError(f"images must be a tensor, got {type(self.inputs).__name__}")
+        if self.inputs.dim() < 2 or (self.inputs.dim() != 4 and self._of_scenes()):
+            raise ValueError(f"images must be (N, C, H, W), got {tuple(self.inputs.shape)}")
         if isinstance(self.labels, Tensor):
             self._check_tensor(self.labels)
         else:
             self._check_boxes()
-        if len(self.images) != len(self.labels):
+        if len(self.inputs) != len(self.labels):
             raise ValueError(
-                f"images and labels must be equally many, got {len(self.images)} and "
+                f"images and labels must be equally many, got {len(self.inputs)} and "
                 f"{len(self.labels)}"
             )
 
@@ -110,10 +110,10 @@ class Split:
             raise ValueError(f"labels must be >= 0, got {int(labels.min())}")
         if labels.dim() == 1:
             object.__setattr__(self, "labels", labels.to(torch.int64))
-        elif labels.shape[1:] != self.images.shape[2:]:
+        elif labels.shape[1:] != self.inputs.shape[2:]:
             raise ValueError(
                 f"masks must be as large as their images, got {tuple(labels.shape[1:])} and "
-                f"{tuple(self.images.shape[2:])}"
+                f"{tuple(self.inputs.shape[2:])}"
             )
         elif labels.dtype != torch.uint8:
             if labels.numel() and int(labels.max()) > VOID:
@@ -134,11 +134,11 @@ class Split:
                 raise ValueError(
                     f"labels must be a tensor or a Boxes per image, got one {type(boxes).__name__}"
                 )
-            outside = boxes.outside(self.images.shape[-2], self.images.shape[-1])
+            outside = boxes.outside(self.inputs.shape[-2], self.inputs.shape[-1])
             if outside.any():
                 raise ValueError(
                     f"a box must lie inside its image, got {_corners(boxes, outside)} in image "
-                    f"{place} of {self.images.shape[-2]}x{self.images.shape[-1]} pixels"
+                    f"{place} of {self.inputs.shape[-2]}x{self.inputs.shape[-1]} pixels"
                 )
 
     def __len__(self) -> int:
@@ -164,7 +164,7 @@ class Split:
 
     def part(self, start: int, stop: int) -> "Split":
         """The images from `start` up to `stop`, in order."""
-        return Split(images=self.images[start:stop], labels=self.labels[start:stop])
+        return Split(inputs=self.inputs[start:stop], labels=self.labels[start:stop])
 
     def take(self, places: Tensor) -> "Split":
         """The images at `places` (n,), in that order."""
@@ -174,7 +174,7 @@ class Split:
             if isinstance(labels, Tensor)
             else tuple(labels[place] for place in places.tolist())
         )
-        return Split(images=self.images[places], labels=chosen)
+        return Split(inputs=self.inputs[places], labels=chosen)
 
     def first(self, n: int) -> "Split":
         """The first n images; ValueError where there are fewer, or n < 1."""
@@ -191,12 +191,12 @@ class Split:
 
     def sample(self, n: int, *, seed: int) -> Tensor:
         """The images of `drawn`, without labels."""
-        return self.images[self.drawn(n, seed=seed)]
+        return self.inputs[self.drawn(n, seed=seed)]
 
     def sha256(self) -> str:
         """The fingerprint of pixels and labels, in order."""
-        digest = hashlib.sha256(repr((tuple(self.images.shape), self.images.dtype)).encode())
-        tensors = [self.images]
+        digest = hashlib.sha256(repr((tuple(self.inputs.shape), self.inputs.dtype)).encode())
+        tensors = [self.inputs]
         if isinstance(self.labels, Tensor):
             tensors.append(self.labels)
         else:

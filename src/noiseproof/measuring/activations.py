@@ -105,7 +105,7 @@ def explain(
 
 
 def _unlabelled(images: Tensor) -> Split:
-    return Split(images=images, labels=torch.zeros(len(images), dtype=torch.int64))
+    return Split(inputs=images, labels=torch.zeros(len(images), dtype=torch.int64))
 
 
 def _unscored(model: nn.Module, test: Any) -> float:
@@ -178,7 +178,7 @@ def _batch_size(evaluator: Evaluator) -> int:
         ValueError: where there is nothing to look at.
     """
     sizes: list[int] = []
-    images = evaluator.test.images[:1]
+    images = evaluator.test.inputs[:1]
     with listening(evaluator.skeleton, lambda key, y: sizes.append(y.numel())):
         evaluator.forward(evaluator.skeleton, evaluator.state, images)
     if not sizes:
@@ -224,7 +224,7 @@ class _Tour:
             task = TASKS[self.evaluator.test.task]
             return task.evaluate(forward, self.evaluator.test, self.batch_size).score, seen
         for part in batches(self.evaluator.test, self.batch_size):
-            forward(part.images)
+            forward(part.inputs)
         return math.nan, seen
 
     def _clean(self, images: Tensor) -> dict[Key, Tensor]:

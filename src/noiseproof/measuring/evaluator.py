@@ -197,7 +197,7 @@ class Evaluator:
 
     @property
     def _example(self) -> Tensor:
-        return self.inputs(self.test.images[:2].to(self.device))
+        return self.inputs(self.test.inputs[:2].to(self.device))
 
     def _on(self, passes: Passes, state: State, test: Split | None = None) -> Result:
         run = passes.load(state)
@@ -260,7 +260,7 @@ def open_evaluator(
     used = calibration[:needed] if calibration is not None and needed else None
     if used is not None:  # refused now, not after the first chips
         outputs(skeleton, state, scaled(used[:2].to(device_of(state)), scale))
-    pixels = isinstance(data, Split) and data.images.dtype == torch.uint8
+    pixels = isinstance(data, Split) and data.inputs.dtype == torch.uint8
     row = Row(
         checkpoint=subject.checkpoint or network_sha256(skeleton, state),
         model=subject.model or type(model).__name__,
@@ -328,4 +328,4 @@ def _pair(test: object) -> Split:
             f"test must be a Split, or a pair of images and labels, got {type(test).__name__}; "
             "other data needs a score of your own"
         )
-    return Split(images=test[0], labels=test[1])
+    return Split(inputs=test[0], labels=test[1])

@@ -136,7 +136,7 @@ class _Study:
     @cached_property
     def groups(self) -> list[TensorGroup]:
         evaluator = self.evaluator
-        example = evaluator.inputs(evaluator.test.images[:1].to(evaluator.device))
+        example = evaluator.inputs(evaluator.test.inputs[:1].to(evaluator.device))
         names = self.programme.names
         return groups_of(evaluator.skeleton, evaluator.state, names, by=self.by, example=example)
 
@@ -267,7 +267,7 @@ class _Block:
             yield _Batch(
                 study=self.study,
                 images=part,
-                x=evaluator.inputs(part.images.to(evaluator.device)),
+                x=evaluator.inputs(part.inputs.to(evaluator.device)),
                 noise=self._noise,
                 signs=self._signs.rows(start, start + len(part)),
             )

@@ -97,7 +97,7 @@ def open_setup(
         check_fits(network, test, scale)
         check_classes(test, classes)
     else:  # what the network returns is the score's own affair
-        test = Split(images=scaled(test.images, scale), labels=test.labels)
+        test = Split(inputs=scaled(test.inputs, scale), labels=test.labels)
     return Setup(
         model=network,
         test=test,
@@ -152,5 +152,5 @@ def calibration_from(source: Source, n: int, *, augment: bool, seed: int) -> Ten
         path = ("calibration change", place)
         with seeded(seed, *path):
             image = split.part(place, place + 1)
-            changed.append(change(image, source, stream(seed, *path)).images)
+            changed.append(change(image, source, stream(seed, *path)).inputs)
     return torch.cat(changed)

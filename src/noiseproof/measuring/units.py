@@ -200,7 +200,7 @@ def _per_image_or_chips(
 def _check_flipout(units: Units, spec: Spec) -> None:
     """Raise ValueError where per-image chips do not hold for this network."""
     evaluator = units.evaluator
-    x = evaluator.inputs(evaluator.test.images[:3].to(evaluator.device))
+    x = evaluator.inputs(evaluator.test.inputs[:3].to(evaluator.device))
     check_flipout(evaluator.skeleton, units.programme(spec), x)
 
 

@@ -42,7 +42,7 @@ def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
         raise ValueError("images must be >= 1, got 0")
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
-    output = outputs(skeleton, state, scaled(test.images[:2].to(device_of(state)), scale))
+    output = outputs(skeleton, state, scaled(test.inputs[:2].to(device_of(state)), scale))
     TASKS[test.task].check(output, test)
 
 

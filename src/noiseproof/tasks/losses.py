@@ -27,8 +27,8 @@ class Lesson:
 
 
 def _shifted(batch: Split, source: Source, generator: Generator) -> Split:
-    images = augmented(batch.images, shift=source.shift, flip=source.flip, generator=generator)
-    return Split(images=images, labels=batch.labels)
+    images = augmented(batch.inputs, shift=source.shift, flip=source.flip, generator=generator)
+    return Split(inputs=images, labels=batch.labels)
 
 
 def _scenes(batch: Split, source: Source, generator: Generator) -> Split:

@@ -60,7 +60,7 @@ def _classified(forward: Forward, test: Split, batch_size: int) -> Result:
     as class 0, which looks exactly like chance."""
     hits, nonfinite, classes = [], 0, 0
     for part in batches(test, batch_size):
-        output = forward(part.images)
+        output = forward(part.inputs)
         finite = output.isfinite().all(1)
         hits.append((output.argmax(1) == _tensor(part.labels).to(output.device)) & finite)
         nonfinite += int((~finite).sum())
@@ -117,7 +117,7 @@ def _segmented(forward: Forward, test: Split, batch_size: int) -> Result:
     nonfinite, classes = 0, 0
     for part in batches(test, batch_size):
         masks = _tensor(part.labels)
-        output = pixel_logits(forward(part.images), masks.shape[1], masks.shape[2])
+        output = pixel_logits(forward(part.inputs), masks.shape[1], masks.shape[2])
         classes = output.shape[1]
         if confusion is None:
             confusion = MulticlassConfusionMatrix(
@@ -152,7 +152,7 @@ def _detected(forward: Forward, test: Split, batch_size: int) -> Result:
     metric.warn_on_many_detections = False
     nonfinite = 0
     for part in batches(test, batch_size):
-        found = [_finite(one) for one in forward(part.images)]
+        found = [_finite(one) for one in forward(part.inputs)]
         nonfinite += sum(lost for _, lost in found)
         truth = [
             {"boxes": boxes.corners, "labels": boxes.classes}

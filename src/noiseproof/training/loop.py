@@ -216,19 +216,19 @@ class _Tally:
 def _near(split: Split, device: torch.device) -> Split:
     """The images on the device, where they are labelled one by one and fit easily. Labels stay:
     a `Split` looks at them, and a look waits for the device."""
-    size = split.images.numel() * split.images.element_size()
+    size = split.inputs.numel() * split.inputs.element_size()
     if device.type == "cpu" or split.task != "classify" or size > NEAR_BYTES:
         return split
-    return Split(images=split.images.to(device), labels=split.labels)
+    return Split(inputs=split.inputs.to(device), labels=split.labels)
 
 
 def _batch(split: Split, places: Tensor) -> Split:
     """The images at `places`, wherever they lie."""
-    if split.images.device.type == "cpu":
+    if split.inputs.device.type == "cpu":
         return split.take(places)
     assert isinstance(split.labels, Tensor)
-    images = split.images[sent(places, split.images.device)]
-    return Split(images=images, labels=split.labels[places])
+    images = split.inputs[sent(places, split.inputs.device)]
+    return Split(inputs=images, labels=split.labels[places])
 
 
 def _one_epoch_(
@@ -253,7 +253,7 @@ def _one_epoch_(
             batch = _batch(split, places)
             if recipe.augment:
                 batch = lesson.change(batch, source, dice)
-            x = scaled(sent(batch.images, device), source.scale)
+            x = scaled(sent(batch.inputs, device), source.scale)
             if device.type == "cuda":
                 x = x.contiguous(memory_format=torch.channels_last)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
