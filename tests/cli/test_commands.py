@@ -821,9 +821,9 @@ SCORES = """
 import torch
 def spread(model, test):
     with torch.no_grad():
-        return 50 * float(model(test.images).std())
+        return 50 * float(model(test.inputs).std())
 def broken(model, test):
-    return model(test.images).nothing
+    return model(test.inputs).nothing
 """
 
 
