@@ -76,9 +76,12 @@ def welch_interval(
     mean = float(x.mean() - y.mean())
     if len(x) < 2 or len(y) < 2:
         return Interval(mean=mean, low=math.nan, high=math.nan)
+    # Welch-Satterthwaite: each sample brings its own variance of the mean; the degrees of freedom
+    # are those of a chi-square with the same mean and variance as their sum.
     parts = [float(np.var(one, ddof=1)) / len(one) for one in (x, y)]
     total = sum(parts)
     squares = sum(v * v / (len(one) - 1) for v, one in zip(parts, (x, y), strict=True))
+    # Two constant samples have no variance at all: any degrees of freedom give the width zero.
     df = total * total / squares if squares else float(len(x) + len(y) - 2)
     half = _quantile(confidence, df) * math.sqrt(total)
     return Interval(mean=mean, low=mean - half, high=mean + half)
@@ -112,12 +115,19 @@ def chance_corrected(
     ratio = above / clean_above if clean_above else math.nan
     if parts.k < 2 or parts.n < 2:
         return Interval(mean=ratio, low=math.nan, high=math.nan)
+    # Chips and the clean network see the same images, so a lucky set of images lifts both: without
+    # the covariance the interval of the ratio would be far too wide.
     covariance = np.cov(np.stack([parts.by_image, c]), ddof=1) / parts.n
     v_aa = parts.variance(parts.msb)
     t2 = _quantile(confidence, parts.df(parts.msb)) ** 2
+    # Fieller: the ratio r is in the interval where (above - r clean_above)^2 <= t^2 Var(above - r
+    # clean_above), a quadratic a r^2 - 2 b r + c <= 0. It is an interval only where a > 0, that is
+    # where the clean network is told apart from chance.
     a = clean_above**2 - t2 * covariance[1, 1]
     b = above * clean_above - t2 * covariance[0, 1]
     inside = b * b - a * (above**2 - t2 * v_aa)
+    # -1e-12: with equal hits on every image the discriminant is zero, and rounding decides its
+    # sign.
     if not a > 0 or not clean_above > 0 or not inside > -1e-12:
         return Interval(mean=ratio, low=math.nan, high=math.nan)
     root = math.sqrt(max(inside, 0.0))
@@ -145,6 +155,8 @@ class _TwoWay:
     mse: float
 
     def variance(self, msb: float) -> float:
+        # A mean square below the residual one is an estimated variance component below zero: as
+        # zero.
         a, b = max(self.msa, self.mse), max(msb, self.mse)
         return (a + b - self.mse) / (self.k * self.n)
 
@@ -153,6 +165,7 @@ class _TwoWay:
             return math.nan
         a, b = max(self.msa, self.mse), max(msb, self.mse)
         k1, n1 = self.k - 1, self.n - 1
+        # Satterthwaite for a sum of three mean squares; never fewer than one degree of freedom.
         spread = a**2 / k1 + b**2 / n1 + self.mse**2 / (k1 * n1)
         return max(1.0, (a + b - self.mse) ** 2 / spread) if spread else float(k1)
 
@@ -163,6 +176,7 @@ def _two_way(y: Bools | Floats) -> _TwoWay:
     by_chip, by_image, mean = x.mean(1), x.mean(0), float(x.mean())
     ssa = n * float(np.square(by_chip - mean).sum())
     ssb = k * float(np.square(by_image - mean).sum())
+    # The residual by subtraction: rounding may leave it just below zero.
     sse = max(0.0, float(np.square(x - mean).sum()) - ssa - ssb)
     free = (k - 1, n - 1, (k - 1) * (n - 1))
     msa, msb, mse = (

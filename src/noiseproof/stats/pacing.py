@@ -110,6 +110,7 @@ class Progress:
 
     def _is_done(self, point: int) -> bool:
         found = self.scores[point]
+        # The limit comes first: with a precision that cannot be reached, measuring has to end too.
         if self.most is not None and len(found) >= self.most:
             return True
         return self.pace.precision is not None and len(found) >= self._needed(found)
@@ -125,6 +126,8 @@ class Progress:
             free = [point for point in range(len(self.scores)) if not self._is_done(point)]
             if not free:
                 return
+            # Only counts and first-stage variances decide (see `stopping`): looking at the later
+            # scores would bias the intervals.
             waiting = [p for p in free if len(self.scores[p]) < self.first]
             if waiting:
                 point = min(waiting, key=lambda p: len(self.scores[p]))

@@ -37,6 +37,8 @@ def stein_interval(
     if not len(x):
         return t_interval(x)
     mean = float(x.mean())
+    # The variance stays that of the first units however many follow: this is what keeps the
+    # interval independent of when one stopped.
     half = _reach(x, first, images) / math.sqrt(len(x))
     return Interval(mean=mean, low=mean - half, high=mean + half)
 
@@ -77,6 +79,7 @@ def next_point(
     """
     if not points:
         raise ValueError("points must be at least one, got none: nothing can be measured next")
+    # Fewest first, so that a budget which runs out early leaves no point without a spread.
     counts = [len(values) for values in points]
     if min(counts) < first:
         return counts.index(min(counts))
@@ -97,6 +100,8 @@ def _reach(values: Floats, first: int, images: int | None) -> float:
     if len(stage) < 2:
         return math.nan
     variance = float(np.var(stage, ddof=1))
+    # Equal scores are no proof of a variance of zero: 20 chips that all score 100 % on 50 images
+    # may well differ on the next image.
     if not np.ptp(stage):
         variance = 0.0 if images is None else _hidden_variance(float(stage[0]), len(stage), images)
     return float(special.stdtrit(len(stage) - 1, 1 - TAIL)) * math.sqrt(variance)
@@ -105,6 +110,8 @@ def _reach(values: Floats, first: int, images: int | None) -> float:
 def _hidden_variance(share: float, units: int, images: int) -> float:
     """Of one unit, where all show the same share of hits: the largest binomial variance that
     Clopper and Pearson's interval for all images allows."""
+    # p (1 - p) grows towards p = 1/2: its largest value within the bounds is at the edge nearest to
+    # it, or at 1/2 itself.
     bound = binomial_interval(share * units * images, units * images)
     edge = min(max(0.5, bound.low), bound.high)
     return edge * (1 - edge) / images

@@ -9,6 +9,7 @@ from noiseproof.study.keys import Value
 from noiseproof.study.wanted import CURVE, Grid, Task
 
 
+# A selection names factors; what it does not name may be anything.
 def is_selected(factors: Mapping[str, Value], selection: Mapping[str, Any]) -> bool:
     """Has a network or curve with these factors what is selected? Several values: any of them."""
     return all(

@@ -54,10 +54,14 @@ def grid_of(study: Study, profile: str) -> Grid:
                 f"profiles.{profile}.measurements[{place}].only: it must select a network, got "
                 f"{dict(measurements.only)}"
             )
+        # Counted before anything is built: a grid of a billion curves must be a sentence, not a
+        # full memory.
         points += len(matching) * _points(measurements)
         if points > MOST_POINTS:
             raise ValueError(f"profile {profile} has more than {MOST_POINTS:,} points")
         for network in matching:
+            # A dict and not a list: two grids of a profile may ask for the same curve, which is
+            # measured once.
             for task in _tasks(network, measurements):
                 tasks[task] = None
     grid = Grid(networks=tuple(networks.values()), tasks=tuple(tasks), images=chosen.images)
@@ -105,6 +109,8 @@ def training_name(model: str, norm: str, where: str, seed: int, recipe: Recipe, 
     """A folder's name that a person can read, and no two trainings share."""
     part = "" if where == "all" else f"-{where}"
     text = f"{model}-{norm}{part}-lr{recipe['lr']:g}-e{recipe['epochs']}-s{seed}"
+    # The digest holds all of the recipe, so that a folder left by another recipe is never taken for
+    # this one's; the readable part only helps people.
     everything = json.dumps([model, norm, where, seed, recipe, data], sort_keys=True)
     digest = hashlib.sha256(everything.encode()).hexdigest()[:6]
     return f"{re.sub(r'[^A-Za-z0-9._-]', '-', text)[:LONGEST]}-{digest}"

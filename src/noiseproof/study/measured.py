@@ -22,6 +22,7 @@ def least_clean(classes: int) -> float:
     """The clean accuracy that has to be passed for a share of it to mean something: twice chance,
     and with few classes a ninth of the way from chance to 1, which is the same for ten."""
     chance = 1 / classes if classes else 0.0
+    # For two classes twice chance would be 100 %.
     return min(LEARNED * chance, chance + (1 - chance) / 9)
 
 
@@ -91,6 +92,9 @@ class Measured:
         """Noisy over clean, on the same images where the facts know all that the curve's units
         saw."""
         clean = self.clean
+        # A unit that sees 50 images has luck with them, and so has the clean network: the share is
+        # taken on the same images. Divided by the accuracy on all images, that luck would move
+        # every level of a curve alike (LOG.md has both).
         if self._hits:
             images = sum(row.images for row in point.rows)
             clean = sum(self._hits[row.chip] for row in point.rows) / images
@@ -98,6 +102,8 @@ class Measured:
 
     @cached_property
     def _hits(self) -> Sequence[int]:
+        # A later run may have measured more units than the facts know images for; then all images
+        # are used.
         hits = self.clean_hits.get(str(self.points[0].design), ())
         units = max(row.chip for point in self.points for row in point.rows)
         return hits if units < len(hits) else ()
@@ -105,6 +111,7 @@ class Measured:
     def by_chip(self, score: str) -> dict[tuple[int, int], float]:
         """The same for each chip, named by (seed, number), that was measured at every level."""
         found = [{(row.seed, row.chip): row.score for row in p.rows} for p in self.points]
+        # Only chips that have every level: an average over other levels would be another quantity.
         shared = [chip for chip in found[0] if all(chip in one for one in found)]
         if score == "clean":
             return dict.fromkeys(shared, self.clean)
@@ -139,6 +146,7 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
         for curve in curves:
             wanted = (point for point in curve.points if point.level in levels)
             points = tuple(p for p in (_asked(task, one, images) for one in wanted) if p.rows)
+            # A store may hold curves of a smaller number of images too, from a first look.
             if points and curve.clean.images == images:
                 found.append(
                     Measured(
@@ -161,6 +169,7 @@ def _asked(task: Task, point: Point, images: int) -> Point:
 def _curves(rows: Iterable[Row]) -> Iterator[Curve]:
     """The curves of each seed by itself: a seed names the chips of one network."""
     clean: list[Row] = []
+    # Clean rows carry no chip and belong to every seed.
     by_seed: dict[int, list[Row]] = {}
     for row in rows:
         (clean if row.noise == "none" else by_seed.setdefault(row.seed, [])).append(row)

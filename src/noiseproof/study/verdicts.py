@@ -118,6 +118,8 @@ def verdict_of(comparison: Comparison, measured: Iterable[Measured]) -> Verdict:
 def _decided(
     comparison: Comparison, alone: Sequence[str], together: Mapping[At, str]
 ) -> tuple[str, str]:
+    # "All cells agree" is an intersection-union test: each cell at 5 % keeps the whole at 5 %, so
+    # no correction. Everything below singles cells out, and reads Bonferroni's intervals.
     if all(one == FOR for one in alone):
         return "reproduced", "reproduced"
     if all(one == AGAINST for one in alone):
@@ -203,6 +205,8 @@ def side_of(
     comparison: Comparison, selection: Mapping[str, Value], curves: Sequence[Measured]
 ) -> Side:
     chosen = [c for c in curves if is_selected(dict(c.factors), dict(selection))]
+    # Curves of one network share its clean accuracy: counting each would claim more trainings than
+    # there were.
     if comparison.score == "clean":  # of the network, whatever its curves are
         chosen = list({c.task.network: c.of_network() for c in chosen}.values())
     check_alike(comparison, selection, [c.factors for c in chosen])
@@ -210,6 +214,8 @@ def side_of(
     missing = 0
     for curve in chosen:
         name, seed = curve.task.network.name, curve.task.network.seed
+        # A network no better than chance keeps an arbitrary share of nothing. It is counted as
+        # missing, never as a value, and never silently.
         if math.isnan(curve.value(comparison.score)):
             missing += 1
         elif comparison.unit == "training":
@@ -241,6 +247,8 @@ def peak_says(comparison: Comparison, cells: Sequence[Cell]) -> str:
     between: dict[str, list[Cell]] = {}
     for cell in cells:
         between.setdefault(str(dict(cell.better.selection)), []).append(cell)
+    # Two cells for each value between the ends, one against each end: the value is a peak only
+    # where it beats both.
     words = [[cell.says(together=True) for cell in group] for group in between.values()]
     if any(len(group) == 2 and all(word == FOR for word in group) for group in words):
         return FOR

@@ -118,6 +118,8 @@ class _Run:
             self._start(network)
         self._tell("starting")
         while True:
+            # Hand out before waiting: a worker that finds nothing in its queue idles for a whole
+            # round trip.
             while len(self.flying) < self.pool.slots and (work := self._next()) is not None:
                 self.pool.submit(*work)
                 self.flying[work[0]] = work[1]
@@ -134,6 +136,8 @@ class _Run:
             work = self.ready.popleft()
             if not isinstance(work[0], TrainPiece):
                 return work
+            # Looked up again here, not only at the start: two runs may share a folder of weights,
+            # and the other may have ended this training meanwhile.
             card = self._card(work[0].network)
             if card is None:
                 return work
@@ -153,6 +157,7 @@ class _Run:
             return
         self.open = [one for one in self.open if one is not points]
         name = points.task.network.name
+        # Weights of a finished network are dropped, or a study of hundreds would hold them all.
         if all(one.task.network.name != name for one in self.open):
             self.trained.pop(name, None)
 
@@ -173,6 +178,8 @@ class _Run:
             self._failed_training(network, reason)
         else:
             resume = folder / RESUME
+            # The resume file travels with the piece: a worker may be on a machine without this
+            # disk.
             begun = resume.read_bytes() if resume.is_file() else None
             self.epochs[network.name] = epochs_done(folder)
             self.ready.append((TrainPiece(network=network, resume=begun), None))
@@ -259,6 +266,7 @@ class _Run:
     def _take(self, piece: Piece, trained: Trained | None, outcome: Outcome) -> None:
         if isinstance(outcome, Failed):
             self.tries[piece] += 1
+            # Perhaps this worker's fault (memory, disk): another one may try, but not for ever.
             if outcome.passing and self.tries[piece] < CHANCES:
                 self.again.append((piece, trained))
             else:
@@ -289,6 +297,8 @@ class _Run:
         self._tell(self.failures[-1])
 
     def _take_rows(self, piece: Piece, outcome: Measured) -> None:
+        # All rows of a piece in one transaction, and before any bookkeeping: a kill between the two
+        # costs a lookup, never a row.
         self.store.add_all(outcome.rows)
         if isinstance(piece, MeasurePiece):
             points = self.points[piece.task]
@@ -304,6 +314,7 @@ class _Run:
     def _take_training(self, network: Network, outcome: EpochDone | TrainingDone) -> None:
         folder = self.places.weights / network.name
         if isinstance(outcome, EpochDone):
+            # The epoch is on the disk before the next one is handed out.
             with writing(folder, RESUME) as file:
                 file.write_bytes(outcome.resume)
             self.epochs[network.name] = self.epochs.get(network.name, 0) + 1
@@ -315,6 +326,7 @@ class _Run:
             self._tell(f"{network.name}, epoch {self.epochs[network.name]}")
             return
         card = self._card(network)
+        # The weights that are there win: rows measured by others carry their sha256.
         if card is not None:  # as before: rows that others have measured are of these weights
             self._finished(network, card)
             return

@@ -117,6 +117,7 @@ def _epoch_seconds(network: Network, data: Data, device: str) -> float:
     assert data.train is not None
     plan = plan_of(network)
     batch = plan.recipe.batch_size
+    # The first step allocates and compiles; it is made but not timed.
     few = replace(
         data,
         train=data.train.first(min((STEPS + 1) * batch, len(data.train))),

@@ -33,6 +33,7 @@ class Cluster:
 
     def check(self) -> None:
         """Raise ValueError where the cluster is gone."""
+        # One refused connection is no proof: a busy head answers late.
         until = time.monotonic() + GONE_SECONDS
         while not self.is_there:
             if time.monotonic() > until:
@@ -62,6 +63,7 @@ def open_cluster(address: str) -> Cluster:
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # None in sys.modules is how Python marks a module that must not be imported.
     if sys.modules.get("ray", True) is None or not importlib.util.find_spec("ray"):
         raise ValueError("--ray needs Ray: run `pip install 'noiseproof[cluster]'`")
     if address != "local":
@@ -108,6 +110,7 @@ def _try(address: str, mode: str, *, may_be_refused: bool = False) -> bool:
     """Connect in a process of its own: Ray takes minutes to give up, and may end the process. False
     where the cluster asks for a token, and that `may_be`."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
+    # A plain socket first: Ray itself takes minutes to say that nothing is there.
     if port.isdecimal() and not _answers(host, int(port)):
         raise ValueError(_unreachable(address, "nothing answers there"))
     trying = subprocess.Popen(
@@ -117,6 +120,7 @@ def _try(address: str, mode: str, *, may_be_refused: bool = False) -> bool:
         stderr=subprocess.PIPE,
         text=True,
     )
+    # The limit ends the process from outside, since inside it Ray blocks in C++.
     stopping = threading.Timer(CONNECT_SECONDS, trying.kill)
     stopping.start()
     said = ""
@@ -145,6 +149,7 @@ def _doors(ray: ModuleType, address: str) -> Iterator[tuple[str, int]]:
     context = ray.get_runtime_context()
     host, _, port = context.gcs_address.rpartition(":")
     yield host, int(port)
+    # This machine's own node too: when it dies, Ray ends this process without a word.
     for node in ray.nodes():
         if node["NodeID"] == context.get_node_id():
             yield node["NodeManagerAddress"], node["NodeManagerPort"]

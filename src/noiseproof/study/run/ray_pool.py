@@ -90,6 +90,7 @@ class RayPool:
     @property
     def slots(self) -> int:
         """How many pieces keep all workers busy. Never 0: without a node pieces wait for one."""
+        # Asking the cluster takes milliseconds to seconds, and `slots` is read for every piece.
         if time.monotonic() - self._counted >= COUNTED_SECONDS:
             self._workers = self._count("GPU" if self._device == "cuda" else "CPU")
             self._counted = time.monotonic()
@@ -111,6 +112,8 @@ class RayPool:
             flight = self._flying.pop(done)
             try:
                 outcome = self._ray.get(done)
+            # First ask whether the cluster itself is gone: then every piece looks lost, and handing
+            # out again would only hide it.
             except self._lost as error:
                 self._cluster.check()
                 flight = replace(flight, losses=flight.losses + 1)
@@ -131,6 +134,7 @@ class RayPool:
     def close(self) -> None:
         """Let the workers drop what they have, and leave the cluster."""
         if self._cluster.is_there:
+            # force: a piece in the middle of torch does not look at signals.
             for flying in self._flying:
                 self._ray.cancel(flying, force=True)
         self._flying.clear()
@@ -160,6 +164,7 @@ class RayPool:
         if name not in self._networks:
             self._networks[name] = self._put(trained)
         self._networks.move_to_end(name)
+        # Dropping the last reference frees the object in the cluster's memory.
         while len(self._networks) > KEPT_NETWORKS:
             self._networks.popitem(last=False)
         return self._networks[name]
@@ -188,6 +193,7 @@ def _within(seconds: float, call: Callable[[], Any]) -> Any:
         with suppress(Exception):
             found.append(call())
 
+    # A daemon: where Ray never answers, the thread must not keep the program alive.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(seconds)
@@ -218,6 +224,7 @@ def do(handout: Handout, piece: Piece) -> Outcome | Unfit:
     if versions() != handout.versions:
         return Unfit(reason=f"runs {versions()}, here are {handout.versions}")
     gpus = () if handout.device == "cpu" else importlib.import_module("ray").get_gpu_ids()
+    # One process for each core: two threads in each would only wait for each other.
     if handout.device == "cpu":
         torch.set_num_threads(1)
     worker = _worker(handout.data, handout.device, tuple(gpus))
@@ -225,6 +232,8 @@ def do(handout: Handout, piece: Piece) -> Outcome | Unfit:
     try:
         choose_gpu(gpus)
         outcome = worker.do(piece, trained)
+        # A worker whose disk is full fails in milliseconds and would take all pieces from the sound
+        # ones.
         if isinstance(outcome, Failed) and outcome.passing:
             time.sleep(BROKEN_SECONDS)
         return outcome

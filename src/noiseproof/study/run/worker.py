@@ -131,6 +131,8 @@ class Worker:
             if isinstance(piece, CleanPiece):
                 return self._clean(piece, trained)
             return self._measure(piece, trained)
+        # The order matters: NotFiniteError is a ValueError, but trying again would end in the same
+        # place.
         except loop.NotFiniteError as error:
             return Failed(reason=str(error), final=True)
         except ValueError as error:
@@ -146,6 +148,7 @@ class Worker:
             resume = Path(folder) / RESUME
             if piece.resume is not None:
                 resume.write_bytes(piece.resume)
+            # One epoch a piece: what a lost worker costs is at most an epoch.
             card = loop.advance(
                 plan,
                 self.data.source,
