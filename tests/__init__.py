@@ -1,0 +1,1 @@
+"""The tests of noiseproof, in folders as the code is."""

@@ -1,0 +1,120 @@
+"""What leaves a store, and what is listed: exports, reports, `info`, the demo."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import noiseproof
+from noiseproof.results.store import Store
+from tests.cli.program import LISTED, Run, check_one_line, rows_in
+
+# --- noise that changes -------------------------------------------------------------------------
+
+
+def test_rows_leave_as_csv_and_as_parquet(measured: Path, run: Run, tmp_path: Path) -> None:
+    for name in ("r.csv", "r.parquet"):
+        code, out, _ = run("export", measured, "--out", tmp_path / name)
+        assert (code, out) == (0, f"7 rows: {tmp_path / name}\n")
+    with (tmp_path / "r.csv").open(newline="") as file:
+        found = [(row["noise"], int(row["correct"])) for row in csv.DictReader(file)]
+    assert found == [(row.noise, row.correct) for row in rows_in(measured)]
+
+
+def test_another_ending_of_an_export_or_a_figure_is_refused(
+    measured: Path, run: Run, tmp_path: Path
+) -> None:
+    result = run("export", measured, "--out", tmp_path / "r.xlsx")
+    check_one_line(result, r"export must end in \.csv or \.parquet, got 'r\.xlsx'$")
+    figure = ("--figure", tmp_path / "f.gif")
+    result = run("report", measured, "--out", tmp_path / "r.html", *figure)
+    check_one_line(result, r"unknown ending of a figure '\.gif': expected one of \.pdf, \.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_is_written_from_the_rows_alone(measured: Path, run: Run, tmp_path: Path) -> None:
+    page, figure = tmp_path / "r.html", tmp_path / "f.svg"
+    code, out, _ = run("report", measured, "--out", page, "--figure", figure, "--json")
+    assert code == 0
+    *said, last = out.splitlines()
+    assert said == [f"Figure: {figure}", f"Report: {page}"]
+    (network,) = json.loads(last)["networks"]
+    assert len(network["curves"]) == 2
+    assert network["provenance"]["checkpoint"] in page.read_text(encoding="utf-8")
+    assert figure.stat().st_size > 0
+
+
+def test_a_store_without_chips_has_no_report(run: Run, tmp_path: Path) -> None:
+    with Store(tmp_path / "r.db"):
+        pass
+    result = run("report", tmp_path / "r.db", "--out", tmp_path / "r.html")
+    check_one_line(result, r"store .*r\.db holds no measured chips$")
+    assert not (tmp_path / "r.html").exists()
+
+
+def test_a_report_never_overwrites_the_store_that_it_reads(
+    measured: Path, run: Run, tmp_path: Path
+) -> None:
+    store = tmp_path / "r.db"
+    shutil.copy(measured, store)
+    assert run("report", store, "--out", store)[0] == 2
+    assert rows_in(store) == rows_in(measured)
+
+
+# --- info ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("topic", LISTED)
+def test_a_listing_names_all_that_there_is(run: Run, topic: str) -> None:
+    code, out, err = run("info", topic, "--json")
+    assert (code, err) == (0, "")
+    *table, last = out.splitlines()
+    for name in LISTED[topic]:
+        assert name in "\n".join(table)
+        assert any(key.startswith(name) for key in json.loads(last))
+
+
+def test_info_model_shows_what_noise_touches(run: Run) -> None:
+    """ResNet-8 by hand: a stem of 3x3x3x16, two 3x3 convolutions for each of the three blocks,
+    and a linear layer of 64x10; shortcuts have no parameters."""
+    kernels = (
+        27 * 16 + 9 * 16 * 16 * 2 + 9 * 16 * 32 + 9 * 32 * 32 + 9 * 32 * 64 + 9 * 64 * 64 + 640
+    )
+    code, out, _ = run("info", "model", "resnet8", "--noise", "gaussian(0.1)", "--json")
+    assert code == 0
+    tensors = json.loads(out.splitlines()[-1])["tensors"]
+    touched = [tensor for tensor in tensors if tensor["touched"]]
+    assert {tensor["role"] for tensor in touched} == {"kernel"}
+    assert sum(tensor["elements"] for tensor in touched) == kernels
+    others = 10 + 2 * 2 * (16 + 2 * 16 + 2 * 32 + 2 * 64)  # bias; affine and statistics of norms
+    assert f" on kernel touches {kernels:,} of {kernels + others:,} elements" in out
+
+
+def test_info_model_without_noise_lists_roles(run: Run) -> None:
+    code, out, _ = run("info", "model", "resnet8", "--norm", "batch_l1")
+    assert code == 0
+    for role in ("kernel", "bias", "norm_affine", "norm_stats"):
+        assert role in out
+
+
+def test_the_version_is_printed(run: Run) -> None:
+    code, out, _ = run("--version")
+    assert (code, out) == (0, f"noiseproof {noiseproof.__version__}\n")
+
+
+@pytest.mark.slow
+def test_the_demo_ends_in_a_report_and_goes_on_where_it_was(run: Run, tmp_path: Path) -> None:
+    options = ("--out", tmp_path / "demo", "--chips", 2, "--epochs", 1)
+    code, out, _ = run("demo", *options, "--json")
+    assert code == 0
+    document = json.loads(out.splitlines()[-1])
+    assert set(document["networks"]) == {"none", "batch", "batch_l1", "batch_topk"}
+    ways = {point["recalibrate"] for point in document["networks"]["batch"]["curves"]}
+    assert ways == {"off", "pooled(500)"}
+    rows = rows_in(Path(document["store"]))
+    assert len(rows) == 4 * (1 + 7 * 2) + 3 * 7 * 2
+    assert Path(document["report"]).stat().st_size > 0
+    assert run("demo", *options)[0] == 0
+    assert rows_in(Path(document["store"])) == rows, "nothing is measured twice"

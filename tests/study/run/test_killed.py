@@ -1,0 +1,285 @@
+"""Running a study that is killed, or whose disk is full: nothing is lost."""
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from noiseproof.models.checkpoint import file_sha256
+from noiseproof.results.rows import Row
+from noiseproof.results.store import Store
+from noiseproof.study import grid_of, read_study
+from noiseproof.study.facts import read_facts
+from noiseproof.study.run.driver import drive
+from noiseproof.study.run.loading import load_data, open_source
+from noiseproof.study.run.local import LocalPool
+from noiseproof.training import loop as training
+from noiseproof.training.resume import RESUME, WEIGHTS
+from tests.study.run.toy import (
+    HEAD,
+    LITTLE,
+    TRAININGS,
+    Ran,
+    last_line,
+    places_in,
+    rows_in,
+    said,
+    study_in,
+)
+
+# --- killed ---------------------------------------------------------------------------------------
+
+
+# Forks a program for each line it is given, since starting Python with torch takes seconds.
+ZYGOTE = """
+import os, resource, sys
+import torch
+torch.set_num_threads(1)
+from noiseproof import cli
+from noiseproof.cli import console
+import noiseproof.study.run.driver, noiseproof.study.run.local, noiseproof.study
+print("ready", flush=True)
+for line in sys.stdin:
+    pid = os.fork()
+    if not pid:
+        os.dup2(2, 1)  # stdout is for the numbers below
+        limit, *words = line.split()
+        if int(limit):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit),) * 2)
+        sys.argv = ["noiseproof", *words]
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as left:
+            code = left.code or 0
+        sys.stderr.flush()
+        os._exit(code)
+    print(pid, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+"""
+
+
+class Programs:
+    """`noiseproof study run` in processes of their own, one after the other."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert self._read() == "ready"
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def start(self, file: Path, out: Path, *, limit: int = 0) -> int:
+        """The number of the process."""
+        assert self.process.stdin is not None
+        words = f"{limit} study run {file} --out {out} --device cpu"
+        self.process.stdin.write(words + "\n")
+        self.process.stdin.flush()
+        return int(self._read())
+
+    def end(self) -> int:
+        """Its exit code, once it has ended."""
+        return int(self._read())
+
+    def kill_when(self, pid: int, moment: Callable[[], bool], *, after: float) -> bool:
+        """Kill it some time after the moment has come; was it still running?"""
+        latest = time.monotonic() + 60
+        while not moment() and time.monotonic() < latest:
+            time.sleep(0.002)
+        time.sleep(after)
+        with suppress(ProcessLookupError):  # it has ended already
+            os.kill(pid, signal.SIGKILL)
+        return self.end() == -signal.SIGKILL
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    errors = tmp_path_factory.mktemp("programs") / "err"
+    pipe = subprocess.PIPE
+    with (
+        errors.open("w") as err,
+        subprocess.Popen(
+            [sys.executable, "-c", ZYGOTE],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=err,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        ) as process,
+    ):
+        yield Programs(process)
+        assert process.stdin is not None
+        process.stdin.close()
+    assert "Traceback" not in errors.read_text()
+
+
+def count(out: Path) -> int:
+    """Rows so far, as another process sees them."""
+    if not (out / "rows.db").is_file():
+        return 0
+    try:
+        with Store(out / "rows.db", read_only=True) as store:
+            return len(store.rows())
+    except ValueError:  # it is being made
+        return 0
+
+
+@pytest.mark.slow
+def test_a_run_killed_again_and_again_ends_in_the_same_rows_and_weights(
+    whole: Ran, programs: Programs, tmp_path: Path
+) -> None:
+    file, out = study_in(tmp_path), tmp_path / "out"
+    weights = out / "weights"
+    names = [network.name for network in whole.grid.networks]
+    seed = random.SystemRandom().randrange(1000)
+    dice = random.Random(seed)
+
+    def has(network: int, name: str) -> Callable[[], bool]:
+        return lambda: (weights / names[network] / name).is_file()
+
+    moments: list[tuple[Callable[[], bool], float]] = [
+        (has(0, RESUME), dice.uniform(0.0, 0.05)),  # in the middle of its second epoch
+        (has(0, WEIGHTS), 0.0),  # the weights are there, the card may not be
+        (has(1, RESUME), dice.uniform(0.0, 0.2)),
+        (lambda: count(out) >= 3, dice.uniform(0.0, 0.05)),
+        (lambda: count(out) >= 20, dice.uniform(0.0, 0.3)),
+        (lambda: True, dice.uniform(0.0, 1.0)),
+    ]
+    killed = [
+        programs.kill_when(programs.start(file, out), moment, after=after)
+        for moment, after in moments
+    ]
+    assert killed[0], "three epochs were still to come"
+    early = rows_in(out) if count(out) else []
+    programs.start(file, out)
+    assert programs.end() == 0
+    assert rows_in(out) == whole.rows, f"dice {seed}"
+    assert all(row in whole.rows for row in early)
+    for place, name in enumerate(names):
+        found = file_sha256(weights / name / WEIGHTS)
+        assert found == file_sha256(whole.weights(place)), f"dice {seed}"
+    facts, expected = (read_facts(folder / "networks.json") for folder in (out, whole.places.out))
+    timeless = [
+        {name: one.model_copy(update={"seconds": 0.0}) for name, one in found.items()}
+        for found in (facts, expected)
+    ]
+    assert timeless[0] == timeless[1]
+
+
+def test_a_training_killed_between_weights_and_card_ends_in_the_same_weights(
+    whole: Ran, tmp_path: Path
+) -> None:
+    """The moments that are too short to be caught: what is on the disk then is written here."""
+    file = study_in(tmp_path, HEAD + TRAININGS + LITTLE)
+    places = places_in(tmp_path)
+    for place, network in enumerate(whole.grid.networks):
+        folder = places.weights / network.name
+        folder.mkdir(parents=True)
+        content = whole.weights(place).read_bytes()
+        half = content[: len(content) // 2] if place else content
+        (folder / WEIGHTS).write_bytes(half)
+    ran = Ran(file)
+    assert ran.failures == []
+    for place in range(2):
+        assert file_sha256(ran.weights(place)) == file_sha256(whole.weights(place))
+
+
+def test_epochs_are_counted_on_where_a_training_goes_on(tmp_path: Path) -> None:
+    text = HEAD + TRAININGS.replace("epochs = 2", "epochs = 3") + LITTLE
+
+    class StopError(Exception):
+        pass
+
+    file = study_in(tmp_path, text)
+    grid = grid_of(read_study(file), "quick")
+    places = places_in(tmp_path)
+    data = load_data(grid, open_source(grid, places, own_code=False))
+
+    def stop(name: str, state: training.Progress) -> None:
+        if state.epoch == 2:
+            raise StopError
+
+    with pytest.raises(StopError):
+        drive(grid, data, places, LocalPool(data, device="cpu", on_training=stop), device="cpu")
+    ran = Ran(file)
+    assert (ran.steps[0][1].epoch, ran.steps[0][1].step) == (2, 1)
+    assert ran.news[0].epochs == 1
+    assert ran.news[-1].epochs == ran.news[-1].epochs_in_all == 6
+
+
+# --- full disks -----------------------------------------------------------------------------------
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_disk_that_is_full_for_rows_is_one_line_and_a_rerun_completes(
+    whole: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = study_in(tmp_path), tmp_path / "out"
+    real, calls = Store.add, []
+
+    def add(self: Store, row: Row) -> None:
+        calls.append(row)
+        if len(calls) > 10:
+            full()
+        real(self, row)
+
+    options = (file, "--out", out, "--weights", whole.places.weights)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "add", add)
+        assert "No space left on device" in last_line(said(capsys, *options))
+    early = rows_in(out)
+    assert 0 < len(early) <= 10
+    assert said(capsys, *options)[0] == 0
+    assert rows_in(out) == whole.rows
+    assert all(row in whole.rows for row in early)
+
+
+@pytest.mark.parametrize("name", [RESUME, WEIGHTS, "weights.json", "networks.json"])
+def test_a_disk_that_is_full_for_a_file_is_one_line_and_a_rerun_completes(
+    whole: Ran, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    file, out = study_in(tmp_path, HEAD + TRAININGS + LITTLE), tmp_path / "out"
+    real = os.replace
+
+    def replace_file(source: Any, target: Any) -> None:
+        if Path(target).name == name and out in Path(target).parents:
+            full()
+        real(source, target)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", replace_file)
+        line = last_line(said(capsys, file, "--out", out))
+    assert name in line
+    assert "No space left on device" in line
+    assert not list(out.rglob("*.tmp")), "nothing is left lying about"
+    assert said(capsys, file, "--out", out)[0] == 0
+    for place, network in enumerate(whole.grid.networks):
+        found = out / "weights" / network.name / WEIGHTS
+        assert file_sha256(found) == file_sha256(whole.weights(place))
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_truly_full_loses_nothing(
+    whole: Ran, programs: Programs, tmp_path: Path
+) -> None:
+    file, out = study_in(tmp_path, HEAD + TRAININGS + LITTLE), tmp_path / "out"
+    programs.start(file, out, limit=60_000)  # bytes of a file: less than the weights
+    assert programs.end() in (1, 2)
+    programs.start(file, out)
+    assert programs.end() == 0
+    for place, network in enumerate(whole.grid.networks):
+        found = out / "weights" / network.name / WEIGHTS
+        assert file_sha256(found) == file_sha256(whole.weights(place))
