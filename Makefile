@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 SOURCES := $(shell find src -type f -not -path '*/__pycache__/*') README.md
 
-.PHONY: demo test check lint format bench clean
+.PHONY: demo test check lint format bench docs clean
 
 demo: $(VENV)/package  ## train, measure and report on handwritten digits
 	$(BIN)/noiseproof demo
@@ -28,6 +28,9 @@ format: $(VENV)/dev
 bench: $(VENV)/package  ## what a noisy chip costs beside the clean forward pass
 	$(BIN)/python benchmarks/throughput.py
 
+docs: $(VENV)/docs $(VENV)/package  ## the site, in build/docs; every warning is an error
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+
 # Stamps: the dependencies once, the package again whenever a source changes.
 $(VENV)/base: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -37,6 +40,10 @@ $(VENV)/base: pyproject.toml constraints.txt
 
 $(VENV)/dev: $(VENV)/base
 	$(PIP) install --disable-pip-version-check -q -c constraints.txt '.[dev]'
+	touch $@
+
+$(VENV)/docs: $(VENV)/base
+	$(PIP) install --disable-pip-version-check -q -c constraints.txt '.[docs]'
 	touch $@
 
 $(VENV)/package: $(VENV)/base $(SOURCES)

@@ -1,4 +1,7 @@
-"""The README's table from a store:  python benchmarks/markdown_table.py STORE"""
+"""The table of two public networks in docs/quickstart.md, from a store:
+
+python benchmarks/markdown_table.py STORE
+"""
 
 import sys
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The README's table: two public CIFAR-10 networks on 25 chips per level, recalibrated and not.
+# The table of docs/quickstart.md: two public CIFAR-10 networks on 25 chips per level, recalibrated and not.
 #   benchmarks/public_checkpoints.sh CHECKPOINTS STORE
 # CHECKPOINTS holds resnet20-12fca82f.th and resnet44-014dd654.th of akamaster/pytorch_resnet_cifar10;
 # CIFAR-10 is in $NOISEPROOF_DATA. About half an hour on two cores; run again, it goes on.

@@ -95,7 +95,7 @@ def report(
     floor = statistics.median(times["floor"])
     print(f"{options.model}, {options.images} images, chips in batches of {options.batch_size}")
     print(f"{'':>10} {'images/s':>9} {'/ clean':>8} {'[min, max]':>16} {'/ floor':>8} {'MiB':>6}")
-    table = {}
+    table: dict[str, dict[str, object]] = {}
     for name, spent in times.items():
         middle, ratio = statistics.median(spent), ratios.get(name, [1.0])
         above = peaks[name] - peaks["clean"] if name in peaks else None
@@ -105,6 +105,10 @@ def report(
             "over_floor": middle / floor,
             "mebibytes_above_clean": above,
         }
+        if name != "clean":  # which runs several times a round
+            over = [one / least for one, least in zip(spent, times["floor"], strict=True)]
+            ends = {"median": statistics.median(over), "min": min(over), "max": max(over)}
+            table[name]["floor_ratio"] = ends
         spread = f"[{min(ratio):.3f}, {max(ratio):.3f}]"
         print(
             f"{name:>10} {options.images / middle:9.0f} {statistics.median(ratio):8.3f} "

@@ -1,0 +1,106 @@
+"""The site of these pages: `make docs` builds it into build/docs, to be read without a network."""
+
+import inspect
+import re
+from importlib import import_module
+from pathlib import Path
+from types import GenericAlias, ModuleType
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from noiseproof import __version__
+
+project = "noiseproof"
+author = "The noiseproof developers"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+myst_heading_anchors = 3
+default_role = "code"  # docstrings have code in single backticks
+
+html_theme = "furo"
+html_title = f"noiseproof {__version__}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_show_copyright = False
+html_show_sourcelink = False
+html_theme_options = {"top_of_page_buttons": []}
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 80
+LONGEST_VALUE = 80  # of a constant
+toc_object_entries_show_parents = "hide"
+
+HIGHER = {"](CONTRIBUTING.md)": "](contributing.md)"}  # links of files that stand above this folder
+
+
+class Face(SphinxDirective):
+    """The public face of a package: what its `dir` says, each name from its real object.
+    (automodule would look for them in the package's own source, which only says where they are.)"""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        package = import_module(self.arguments[0])
+        names = [name for name in dir(package) if not inspect.ismodule(getattr(package, name))]
+        own = [name for name in names if home_of(package, name) == package.__name__]
+        lines = [told_elsewhere(package, name) for name in names if name not in own]
+        lines += ["", *(line for name in own for line in entry(package, name))]
+        about = inspect.getdoc(package) or ""
+        return self.parse_text_to_nodes("\n".join([about, "", "```{eval-rst}", *lines, "```"]))
+
+
+def home_of(package: ModuleType, name: str) -> str:
+    """The wing that a public name belongs to; others only pass it on."""
+    module = getattr(getattr(package, name), "__module__", None) or package.__name__
+    return ".".join(module.split(".")[:2]) if module.startswith("noiseproof.") else package.__name__
+
+
+def told_elsewhere(package: ModuleType, name: str) -> str:
+    """A line with a link to the page of the wing that the name belongs to."""
+    about = inspect.getdoc(getattr(package, name)) or ""
+    first = re.split(r"(?<=[.:])\s", about.replace("\n", " "))[0].rstrip(":")
+    return f"* :py:obj:`~{home_of(package, name)}.{name}`: {restructured(first)}"
+
+
+def entry(package: ModuleType, name: str) -> list[str]:
+    """The directive, in reStructuredText, that documents a public name."""
+    found, full = getattr(package, name), f"{package.__name__}.{name}"
+    if inspect.isroutine(found):
+        return [f".. autofunction:: {full}", ""]
+    if isinstance(found, type) and not isinstance(found, GenericAlias):
+        return [f".. autoclass:: {full}", "   :members:", "   :exclude-members: model_config", ""]
+    value = repr(found)
+    shown = value if len(value) <= LONGEST_VALUE else f"{type(found).__name__} of {len(found)}"
+    return [f".. py:data:: {full}", f"   :value: {shown}", ""]
+
+
+def restructured(line: str) -> str:
+    """Docstrings are plain text with code in backticks: what else reStructuredText would take for
+    markup is escaped."""
+    parts = re.split(r"(`[^`]*`)", line)
+    parts[::2] = (re.sub(r"[\\*|]|_\b", lambda found: f"\\{found[0]}", part) for part in parts[::2])
+    return "".join(parts)
+
+
+def docstring_read(
+    app: Sphinx, what: str, name: str, found: object, options: object, lines: list[str]
+) -> None:
+    lines[:] = [
+        line if line.lstrip().startswith((">>>", "...")) else restructured(line) for line in lines
+    ]
+
+
+def file_read(app: Sphinx, path: Path, parent: str, content: list[str]) -> None:
+    for old, new in HIGHER.items():
+        content[0] = content[0].replace(old, new)
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("face", Face)
+    app.connect("autodoc-process-docstring", docstring_read, priority=400)  # before napoleon
+    app.connect("include-read", file_read)
