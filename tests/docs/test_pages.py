@@ -195,7 +195,9 @@ def test_every_wing_with_a_face_has_its_page(wing: str) -> None:
 
 def test_the_table_of_costs_is_that_of_the_results() -> None:
     script = runpy.run_path(str(ROOT / "benchmarks/costs_table.py"))
-    assert f"{script['BEGIN']}\n{script['table']()}\n{script['END']}" in PAGES["docs/performance.md"]
+    assert (
+        f"{script['BEGIN']}\n{script['table']()}\n{script['END']}" in PAGES["docs/performance.md"]
+    )
 
 
 def test_every_estimator_is_shown_as_it_is_written() -> None:
