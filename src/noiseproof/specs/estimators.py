@@ -9,14 +9,11 @@ No torch here, so that a wrong name is refused before anything heavy is imported
 that carry these estimators out are in `recalibration`, `matching` and `following`.
 """
 
-import ast
-import math
 import numbers
-import warnings
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
-from noiseproof.core.checks import one_of
+from noiseproof.core.notation import Notation
 
 AUTO = "match(200)"
 """What `auto` means."""
@@ -151,55 +148,22 @@ def parse_estimator(text: str) -> Estimator | None:
     Raises:
         ValueError: naming the part that is not understood.
     """
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"recalibration must be at most {MAX_TEXT} characters, got {len(text)}")
-    text = AUTO if text.strip() == "auto" else text.strip()
-    if text == "off":
+    text = AUTO if text.strip() == "auto" else text
+    if text.strip() == "off":
         return None
-    try:
-        with warnings.catch_warnings(action="ignore"):  # Python's own remarks on odd syntax
-            node = ast.parse(text, mode="eval").body
-        return _read(node)
-    except (SyntaxError, MemoryError, RecursionError):
-        raise ValueError(f"cannot read recalibration {text!r}: expected {_FORM}") from None
+    term = _NOTATION.term(text)
+    if term.name is None and not term.is_call:
+        count = _NOTATION.number(term)
+        return Pooled(images=_whole("images", count)) if count != 0 else None
+    return _NOTATION.read(term, ESTIMATORS)
 
 
 _FORM = "off, a number of images, or for example pooled(1000)"
-
-
-def _read(node: ast.expr) -> Estimator | None:
-    shown = ast.unparse(node)
-    if isinstance(node, ast.Name):
-        one_of("recalibration", node.id, ESTIMATORS)
-        raise ValueError(
-            f"recalibration {shown!r} needs its values in brackets, as in {shown}(...)"
-        )
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        count = _number(node)
-        return Pooled(images=_whole("images", count)) if count != 0 else None
-    cls = ESTIMATORS[one_of("recalibration", node.func.id, ESTIMATORS)]
-    names = [field.name for field in fields(cls)]
-    if len(node.args) > 1:
-        raise ValueError(f"{shown!r}: only {names[0]} may stand without its name")
-    values = dict(zip(names, map(_number, node.args), strict=False))
-    for keyword in node.keywords:
-        name = one_of(f"option of {cls.kind}", keyword.arg or "**", names)
-        if name in values:
-            raise ValueError(f"{shown!r}: {name} is given twice")
-        values[name] = _number(keyword.value)
-    for field in fields(cls):
-        if field.name not in values and field.default is MISSING:
-            raise ValueError(f"{shown!r}: {field.name} is missing")
-    return cls(**values)  # type: ignore[arg-type]  # each class checks its own values
-
-
-def _number(node: ast.expr) -> float | int:
-    """A number; nan and inf too, which the estimator then refuses by name."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        inner = _number(node.operand)
-        return -inner if isinstance(node.op, ast.USub) else inner
-    if isinstance(node, ast.Name) and node.id in ("nan", "inf"):
-        return math.nan if node.id == "nan" else math.inf
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return node.value  # type: ignore[return-value]  # the line above is the check
-    raise ValueError(f"cannot read {ast.unparse(node)!r} in a recalibration: expected {_FORM}")
+_NOTATION = Notation(
+    kind="recalibration",
+    whole="recalibration",
+    form=_FORM,
+    value=_FORM,
+    longest=MAX_TEXT,
+    words=False,
+)

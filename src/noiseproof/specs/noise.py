@@ -9,16 +9,14 @@
 No torch here, so that a wrong spec is refused before anything heavy is imported.
 """
 
-import ast
 import math
 import numbers
-import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import Field, dataclass, fields, replace
 from typing import ClassVar, Self, overload
 
 from noiseproof.core.checks import one_of
+from noiseproof.core.notation import Notation
 
 REFERENCES = ("absolute", "max", "range", "rms", "std")
 SCOPES = ("channel", "global", "tensor")
@@ -229,71 +227,18 @@ def parse(text: str) -> Spec:
     Raises:
         ValueError: naming the part that is not understood.
     """
-    if len(text) > MAX_TEXT:
-        raise ValueError(f"noise spec must be at most {MAX_TEXT} characters, got {len(text)}")
     if text.strip() == "none":
         return Spec()
-    unreadable = ValueError(f"cannot read noise spec {text!r}: expected {_FORM}")
-    try:
-        with warnings.catch_warnings(action="ignore"):  # Python's own remarks on odd syntax
-            tree = ast.parse(re.sub(r"\bglobal\b", _GLOBAL, text.strip()), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError):
-        raise unreadable from None
-    try:
-        return Spec(stages=tuple(_stage(node) for node in _terms(tree)))
-    except RecursionError:  # a short text can still nest deeply
-        raise unreadable from None
+    return Spec(stages=tuple(_NOTATION.read(term, STAGES) for term in _NOTATION.terms(text)))
 
 
-_GLOBAL = "global_"  # stands for the scope, whose name Python keeps for itself
-_FORM = "stages joined by '+', for example gaussian(0.1, reference=std)"
-
-
-def _terms(node: ast.expr) -> list[ast.expr]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return [*_terms(node.left), *_terms(node.right)]
-    return [node]
-
-
-def _stage(node: ast.expr) -> Stage:
-    shown = ast.unparse(node)
-    if isinstance(node, ast.Name):
-        one_of("noise", node.id, STAGES)
-        raise ValueError(f"noise {node.id!r} needs its values in brackets, as in {node.id}(...)")
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-        raise ValueError(f"cannot read {shown!r} in a noise spec: expected {_FORM}")
-    cls = STAGES[one_of("noise", node.func.id, STAGES)]
-    names = [field.name for field in fields(cls)]
-    if len(node.args) > 1:
-        raise ValueError(f"{shown!r}: only {names[0]} may stand without its name")
-    values = dict(zip(names, map(_value, node.args), strict=False))
-    for keyword in node.keywords:
-        name = one_of(f"option of {cls.kind}", keyword.arg or "**", names)
-        if name in values:
-            raise ValueError(f"{shown!r}: {name} is given twice")
-        values[name] = _value(keyword.value)
-    if names[0] not in values:
-        raise ValueError(f"{shown!r}: {names[0]} is missing")
-    return cls(**values)
-
-
-def _value(node: ast.expr) -> float | int | str:
-    """A number (nan and inf too, which the stage then refuses by name) or a bare word."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        inner = _value(node.operand)
-        if not isinstance(inner, str):
-            return -inner if isinstance(node.op, ast.USub) else inner
-    if isinstance(node, ast.Name):
-        return float(node.id) if node.id in ("nan", "inf") else _word(node.id)
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return _word(node.value)
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return node.value  # type: ignore[return-value]  # the line above is the check
-    raise ValueError(f"cannot read {ast.unparse(node)!r} in a noise spec: expected number or word")
-
-
-def _word(text: str) -> str:
-    return text.replace(_GLOBAL, "global")
+_NOTATION = Notation(
+    kind="noise",
+    whole="noise spec",
+    form="stages joined by '+', for example gaussian(0.1, reference=std)",
+    value="number or word",
+    longest=MAX_TEXT,
+)
 
 
 def parse_targets(text: str) -> tuple[str, ...]:
