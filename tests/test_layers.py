@@ -36,7 +36,14 @@ WINGS = (  # lowest first; hardware and hardening have their places before they 
 FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)
 FACES = {path.parent for path in FILES if path.name == "__init__.py"}
 WITHOUT_TORCH = ("core", "specs", "stats", "results", "report", "study", "cli")
-WITH_TORCH = ("core.device", "core.rng", "study.run", "cli.demonstration", "cli.__main__")
+WITH_TORCH = (
+    "core.device",
+    "core.inputs",
+    "core.rng",
+    "study.run",
+    "cli.demonstration",
+    "cli.__main__",
+)
 
 
 def name_of(path: Path) -> str:

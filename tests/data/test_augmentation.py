@@ -65,9 +65,12 @@ def painted(n: int) -> tuple[Tensor, Tensor, tuple[Boxes, ...]]:
     return images.to(torch.uint8), masks, tuple(boxes)
 
 
+SCALES = {"detect": (0.75, 1.5), "segment": (0.75, 2.0)}
+
+
 def changed(split: Split, *, seed: int = 0, **options: Any) -> Split:
     with seeded(seed, "test"):
-        return augmented_scenes(split, **options)
+        return augmented_scenes(split, scales=SCALES[split.task], **options)
 
 
 def bright(image: Tensor) -> Tensor:

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Boxes, Split
 from noiseproof.models import building as models
-from noiseproof.specs import catalog
 from noiseproof.specs.catalog import UNSCALED, PixelScale
-from noiseproof.tasks.evaluation import BATCH_SIZES, check_fits, evaluate
+from noiseproof.tasks.evaluation import check_fits, evaluate
 from noiseproof.tasks.table import TASKS
 
 IMAGES = torch.randint(0, 256, (5, 3, 32, 48), generator=stream(0, "x")).to(torch.uint8)
@@ -26,10 +25,6 @@ REFUSED = {
     "detect": "a detector must return a dictionary",
 }
 MODELS = {"classify": "resnet8", "segment": "lraspp", "detect": "fcos"}
-
-
-def test_every_task_has_a_batch_size() -> None:
-    assert set(BATCH_SIZES) == set(catalog.TASKS) == set(TASKS)
 
 
 @pytest.mark.parametrize("task", sorted(SPLITS))

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from noiseproof.core.rng import seeded, stream
 from noiseproof.data.splits import Boxes, Source, Split
 from noiseproof.specs import catalog
-from noiseproof.tasks.losses import LESSONS
+from noiseproof.tasks.table import TASKS
 
 LOGITS = torch.randn(3, 4, generator=stream(0, "logits"))
 PIXELS = torch.randn(2, 4, 3, 5, generator=stream(0, "pixels"))
@@ -43,7 +43,7 @@ class Fails(nn.Module):
 
 
 def test_every_task_can_be_taught() -> None:
-    assert set(LESSONS) == set(catalog.TASKS)
+    assert set(TASKS) == set(catalog.TASKS)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_loss_of_classes_weighs_auxiliary_heads_with_03(
 ) -> None:
     truth = torch.tensor([0, 3, 1])
     output = wrap(LOGITS, 2 * LOGITS)
-    loss, share = LESSONS["classify"].loss(Says(output), torch.zeros(3, 1), truth)
+    loss, share = TASKS["classify"].loss(Says(output), torch.zeros(3, 1), truth)
 
     def literal(logits: Tensor) -> float:
         chosen = [logits[i].log_softmax(0)[t] for i, t in enumerate(truth)]
@@ -95,7 +95,7 @@ def test_the_loss_of_masks_leaves_void_out_and_weighs_auxiliary_heads_with_05(
     output: Any, has_auxiliary: bool, dtype: torch.dtype
 ) -> None:
     x = torch.zeros(2, 3, 3, 5)
-    loss, share = LESSONS["segment"].loss(Says(output), x, MASKS.to(dtype))
+    loss, share = TASKS["segment"].loss(Says(output), x, MASKS.to(dtype))
     main, right = literal_pixels(PIXELS)
     expected = main + 0.5 * literal_pixels(2 * PIXELS)[0] * has_auxiliary
     assert float(loss) == pytest.approx(expected, rel=1e-5)
@@ -104,14 +104,14 @@ def test_the_loss_of_masks_leaves_void_out_and_weighs_auxiliary_heads_with_05(
 
 def test_coarse_logits_learn_from_whole_masks() -> None:
     coarse = torch.randn(2, 4, 2, 2, generator=stream(0, "coarse"), requires_grad=True)
-    loss, _ = LESSONS["segment"].loss(Says({"out": coarse}), torch.zeros(2, 3, 3, 5), MASKS)
+    loss, _ = TASKS["segment"].loss(Says({"out": coarse}), torch.zeros(2, 3, 3, 5), MASKS)
     large = F.interpolate(coarse, size=(3, 5), mode="bilinear", align_corners=False)
     assert float(loss.detach()) == pytest.approx(literal_pixels(large.detach())[0], rel=1e-5)
 
 
 def test_a_batch_of_nothing_but_void_teaches_nothing() -> None:
     logits = PIXELS.clone().requires_grad_()
-    loss, share = LESSONS["segment"].loss(
+    loss, share = TASKS["segment"].loss(
         Says(logits), torch.zeros(2, 3, 3, 5), torch.full((2, 3, 5), 255, dtype=torch.uint8)
     )
     loss.backward()
@@ -122,7 +122,7 @@ def test_a_batch_of_nothing_but_void_teaches_nothing() -> None:
 def test_the_loss_of_boxes_is_the_sum_of_what_the_detector_says() -> None:
     boxes = Boxes(corners=torch.tensor([[0, 0, 2, 2.0]]), classes=torch.tensor([2]))
     model = Says({"one": torch.tensor(1.5), "other": torch.tensor(2, dtype=torch.bfloat16)})
-    loss, share = LESSONS["detect"].loss(model, torch.zeros(2, 3, 4, 4), (boxes, boxes))
+    loss, share = TASKS["detect"].loss(model, torch.zeros(2, 3, 4, 4), (boxes, boxes))
     assert float(loss) == 3.5
     assert math.isnan(share)
     images, truth = model.given
@@ -146,7 +146,7 @@ def test_a_network_that_cannot_be_taught_is_one_sentence(
     task: str, model: nn.Module, labels: Any, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
-        LESSONS[task].loss(model, torch.zeros(2, 3, 3, 5), labels)
+        TASKS[task].loss(model, torch.zeros(2, 3, 3, 5), labels)
 
 
 @pytest.mark.parametrize("flip", [True, False])
@@ -159,6 +159,6 @@ def test_a_batch_is_mirrored_where_the_data_set_says_so(flip: bool) -> None:
     for labels in (torch.zeros(12, dtype=torch.int64), torch.zeros(12, 24, 24, dtype=torch.uint8)):
         batch = Split(inputs=ramp, labels=labels)
         with seeded(0, "dice"):
-            got = LESSONS[batch.task].change(batch, source, stream(0, "dice"))
+            got = TASKS[batch.task].change(batch, source, stream(0, "dice"))
         falls = (got.inputs.float().diff(dim=3) < 0).float().mean((1, 2, 3)) > 0.5
         assert bool(falls.any()) == flip

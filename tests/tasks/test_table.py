@@ -17,7 +17,9 @@ from torchmetrics.classification import MulticlassJaccardIndex
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Boxes, Split
 from noiseproof.specs import catalog
-from noiseproof.tasks.table import TASKS, Result, pixel_logits
+from noiseproof.tasks.segment import pixel_logits
+from noiseproof.tasks.table import TASKS
+from noiseproof.tasks.task import Result
 
 NAN, INF = float("nan"), float("inf")
 

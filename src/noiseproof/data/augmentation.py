@@ -9,9 +9,9 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from noiseproof.core.device import sent
+from noiseproof.core.inputs import shapes
 from noiseproof.data.splits import VOID, Boxes, Labels, Split
 
-SCALES = {"detect": (0.75, 1.5), "segment": (0.75, 2.0)}  # of scenes, before the crop
 SMALLEST_BOX = 4  # pixels; what a crop leaves of an object must be at least this wide and high
 
 
@@ -35,19 +35,31 @@ def augmented(images: Tensor, *, shift: int, flip: bool, generator: Generator) -
     return picked.permute(0, 3, 1, 2).contiguous()
 
 
-def augmented_scenes(split: Split, *, flip: bool = True) -> Split:
+def augmented_scenes(split: Split, *, scales: tuple[float, float], flip: bool = True) -> Split:
     """Each scene with its masks or boxes: mirrored with probability 1/2 where `flip`, the colours
-    of pixels (not of floats) distorted with probability 1/2, scaled at random and cropped or padded
-    to its old size.
+    of pixels (not of floats) distorted with probability 1/2, scaled at random within `scales` and
+    cropped or padded to its old size.
 
     torchvision's transforms draw from the global generator: call it under `rng.seeded`.
+
+    Raises:
+        ValueError: for inputs that are not one tensor of images.
     """
-    height, width = split.inputs.shape[-2:]
-    colours = split.inputs.dtype == torch.uint8 and split.inputs.shape[1] == 3
-    change = _scene_transform(split.task, height, width, flip=flip, colours=colours)
+    scenes = split.inputs
+    if not isinstance(scenes, Tensor):
+        raise ValueError(
+            f"scenes that are augmented must be images (N, C, H, W), got {shapes(scenes)}: "
+            "leave augmentation out"
+        )
+    height, width = scenes.shape[-2:]
+    colours = scenes.dtype == torch.uint8 and scenes.shape[1] == 3
+    has_boxes = not isinstance(split.labels, Tensor)
+    change = _scene_transform(
+        height, width, scales=scales, flip=flip, colours=colours, has_boxes=has_boxes
+    )
     images, labels = [], []
     for place in range(len(split)):
-        image = tv_tensors.Image(split.inputs[place])
+        image = tv_tensors.Image(scenes[place])
         if isinstance(split.labels, Tensor):
             image, mask = change(image, tv_tensors.Mask(split.labels[place]))
             labels.append(mask.as_subclass(Tensor))
@@ -63,21 +75,27 @@ def augmented_scenes(split: Split, *, flip: bool = True) -> Split:
             corners = found["boxes"].as_subclass(Tensor)
             labels.append(Boxes(corners=corners, classes=found["labels"]))
         images.append(image.as_subclass(Tensor))
-    together: Labels = torch.stack(labels) if split.task == "segment" else tuple(labels)
+    together: Labels = tuple(labels) if has_boxes else torch.stack(labels)
     return Split(inputs=torch.stack(images), labels=together)
 
 
 @cache
 def _scene_transform(
-    task: str, height: int, width: int, *, flip: bool, colours: bool
+    height: int,
+    width: int,
+    *,
+    scales: tuple[float, float],
+    flip: bool,
+    colours: bool,
+    has_boxes: bool,
 ) -> v2.Transform:
     fill = {tv_tensors.Image: 0, tv_tensors.Mask: VOID, "others": 0}
     steps = [
         *([v2.RandomHorizontalFlip()] if flip else []),
         *([v2.RandomPhotometricDistort(p=0.5)] if colours else []),
-        v2.ScaleJitter((height, width), scale_range=SCALES[task], antialias=True),
+        v2.ScaleJitter((height, width), scale_range=scales, antialias=True),
         v2.RandomCrop((height, width), pad_if_needed=True, fill=fill),
     ]
-    if task == "detect":
+    if has_boxes:
         steps.append(v2.SanitizeBoundingBoxes(min_size=SMALLEST_BOX))
     return v2.Compose(steps)

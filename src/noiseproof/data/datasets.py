@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from noiseproof.core.inputs import channels
 from noiseproof.core.plugins import call_named
 from noiseproof.data.annotations import voc_classes
 from noiseproof.data.classification import READERS
@@ -140,7 +141,7 @@ def _own(name: str) -> Source:
     return Source(
         name=name,
         classes=found.classes,
-        channels=found.test.inputs.shape[1],
+        channels=channels(found.test.inputs),
         scale=found.scale,
         shift=found.shift,
         flip=found.flip,

@@ -1,4 +1,4 @@
-"""Images with what is known about them, as tensors; pixels stay bytes until used."""
+"""Inputs with what is known about them, as tensors; pixels stay bytes until used."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from noiseproof.core.inputs import I, Inputs, as_inputs, count, map_tensors, named_tensors, rows
 from noiseproof.core.rng import stream
 from noiseproof.specs.catalog import UNSCALED, PixelScale
 
@@ -71,34 +72,43 @@ Labels = Tensor | tuple[Boxes, ...]
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """`images` (N, C, H, W): uint8 pixels, or floats that a network takes as they are. `labels`
-    say the task: classes (N,), kept as int64; masks (N, H, W) of classes and `VOID`, kept as uint8;
-    or one `Boxes` for each image.
+    """`inputs`: a tensor (N, ...), or a tuple or dict of tensors that a network gets as positional
+    or keyword arguments, the sample on axis 0 of each. Images are (N, C, H, W), as uint8 pixels, or
+    as floats that a network takes as they are. `labels` say the task: classes (N,), kept as int64;
+    masks (N, H, W) of classes and `VOID`, kept as uint8; or one `Boxes` for each image.
 
     Raises:
         ValueError: for anything else, or a box that reaches out of its image.
     """
 
-    inputs: Tensor
+    inputs: Inputs
     labels: Labels
 
     def __post_init__(self) -> None:
-        if not isinstance(self.inputs, Tensor):
-            raise ValueError(f"images must be a tensor, got {type(self.inputs).__name__}")
-        if self.inputs.dim() < 2 or (self.inputs.dim() != 4 and self._of_scenes()):
+        object.__setattr__(self, "inputs", as_inputs(self.inputs))
+        if isinstance(self.inputs, Tensor) and (
+            self.inputs.dim() < 2 or (self.inputs.dim() != 4 and self._of_scenes())
+        ):
             raise ValueError(f"images must be (N, C, H, W), got {tuple(self.inputs.shape)}")
         if isinstance(self.labels, Tensor):
             self._check_tensor(self.labels)
         else:
             self._check_boxes()
-        if len(self.inputs) != len(self.labels):
+        if count(self.inputs) != len(self.labels):
             raise ValueError(
-                f"images and labels must be equally many, got {len(self.inputs)} and "
+                f"inputs and labels must be equally many, got {count(self.inputs)} and "
                 f"{len(self.labels)}"
             )
 
     def _of_scenes(self) -> bool:
         return not isinstance(self.labels, Tensor) or self.labels.dim() == 3
+
+    def _size(self) -> tuple[int, int] | None:
+        """Height and width of the images; None where the network takes several tensors, of which
+        none needs to be an image that masks and boxes lie in."""
+        if not isinstance(self.inputs, Tensor):
+            return None
+        return self.inputs.shape[-2], self.inputs.shape[-1]
 
     def _check_tensor(self, labels: Tensor) -> None:
         if labels.dim() not in (1, 3) or not _whole(labels):
@@ -110,10 +120,10 @@ class Split:
             raise ValueError(f"labels must be >= 0, got {int(labels.min())}")
         if labels.dim() == 1:
             object.__setattr__(self, "labels", labels.to(torch.int64))
-        elif labels.shape[1:] != self.inputs.shape[2:]:
+        elif self._size() not in (None, tuple(labels.shape[1:])):
             raise ValueError(
                 f"masks must be as large as their images, got {tuple(labels.shape[1:])} and "
-                f"{tuple(self.inputs.shape[2:])}"
+                f"{self._size()}"
             )
         elif labels.dtype != torch.uint8:
             if labels.numel() and int(labels.max()) > VOID:
@@ -134,11 +144,10 @@ class Split:
                 raise ValueError(
                     f"labels must be a tensor or a Boxes per image, got one {type(boxes).__name__}"
                 )
-            outside = boxes.outside(self.inputs.shape[-2], self.inputs.shape[-1])
-            if outside.any():
+            if (size := self._size()) and (outside := boxes.outside(*size)).any():
                 raise ValueError(
                     f"a box must lie inside its image, got {_corners(boxes, outside)} in image "
-                    f"{place} of {self.inputs.shape[-2]}x{self.inputs.shape[-1]} pixels"
+                    f"{place} of {size[0]}x{size[1]} pixels"
                 )
 
     def __len__(self) -> int:
@@ -163,21 +172,22 @@ class Split:
         return int(named.max()) if named.numel() else -1
 
     def part(self, start: int, stop: int) -> "Split":
-        """The images from `start` up to `stop`, in order."""
-        return Split(inputs=self.inputs[start:stop], labels=self.labels[start:stop])
+        """The samples from `start` up to `stop`, in order."""
+        within = slice(start, stop)
+        return Split(inputs=rows(self.inputs, within), labels=self.labels[within])
 
     def take(self, places: Tensor) -> "Split":
-        """The images at `places` (n,), in that order."""
+        """The samples at `places` (n,), in that order."""
         labels = self.labels
         chosen = (
             labels[places]
             if isinstance(labels, Tensor)
             else tuple(labels[place] for place in places.tolist())
         )
-        return Split(inputs=self.inputs[places], labels=chosen)
+        return Split(inputs=rows(self.inputs, places), labels=chosen)
 
     def first(self, n: int) -> "Split":
-        """The first n images; ValueError where there are fewer, or n < 1."""
+        """The first n samples; ValueError where there are fewer, or n < 1."""
         if not 1 <= n <= len(self):
             raise ValueError(f"images must be between 1 and {len(self)}, got {n}")
         return self.part(0, n)
@@ -189,14 +199,18 @@ class Split:
             raise ValueError(f"calibration images must be between 1 and {len(self)}, got {n}")
         return torch.randperm(len(self), generator=stream(seed, "calibration"))[:n]
 
-    def sample(self, n: int, *, seed: int) -> Tensor:
-        """The images of `drawn`, without labels."""
-        return self.inputs[self.drawn(n, seed=seed)]
+    def sample(self, n: int, *, seed: int) -> Inputs:
+        """The inputs of `drawn`, without labels."""
+        return rows(self.inputs, self.drawn(n, seed=seed))
 
     def sha256(self) -> str:
-        """The fingerprint of pixels and labels, in order."""
-        digest = hashlib.sha256(repr((tuple(self.inputs.shape), self.inputs.dtype)).encode())
-        tensors = [self.inputs]
+        """The fingerprint of inputs and labels, in order. That of a single tensor is in committed
+        rows: it has to stay what it is. The order of a dict's entries makes no difference."""
+        named = named_tensors(self.inputs, "")
+        kinds = [(name, tuple(named[name].shape), named[name].dtype) for name in sorted(named)]
+        single = isinstance(self.inputs, Tensor)
+        digest = hashlib.sha256(repr(kinds[0][1:] if single else kinds).encode())
+        tensors = [named[name] for name in sorted(named)]
         if isinstance(self.labels, Tensor):
             tensors.append(self.labels)
         else:
@@ -252,13 +266,17 @@ class Source:
             raise ValueError(f"task {task} does not fit {self.name}: its labels say {self.task}")
 
 
-def scaled(images: Tensor, scale: PixelScale) -> Tensor:
-    """Network inputs for `images` (N, C, H, W): (pixel / 255 - mean) / std where they are uint8,
-    the images themselves where they are floats already.
+def scaled(inputs: I, scale: PixelScale) -> I:
+    """Network inputs for inputs as a data set holds them: (pixel / 255 - mean) / std for tensors of
+    uint8 pixels (N, C, H, W); tensors of any other type are network inputs already.
 
     Raises:
         ValueError: where the scale is of another number of channels.
     """
+    return map_tensors(inputs, lambda tensor: _scaled(tensor, scale))
+
+
+def _scaled(images: Tensor, scale: PixelScale) -> Tensor:
     if images.dtype != torch.uint8:
         return images
     if images.dim() != 4:

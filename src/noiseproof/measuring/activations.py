@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from noiseproof.data.splits import Split
+from noiseproof.core.inputs import Inputs, count
+from noiseproof.data.splits import Labels, Split
 from noiseproof.measuring.curves import chosen_estimator, warn_without_effect
 from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
 from noiseproof.network.activations import Key, Site, listening, sites_of
@@ -36,7 +37,9 @@ from noiseproof.specs.catalog import PixelScale
 from noiseproof.specs.estimators import Estimator, Match, parse_estimator
 from noiseproof.specs.noise import Spec, ordered_targets
 from noiseproof.stats.intervals import Floats
-from noiseproof.tasks.table import TASKS, batches
+from noiseproof.tasks.own import unscored
+from noiseproof.tasks.table import TASKS
+from noiseproof.tasks.task import batches
 
 MAX_VALUES = 2**26
 """Clean activations that are held at once, of all points together: 256 MiB of float32."""
@@ -46,14 +49,14 @@ OnPass = Callable[[str, int, int], None]
 
 def explain(
     model: nn.Module,
-    test: Split | tuple[Tensor, Tensor] | Tensor,
+    test: Split | tuple[Inputs, Labels] | Tensor | dict[str, Tensor],
     spec: Spec,
     *,
     recalibrate: Sequence[Estimator | str | None] = (),
     chips: int = 10,
     seed: int = 0,
     targets: Sequence[str] = DEFAULT_TARGETS,
-    calibration: Tensor | None = None,
+    calibration: Inputs | None = None,
     scale: PixelScale | None = None,
     batch_size: int | None = None,
     device: str | None = None,
@@ -63,12 +66,12 @@ def explain(
     """How far the activations of `model` on `chips` chips are from those without noise, point by
     point: as the chips come, and after each way to `recalibrate`.
 
-    `test` is a `Split`, a pair of images (N, C, H, W) and labels, or images alone, which have no
-    score; pixels, `calibration` and the other arguments are as in `measure`. Points are the layers
-    that own kernel weights and the normalisation layers, in order of execution, each call a point;
-    of a layer that returns several tensors the first. Where an output has another shape on a chip
-    than on the clean network (in the heads of a detector, which see what it proposes) there is no
-    SNR. `on_pass(way, done, total)` is called after each chip and way.
+    `test` is a `Split`, a pair of inputs (N, ...) and labels, or inputs alone, a tensor or a dict,
+    which have no score; pixels, `calibration` and the other arguments are as in `measure`. Points
+    are the layers that own kernel weights and the normalisation layers, in order of execution, each
+    call a point; of a layer that returns several tensors the first. Where an output has another
+    shape on a chip than on the clean network (in the heads of a detector, which see what it
+    proposes) there is no SNR. `on_pass(way, done, total)` is called after each chip and way.
 
     Raises:
         ValueError: for values out of range, for estimators that follow the test batches, and for a
@@ -81,7 +84,7 @@ def explain(
     asked = [parse_estimator(way) if isinstance(way, str) else way for way in recalibrate]
     ways = list(dict.fromkeys([None, *asked]))
     check_explained(spec, ways)
-    data, score = (_unlabelled(test), _unscored) if isinstance(test, Tensor) else (test, None)
+    data, score = (_unlabelled(test), unscored) if isinstance(test, Tensor | dict) else (test, None)
     evaluators = [
         open_evaluator(
             model,
@@ -104,13 +107,8 @@ def explain(
     return _explained(tour, evaluators, spec, ordered_targets(targets), seed, chips, on_pass)
 
 
-def _unlabelled(images: Tensor) -> Split:
-    return Split(inputs=images, labels=torch.zeros(len(images), dtype=torch.int64))
-
-
-def _unscored(model: nn.Module, test: Any) -> float:
-    """Stands where a score would, for images without labels."""
-    return math.nan
+def _unlabelled(inputs: Inputs) -> Split:
+    return Split(inputs=inputs, labels=torch.zeros(count(inputs), dtype=torch.int64))
 
 
 def _explained(
@@ -178,9 +176,9 @@ def _batch_size(evaluator: Evaluator) -> int:
         ValueError: where there is nothing to look at.
     """
     sizes: list[int] = []
-    images = evaluator.test.inputs[:1]
+    single = evaluator.test.part(0, 1).inputs
     with listening(evaluator.skeleton, lambda key, y: sizes.append(y.numel())):
-        evaluator.forward(evaluator.skeleton, evaluator.state, images)
+        evaluator.forward(evaluator.skeleton, evaluator.state, single)
     if not sizes:
         raise ValueError(
             "explain needs layers with kernel weights or normalisation layers that return tensors, "
@@ -210,15 +208,15 @@ class _Tour:
         """The score of the chip `state`, nan without labels, and what is seen at each point."""
         seen: dict[Key, _Seen] = {}
 
-        def forward(images: Tensor) -> Any:
-            clean = self._clean(images)
+        def forward(inputs: Inputs) -> Any:
+            clean = self._clean(inputs)
 
             def see(key: Key, y: Tensor) -> None:
                 new = _compared(clean.get(key), y)
                 seen[key] = _added(seen[key], new) if key in seen else new
 
             with listening(skeleton, see):
-                return self.evaluator.forward(skeleton, state, images)
+                return self.evaluator.forward(skeleton, state, inputs)
 
         if self.labelled:
             task = TASKS[self.evaluator.test.task]
@@ -227,11 +225,11 @@ class _Tour:
             forward(part.inputs)
         return math.nan, seen
 
-    def _clean(self, images: Tensor) -> dict[Key, Tensor]:
+    def _clean(self, inputs: Inputs) -> dict[Key, Tensor]:
         """The clean activations of one batch; copies, since later layers may work in place."""
         held: dict[Key, Tensor] = {}
         with listening(self.evaluator.skeleton, lambda key, y: held.update({key: y.clone()})):
-            self.evaluator.forward(self.evaluator.skeleton, self.evaluator.state, images)
+            self.evaluator.forward(self.evaluator.skeleton, self.evaluator.state, inputs)
         return held
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from noiseproof.core.checks import NoEffectWarning
-from noiseproof.data.splits import Split
+from noiseproof.core.inputs import Inputs, as_inputs, count
+from noiseproof.data.splits import Labels, Split
 from noiseproof.measuring.evaluator import Evaluator, Score, Subject, open_evaluator
 from noiseproof.measuring.units import Units, open_units
 from noiseproof.noise.perturbation import DEFAULT_TARGETS, touched
@@ -27,7 +28,7 @@ from noiseproof.stats.stopping import FIRST
 
 def measure(
     model: nn.Module,
-    test: Split | tuple[Tensor, Tensor] | object,
+    test: Split | tuple[Inputs, Labels] | object,
     specs: Spec | Sequence[Spec],
     *,
     design: Design | str = "chips",
@@ -38,7 +39,7 @@ def measure(
     seed: int = 0,
     targets: Sequence[str] = DEFAULT_TARGETS,
     recalibrate: Estimator | str | None = None,
-    calibration: Tensor | None = None,
+    calibration: Inputs | None = None,
     score: Score | None = None,
     scale: PixelScale | None = None,
     batch_size: int | None = None,
@@ -51,10 +52,12 @@ def measure(
 ) -> Curve:
     """What `model` scores on simulated chips for each of `specs`.
 
-    `test` is a `Split`, or a pair of images (N, C, H, W) and labels: classes (N,), masks (N, H, W)
-    or boxes, which also say the score (accuracy, mean IoU, mAP). uint8 pixels pass through `scale`,
-    floats go in as they are. With a `score` of your own, `score(model, test) -> float`, `test` is
-    whatever it takes. `specs` are one kind of noise at several levels.
+    `test` is a `Split`, or a pair of inputs and labels. Inputs: a tensor (N, ...), as images
+    (N, C, H, W), or a tuple or dict of tensors, which `model` gets as positional or keyword
+    arguments. Labels: classes (N,), masks (N, H, W) or boxes, which also say the score (accuracy,
+    mean IoU, mAP). uint8 pixels pass through `scale`, all else goes in as it is. With a `score` of
+    your own, `score(model, test) -> float`, `test` is whatever it takes. `specs` are one kind of
+    noise at several levels.
 
     `design` (see `designs`): `chips`, of which each sees all test images (25 unless `chips` says
     otherwise); `nested`, many chips with a few images each (200); `per-image`, every image on a
@@ -186,22 +189,18 @@ def check_counts(
 
 
 def chosen_estimator(
-    recalibrate: Estimator | str | None, calibration: Tensor | None
+    recalibrate: Estimator | str | None, calibration: Inputs | None
 ) -> Estimator | None:
     """The estimator that is meant, if the calibration images are enough for it.
 
     Raises:
         ValueError: where they are not.
     """
-    if calibration is not None and not isinstance(calibration, Tensor):
-        raise ValueError(
-            f"calibration must be a tensor of images, got {type(calibration).__name__}"
-        )
+    there = 0 if calibration is None else count(as_inputs(calibration, "calibration"))
     if recalibrate is None:
-        return None if calibration is None else Pooled(images=len(calibration))
+        return None if calibration is None else Pooled(images=there)
     estimator = parse_estimator(recalibrate) if isinstance(recalibrate, str) else recalibrate
     needed = 0 if estimator is None else estimator.calibration_images
-    there = 0 if calibration is None else len(calibration)
     if needed > there:
         raise ValueError(f"{estimator} needs {needed} calibration images, got {there}")
     return estimator

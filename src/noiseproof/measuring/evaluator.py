@@ -1,7 +1,6 @@
 """One network on one test set: a state goes in, a score comes out."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Sized
 from dataclasses import dataclass, replace
@@ -9,9 +8,10 @@ from functools import cached_property, partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from noiseproof.core.device import device_name, device_of, pick_device
+from noiseproof.core.inputs import Inputs, count_of_call, named_tensors, rows, tensors, to
 from noiseproof.core.version import __version__
 from noiseproof.data.splits import Split, scaled
 from noiseproof.network.layers import analog_layers
@@ -35,10 +35,12 @@ from noiseproof.recalibration.statistics import calibrated
 from noiseproof.results.rows import Row, pack
 from noiseproof.specs.catalog import UNSCALED, PixelScale
 from noiseproof.specs.estimators import Batch, Ema, Estimator, Match
-from noiseproof.tasks.evaluation import check_fits, usual_batch
-from noiseproof.tasks.table import TASKS, Result
-
-Score = Callable[[nn.Module, Any], float]
+from noiseproof.tasks import own
+from noiseproof.tasks.evaluation import check_fits
+from noiseproof.tasks.own import Score as Score
+from noiseproof.tasks.own import owned
+from noiseproof.tasks.table import TASKS
+from noiseproof.tasks.task import Forward, Result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +64,11 @@ class Evaluator:
     skeleton: nn.Module
     state: State
     places: dict[str, Place]
-    inputs: Callable[[Tensor], Tensor]
+    inputs: Callable[[Inputs], Inputs]  # as the data set holds them -> as the network takes them
     test: Any
     own_score: Score | None
     estimator: Estimator | None
-    calibration: Tensor | None  # as many images as the estimator asks for
+    calibration: Inputs | None  # as many as the estimator asks for
     calibration_source: str  # where they come from, in words
     batch_size: int
     compiled: bool  # by torch.compile, once for all chips
@@ -86,7 +88,9 @@ class Evaluator:
             self.clean_row,
             recalibrate=str(self.estimator),
             calibration="test" if self.estimator.sees_test else self.calibration_source,
-            calibration_sha256="" if images is None else state_sha256({"images": images}),
+            calibration_sha256=""
+            if images is None
+            else state_sha256(named_tensors(images, "images")),
         )
 
     @property
@@ -148,7 +152,9 @@ class Evaluator:
             return 0
         counts: list[int] = []
         skeleton = self._biased if self._signature is not None else self.skeleton
-        hook = skeleton.register_forward_pre_hook(lambda _, args: counts.append(len(args[0])))
+        hook = skeleton.register_forward_pre_hook(
+            lambda _, args, kwargs: counts.append(count_of_call(args, kwargs)), with_kwargs=True
+        )
         try:
             self.recalibrated(self.state)
         finally:
@@ -175,15 +181,17 @@ class Evaluator:
             seconds=time.perf_counter() - started,
         )
 
-    def result(
-        self, forward: Callable[[Tensor], Any], test: Split, batch_size: int | None = None
-    ) -> Result:
-        """What `forward`, from images as the data set holds them to outputs, scores on `test`."""
+    def result(self, forward: Forward, test: Split, batch_size: int | None = None) -> Result:
+        """What `forward`, from inputs as the data set holds them to outputs, scores on `test`."""
         return TASKS[test.task].evaluate(forward, test, batch_size or self.batch_size)
 
-    def forward(self, skeleton: nn.Module, state: State, images: Tensor) -> Any:
-        """What the network returns for `images` (n, C, H, W) as the data set holds them."""
-        return outputs(skeleton, state, self.inputs(images.to(self.device)))
+    def forward(self, skeleton: nn.Module, state: State, inputs: Inputs) -> Any:
+        """What the network returns for `inputs` (n, ...) as the data set holds them."""
+        return outputs(skeleton, state, self.ready(inputs))
+
+    def ready(self, inputs: Inputs) -> Inputs:
+        """What the network takes, on its device, for `inputs` (n, ...) as the data set has them."""
+        return self.inputs(to(inputs, self.device))
 
     @cached_property
     def passes(self) -> Passes:
@@ -196,22 +204,22 @@ class Evaluator:
         return Passes(self._biased, state, self._example, compiled=self.compiled)
 
     @property
-    def _example(self) -> Tensor:
-        return self.inputs(self.test.inputs[:2].to(self.device))
+    def _example(self) -> Inputs:
+        return self.ready(rows(self.test.inputs, slice(0, 2)))
 
     def _on(self, passes: Passes, state: State, test: Split | None = None) -> Result:
         run = passes.load(state)
         part = self.test if test is None else test
-        return self.result(lambda images: run(self.inputs(images.to(self.device))), part)
+        return self.result(lambda inputs: run(self.ready(inputs)), part)
 
     def _owned(self, skeleton: nn.Module, state: State) -> Result:
         assert self.own_score is not None
-        return Result(score=_own(self.own_score, with_state(skeleton, state), self.test))
+        return owned(self.own_score, with_state(skeleton, state), self.test)
 
     @cached_property
-    def _calibration_inputs(self) -> Tensor:
+    def _calibration_inputs(self) -> Inputs:
         assert self.calibration is not None
-        return self.inputs(self.calibration.to(self.device))
+        return self.ready(self.calibration)
 
     @cached_property
     def _biased(self) -> nn.Module:
@@ -230,7 +238,7 @@ def open_evaluator(
     test: object,
     *,
     estimator: Estimator | None,
-    calibration: Tensor | None,
+    calibration: Inputs | None,
     score: Score | None,
     scale: PixelScale | None,
     batch_size: int | None,
@@ -250,17 +258,22 @@ def open_evaluator(
     state = state_of(skeleton)
     scale = scale or UNSCALED
     data = test if score is not None or isinstance(test, Split) else _pair(test)
+    usual = own.BATCH_SIZE
     if score is None:
         assert isinstance(data, Split)
         check_fits(skeleton, data, scale)
+        usual = TASKS[data.task].batch_size
     elif estimator is not None and estimator.sees_test:
         raise ValueError(f"{estimator} needs the test batches, which a score of your own makes")
     subject = subject or Subject()
     needed = 0 if estimator is None else estimator.calibration_images
-    used = calibration[:needed] if calibration is not None and needed else None
+    used = rows(calibration, slice(0, needed)) if calibration is not None and needed else None
     if used is not None:  # refused now, not after the first chips
-        outputs(skeleton, state, scaled(used[:2].to(device_of(state)), scale))
-    pixels = isinstance(data, Split) and data.inputs.dtype == torch.uint8
+        few = to(rows(used, slice(0, 2)), device_of(state))
+        outputs(skeleton, state, scaled(few, scale))
+    pixels = isinstance(data, Split) and any(
+        tensor.dtype == torch.uint8 for tensor in tensors(data.inputs)
+    )
     row = Row(
         checkpoint=subject.checkpoint or network_sha256(skeleton, state),
         model=subject.model or type(model).__name__,
@@ -297,27 +310,13 @@ def open_evaluator(
         calibration=used,
         calibration_source=subject.calibration,
         compiled=compiled,
-        batch_size=batch_size or usual_batch(row.task, device_of(state)),
+        batch_size=batch_size or usual.on(device_of(state)),
         clean_row=row,
     )
 
 
-def _own(score: Score, model: nn.Module, test: object) -> float:
-    """The user's own score of `model`; whatever goes wrong in it is one sentence."""
-    name = getattr(score, "__name__", type(score).__name__)
-    try:
-        found = float(score(model, test))
-    except Exception as error:
-        raise ValueError(f"the score {name} failed: {type(error).__name__}: {error}") from error
-    if not math.isfinite(found):
-        raise ValueError(
-            f"the score {name} must be finite, got {found}: return a number that stands for failure"
-        )
-    return found
-
-
 def _count(data: object) -> int:
-    """The number of test images; 0 where it is not known, as in data of the user's own form."""
+    """The number of test samples; 0 where it is not known, as in data of the user's own form."""
     images = data if isinstance(data, Split) else getattr(data, "dataset", None)
     return len(images) if isinstance(images, Sized) else 0
 
@@ -325,7 +324,7 @@ def _count(data: object) -> int:
 def _pair(test: object) -> Split:
     if not isinstance(test, tuple) or len(test) != 2:
         raise ValueError(
-            f"test must be a Split, or a pair of images and labels, got {type(test).__name__}; "
+            f"test must be a Split, or a pair of inputs and labels, got {type(test).__name__}; "
             "other data needs a score of your own"
         )
     return Split(inputs=test[0], labels=test[1])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from noiseproof.core.inputs import Inputs
 from noiseproof.network.costs import costs_of
 from noiseproof.network.state import places
 from noiseproof.noise.flipped_layers import known_layer
@@ -43,7 +44,7 @@ def groups_of(
     names: Collection[str],
     *,
     by: str,
-    example: Tensor,
+    example: Inputs,
 ) -> list[TensorGroup]:
     """The tensors `names` of `state` by a key of `parts.GROUPINGS`, in the order of the network.
     `example` (N, ...) is an input to count products with.

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from noiseproof.core.checks import one_of
-from noiseproof.data.splits import Split
+from noiseproof.core.inputs import Inputs
+from noiseproof.data.splits import Labels, Split
 from noiseproof.measuring.curves import check_counts, warn_without_effect
 from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
 from noiseproof.measuring.groups import TensorGroup, groups_of
@@ -28,6 +30,7 @@ from noiseproof.results.row_cache import OnRow, RowCache
 from noiseproof.results.rows import Row
 from noiseproof.results.sensitivity import Ranking, rankings_of
 from noiseproof.results.store import Store
+from noiseproof.specs import catalog
 from noiseproof.specs.catalog import PixelScale
 from noiseproof.specs.designs import PerImage
 from noiseproof.specs.noise import Spec, ordered_targets
@@ -39,12 +42,12 @@ from noiseproof.specs.selection import (
     chosen_steps,
     only_part,
 )
-from noiseproof.tasks.table import Result
+from noiseproof.tasks.task import Result
 
 
 def rank_layers(
     model: nn.Module,
-    test: Split | tuple[Tensor, Tensor],
+    test: Split | tuple[Inputs, Labels],
     spec: Spec,
     *,
     by: str = "layer",
@@ -89,10 +92,10 @@ def rank_layers(
         device=device,
         subject=subject,
     )
-    if evaluator.clean_row.task != "classify":
+    if not catalog.has_hits(evaluator.clean_row.task):
         raise ValueError(
             f"layers are ranked by the accuracy of a classifier, and the task is "
-            f"{evaluator.clean_row.task}: give images with one class each"
+            f"{evaluator.clean_row.task}: give samples with one class each"
         )
     units, _ = open_units(evaluator, PerImage(), [spec], roles, seen=(evaluator.clean_row, []))
     study = _Study(units=units, spec=spec, by=by, seed=seed, roles=roles)
@@ -136,7 +139,7 @@ class _Study:
     @cached_property
     def groups(self) -> list[TensorGroup]:
         evaluator = self.evaluator
-        example = evaluator.inputs(evaluator.test.inputs[:1].to(evaluator.device))
+        example = evaluator.ready(evaluator.test.part(0, 1).inputs)
         names = self.programme.names
         return groups_of(evaluator.skeleton, evaluator.state, names, by=self.by, example=example)
 
@@ -214,22 +217,21 @@ class _Batch:
 
     study: _Study
     images: Split
-    x: Tensor
+    x: Inputs
     noise: State
     signs: Signs
 
-    def outputs(self, noisy: Sequence[TensorGroup]) -> Tensor:
-        """Logits (N, C) with noise in these groups; clean without any."""
+    def outputs(self, noisy: Sequence[TensorGroup]) -> Any:
+        """What the network returns with noise in these groups; clean without any."""
         names = [name for group in noisy for name in group.tensors]
         chips = self.study.chips
         noise = {name: self.noise[name] for name in names if name in self.noise}
-        logits: Tensor = chips.outputs(chips.state(names), noise, self.signs, self.x)
-        return logits
+        return chips.outputs(chips.state(names), noise, self.signs, self.x)
 
-    def found(self, compute: Callable[[], Tensor]) -> _Found:
+    def found(self, compute: Callable[[], Any]) -> _Found:
         started = time.perf_counter()
-        logits = compute()
-        result = self.study.evaluator.result(lambda _: logits, self.images, len(self.images))
+        output = compute()
+        result = self.study.evaluator.result(lambda _: output, self.images, len(self.images))
         return _Found(result=result, seconds=time.perf_counter() - started)
 
 
@@ -267,7 +269,7 @@ class _Block:
             yield _Batch(
                 study=self.study,
                 images=part,
-                x=evaluator.inputs(part.inputs.to(evaluator.device)),
+                x=evaluator.ready(part.inputs),
                 noise=self._noise,
                 signs=self._signs.rows(start, start + len(part)),
             )

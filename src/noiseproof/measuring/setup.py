@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
+from noiseproof.core.inputs import Inputs, joined
 from noiseproof.core.plugins import harmless_name, named
 from noiseproof.core.rng import seeded, stream
 from noiseproof.data.datasets import open_dataset
@@ -16,7 +16,7 @@ from noiseproof.models.checkpoint import file_sha256, fill, load_state, read_car
 from noiseproof.network.state import State
 from noiseproof.specs.catalog import PixelScale, norm_text, parse_pixel_scale
 from noiseproof.tasks.evaluation import check_classes, check_fits
-from noiseproof.tasks.losses import LESSONS
+from noiseproof.tasks.table import TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Setup:
 
     model: nn.Module
     test: Split
-    calibration: Tensor | None
+    calibration: Inputs | None
     score: Score | None
     scale: PixelScale
     subject: Subject
@@ -141,16 +141,16 @@ def network_of(
     return network
 
 
-def calibration_from(source: Source, n: int, *, augment: bool, seed: int) -> Tensor:
-    """n training images without their labels; the first of them are those of a smaller n."""
+def calibration_from(source: Source, n: int, *, augment: bool, seed: int) -> Inputs:
+    """n training inputs without their labels; the first of them are those of a smaller n."""
     split = source.read("train")
     if not augment:
         return split.sample(n, seed=seed)
-    change = LESSONS[split.task].change
+    change = TASKS[split.task].change
     changed = []
     for place in split.drawn(n, seed=seed).tolist():
         path = ("calibration change", place)
         with seeded(seed, *path):
-            image = split.part(place, place + 1)
-            changed.append(change(image, source, stream(seed, *path)).inputs)
-    return torch.cat(changed)
+            single = split.part(place, place + 1)
+            changed.append(change(single, source, stream(seed, *path)).inputs)
+    return joined(changed)

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import derived, stream
-from noiseproof.data.splits import Split
+from noiseproof.data.splits import Labels, Split
 from noiseproof.measuring.curves import check_counts, chosen_estimator, warn_without_effect
 from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
 from noiseproof.network.state import State
@@ -31,12 +32,12 @@ from noiseproof.specs.streams import WANDERS_WITHIN, Stream, check_followed, che
 
 def track(
     model: nn.Module,
-    test: Split | tuple[Tensor, Tensor],
+    test: Split | tuple[Inputs, Labels],
     spec: Spec,
     changes: Stream,
     *,
     recalibrate: Estimator | str | Sequence[Estimator | str | None] = "off",
-    calibration: Tensor | None = None,
+    calibration: Inputs | None = None,
     images: int | None = None,
     window: int | None = None,
     period: int | None = None,
@@ -125,7 +126,7 @@ def _words(evaluator: Evaluator, period: int) -> str:
 
 
 def _estimators(
-    recalibrate: Estimator | str | Sequence[Estimator | str | None], calibration: Tensor | None
+    recalibrate: Estimator | str | Sequence[Estimator | str | None], calibration: Inputs | None
 ) -> list[Estimator | None]:
     """Each way once, in the order given; None is `off`."""
     if isinstance(recalibrate, str) or not isinstance(recalibrate, Sequence):

@@ -16,6 +16,7 @@ from noiseproof.noise.flipout import check_flipout
 from noiseproof.noise.per_image import ImageChips
 from noiseproof.noise.perturbation import Programme
 from noiseproof.results.rows import Row
+from noiseproof.specs import catalog
 from noiseproof.specs.designs import (
     Auto,
     Chips,
@@ -28,7 +29,7 @@ from noiseproof.specs.designs import (
     sized,
 )
 from noiseproof.specs.noise import Spec
-from noiseproof.tasks.table import Result
+from noiseproof.tasks.task import Result
 
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # of a nested chip's sample
 USUAL_RATIO = 10.0  # sd of images on a chip over sd of chips: .5 over .05, as at a curve's cliff
@@ -126,9 +127,7 @@ class Units:
             )
         device = self.evaluator.device
         block = self._image_chips[spec].block(row.seed, row.chip, len(test), device)
-        return self.evaluator.result(
-            lambda images: block(self.evaluator.inputs(images.to(device))), test
-        )
+        return self.evaluator.result(lambda inputs: block(self.evaluator.ready(inputs)), test)
 
     @cached_property
     def _image_chips(self) -> dict[Spec, ImageChips]:
@@ -164,7 +163,7 @@ def open_units(
     Raises:
         ValueError: where the design does not hold for the noise, the score or this network.
     """
-    estimator, has_hits = evaluator.estimator, evaluator.clean_row.task == "classify"
+    estimator, has_hits = evaluator.estimator, catalog.has_hits(evaluator.clean_row.task)
     reason = ""
     if isinstance(design, Auto):
         design, reason = auto_design(specs, targets, estimator=estimator, has_hits=has_hits)
@@ -200,7 +199,7 @@ def _per_image_or_chips(
 def _check_flipout(units: Units, spec: Spec) -> None:
     """Raise ValueError where per-image chips do not hold for this network."""
     evaluator = units.evaluator
-    x = evaluator.inputs(evaluator.test.inputs[:3].to(evaluator.device))
+    x = evaluator.ready(evaluator.test.part(0, 3).inputs)
     check_flipout(evaluator.skeleton, units.programme(spec), x)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
+from noiseproof.core.inputs import Inputs, count
 from noiseproof.network.state import outputs, places
 
 
@@ -23,7 +24,7 @@ class Cost:
     macs: int
 
 
-def costs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Tensor) -> dict[str, Cost]:
+def costs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) -> dict[str, Cost]:
     """The cost of every layer that owns kernels, by module name, for inputs like `example`
     (N, ...); where its macs are no multiple of N, the mean is rounded.
 
@@ -54,7 +55,7 @@ def costs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Tensor) 
         for hook in hooks:
             hook.remove()
     return {
-        name: Cost(weights=size, macs=round(macs[name] / len(example)))
+        name: Cost(weights=size, macs=round(macs[name] / count(example)))
         for name, size in weights.items()
     }
 

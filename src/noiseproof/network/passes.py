@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noiseproof.core.inputs import Inputs, device_of_inputs, map_tensors, numel, tensors
 from noiseproof.network.folding import Fold, fold_of, probe_of, shared_copy
 from noiseproof.network.state import State, outputs
 
-Forward = Callable[[Tensor], Any]
+Forward = Callable[[Inputs], Any]
 
 
 class Passes:
@@ -31,7 +32,7 @@ class Passes:
         self,
         skeleton: nn.Module,
         state: Mapping[str, Tensor],
-        example: Tensor,
+        example: Inputs,
         *,
         compiled: bool = False,
     ) -> None:
@@ -65,13 +66,13 @@ class Passes:
         are folded into others."""
         return dict(noise) if self.fold is None else self.fold.noise(base, noise)
 
-    def laid_out(self, x: Tensor) -> Tensor:
+    def laid_out(self, x: Inputs) -> Inputs:
         """Inputs (n, ...) as `skeleton` takes them fastest."""
-        return _flat(x) if self.channels_last else x
+        return map_tensors(x, _flat) if self.channels_last else x
 
-    def _run(self, ready: State, x: Tensor) -> Any:
+    def _run(self, ready: State, x: Inputs) -> Any:
         """Smaller inputs than seen before, the rest of a split, do not pay for a compilation."""
-        if self._compiled is None or x.numel() < self._compiled_elements:
+        if self._compiled is None or numel(x) < self._compiled_elements:
             return outputs(self.skeleton, ready, x)
         inner = {f"_orig_mod.{name}": tensor for name, tensor in ready.items()}
         try:
@@ -81,21 +82,23 @@ class Passes:
             raise ValueError(
                 f"the network runs but cannot be compiled ({error}): use compiled=False"
             ) from error
-        self._compiled_elements = x.numel()
+        self._compiled_elements = numel(x)
         return result
 
     def _can_be_flat(
-        self, skeleton: nn.Module, state: Mapping[str, Tensor], example: Tensor
+        self, skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs
     ) -> bool:
         """Has the network 2-d convolutions, and does all of it take their outputs channels last?
         (A `view` of activations does not.)"""
-        if not self._flat or example.dim() != 4 or example.device.type not in ("cpu", "cuda"):
+        is_image = any(tensor.dim() == 4 for tensor in tensors(example))
+        device = device_of_inputs(example)
+        if not self._flat or not is_image or device.type not in ("cpu", "cuda"):
             return False
 
-        def run(state: State, x: Tensor) -> Any:
+        def run(state: State, x: Inputs) -> Any:
             ready = dict(state) if self.fold is None else self.fold.state(state)
             _flatten_(ready, self._flat)
-            return outputs(self.skeleton, ready, _flat(x))
+            return outputs(self.skeleton, ready, map_tensors(x, _flat))
 
         return probe_of(skeleton, state, example).agrees(run)
 

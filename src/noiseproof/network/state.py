@@ -17,6 +17,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils.parametrize import is_parametrized
 
+from noiseproof.core.inputs import Inputs, as_call, shapes
 from noiseproof.network.norms import is_batch_norm
 
 State = dict[str, Tensor]
@@ -109,24 +110,25 @@ def skeleton_of(model: M) -> M:
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
-def outputs(skeleton: nn.Module, state: Mapping[str, Tensor], x: Tensor) -> Any:
+def outputs(skeleton: nn.Module, state: Mapping[str, Tensor], x: Inputs) -> Any:
     """What `skeleton` returns for the inputs x (N, ...) with the tensors of `state`: logits
-    (N, C) of a classifier, and whatever a detector or a segmenter returns.
+    (N, C) of a classifier, and whatever a detector or a segmenter returns. A tuple of tensors goes
+    in as positional arguments, a dict as keyword arguments.
 
     A skeleton from `skeleton_of` is in evaluation mode. Tied tensors stay tied.
 
     Raises:
         ValueError: where the network cannot take such inputs.
     """
+    args, kwargs = as_call(x)
     try:
         with torch.no_grad():
-            return functional_call(skeleton, dict(state), (x,))
+            return functional_call(skeleton, dict(state), args, kwargs)
     except StopForward:
         raise
     except Exception as error:  # whatever the user's own network does with these inputs
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        shape = tuple(x.shape)
-        raise ValueError(f"the network fails on inputs of shape {shape}: {reason}") from error
+        raise ValueError(f"the network fails on inputs of shape {shapes(x)}: {reason}") from error
 
 
 def with_state(model: M, state: Mapping[str, Tensor]) -> M:

@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd
 
+from noiseproof.core.inputs import Inputs, count, device_of_inputs, map_tensors, rows
 from noiseproof.core.rng import stream
 from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
 from noiseproof.noise.flipped_layers import Flip, known_layer
@@ -98,7 +99,7 @@ class Flipout:
         return torch.split(both, widths, dim=1)
 
     def outputs(
-        self, base: Mapping[str, Tensor], noise: Mapping[str, Tensor], signs: Signs, x: Tensor
+        self, base: Mapping[str, Tensor], noise: Mapping[str, Tensor], signs: Signs, x: Inputs
     ) -> Any:
         """What the network returns for x (n, ...) where image i sees `base` plus `noise` under row
         i of `signs` (n images); with every sign plus, that is the chip `base` + `noise`.
@@ -112,9 +113,9 @@ class Flipout:
         """
         if unknown := sorted(noise.keys() - self._shapes.keys()):
             raise ValueError(f"noise must be on the tensors of this Flipout, got {unknown[0]!r}")
-        if len(x) != signs.images:
-            raise ValueError(f"signs must be of the {len(x)} images, got those of {signs.images}")
-        base = _on(x.device, base)
+        if count(x) != signs.images:
+            raise ValueError(f"signs must be of the {count(x)} images, got those of {signs.images}")
+        base = _on(device_of_inputs(x), base)
         self._now = {name: _flip(base[name], n, signs.tables[name]) for name, n in noise.items()}
         try:
             return outputs(self._skeleton, base, x)
@@ -282,7 +283,7 @@ def _joined(parts: list[Any], first: int, rest: int) -> Any:
 
 
 def check_flipout(
-    skeleton: nn.Module, programme: Programme, images: Tensor, *, seed: int = 0
+    skeleton: nn.Module, programme: Programme, images: Inputs, *, seed: int = 0
 ) -> None:
     """Raise ValueError, in one line, where images of this network do not get the chips they should.
 
@@ -292,12 +293,13 @@ def check_flipout(
     that is used outside of the forward of its own layer, images that are mixed, a batch axis that
     moves. It names the first tensor at fault.
     """
-    x = images[:CHECKED_IMAGES]
-    if len(x) < 2:
-        raise ValueError(f"the check of per-image chips needs at least 2 images, got {len(x)}")
+    x = rows(images, slice(0, CHECKED_IMAGES))
+    n, device = count(x), device_of_inputs(x)
+    if n < 2:
+        raise ValueError(f"the check of per-image chips needs at least 2 images, got {n}")
     flipout = Flipout(skeleton, programme.names)
-    signs = flipout.signs(seed, 0, len(x))
-    base, noise = _on(x.device, programme.base), _on(x.device, programme.noise(seed, 0))
+    signs = flipout.signs(seed, 0, n)
+    base, noise = _on(device, programme.base), _on(device, programme.noise(seed, 0))
     trial = _in_float64(_Trial(flipout, skeleton_of(skeleton), base, noise, signs, x, DEPARTURE))
     try:
         reason = trial.why_not()
@@ -316,7 +318,7 @@ class _Trial:
     base: Mapping[str, Tensor]
     noise: Mapping[str, Tensor]
     signs: Signs
-    x: Tensor
+    x: Inputs
     departure: tuple[float, float]
 
     def why_not(self) -> str:
@@ -341,11 +343,11 @@ class _Trial:
         noise = {name: self.noise[name] for name in names}
         together = self.flipout.outputs(self.base, noise, self.signs, self.x)
         errors, effects, holds = [], [], True
-        for i in range(len(self.x)):
+        for i in range(count(self.x)):
+            alone = rows(self.x, slice(i, i + 1))
             chip = {n: flipped_tensor(n, self.base, noise, self.signs, i) for n in noise}
             clean, literal = (
-                _vector(outputs(self.plain, {**self.base, **own}, self.x[i : i + 1]), 0)
-                for own in ({}, chip)
+                _vector(outputs(self.plain, {**self.base, **own}, alone), 0) for own in ({}, chip)
             )
             errors.append(_rms(_vector(together, i) - literal))
             effects.append(_rms(literal - clean))
@@ -363,11 +365,11 @@ def _in_float64(trial: _Trial) -> _Trial:
     base = {name: wide(t) for name, t in trial.base.items()}
     noise = {name: wide(t) for name, t in trial.noise.items()}
     try:
-        outputs(trial.plain, base, wide(trial.x))
+        outputs(trial.plain, base, map_tensors(trial.x, wide))
     except ValueError:
         eps = max((torch.finfo(t.dtype).eps for t in trial.noise.values()), default=0.0)
         return replace(trial, departure=(1e-2, min(1e3 * eps, 0.1)))
-    return replace(trial, base=base, noise=noise, x=wide(trial.x))
+    return replace(trial, base=base, noise=noise, x=map_tensors(trial.x, wide))
 
 
 def _vector(out: Any, i: int) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noiseproof.core.inputs import Inputs, count
 from noiseproof.network.passes import Forward, Passes
 from noiseproof.network.state import State
 from noiseproof.noise.flipout import Flipout, Signs
@@ -52,7 +53,7 @@ class ImageChips:
         """What makes the draw each image's own."""
         return self._flipout.signs(seed, unit, images)
 
-    def outputs(self, state: State, noise: Mapping[str, Tensor], signs: Signs, x: Tensor) -> Any:
+    def outputs(self, state: State, noise: Mapping[str, Tensor], signs: Signs, x: Inputs) -> Any:
         """What the network returns for x (n, ...), whose images have these `signs`."""
         inputs = x if self._passes is None else self._passes.laid_out(x)
         return self._flipout.outputs(state, noise, signs, inputs)
@@ -64,9 +65,9 @@ class ImageChips:
         signs = self.signs(seed, unit, images).to(device)
         done = 0
 
-        def forward(x: Tensor) -> Any:
+        def forward(x: Inputs) -> Any:
             nonlocal done
-            done += len(x)
-            return self.outputs(state, noise, signs.rows(done - len(x), done), x)
+            done += count(x)
+            return self.outputs(state, noise, signs.rows(done - count(x), done), x)
 
         return forward

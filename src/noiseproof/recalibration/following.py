@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from noiseproof.core.inputs import Inputs
 from noiseproof.network.moments import Moments, moments_of
 from noiseproof.network.norms import scale_kind
 from noiseproof.network.state import State, outputs
@@ -57,7 +58,7 @@ def _moved(old: Moments, new: Moments, estimator: Ema | Batch) -> Moments:
 def followed(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
-    batches: Iterable[Tensor],
+    batches: Iterable[Inputs],
     estimator: Ema | Batch,
 ) -> State:
     """`state` with the running statistics after all `batches` (N, ...) have passed in order."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from noiseproof.core.inputs import Inputs, count
 from noiseproof.network.layers import Port, analog_layers, ports
 from noiseproof.network.moments import Moments, joined, moments_of
 from noiseproof.network.state import Place, State, outputs, places
@@ -134,27 +135,27 @@ def _rows(y: Tensor, axis: int) -> Tensor:
 def signature_of(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
-    images: Tensor,
+    images: Inputs,
     *,
     batch_size: int | None = None,
 ) -> Signature:
     """The signature of the clean network (`skeleton` with `state`) on `images` (N, ...): mean and
     population variance of each output channel of each analog layer. One forward pass."""
 
-    def seen(batch: Tensor) -> Mapping[str, Sequence[Moments]]:
+    def seen(batch: Inputs) -> Mapping[str, Sequence[Moments]]:
         met: dict[str, list[Moments]] = defaultdict(list)
         with _tapped(skeleton, state, {}, lambda port, new: met[port].append(new)):
             outputs(skeleton, state, batch)
         return dict(met)
 
     parts = batches_of(images, batch_size)
-    return Signature(images=len(images), batches=tuple(seen(batch) for batch in parts))
+    return Signature(images=count(images), batches=tuple(seen(batch) for batch in parts))
 
 
 def matched(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
-    images: Tensor,
+    images: Inputs,
     signature: Signature,
     *,
     batch_size: int | None = None,
@@ -174,10 +175,10 @@ def matched(
             a layer has no bias (see `with_biases`).
     """
     batches = batches_of(images, batch_size)
-    if (len(images), len(batches)) != (signature.images, len(signature.batches)):
+    if (count(images), len(batches)) != (signature.images, len(signature.batches)):
         raise ValueError(
             f"the signature must be of the same images, got {signature.images} images in "
-            f"{len(signature.batches)} batches for {len(images)} in {len(batches)}"
+            f"{len(signature.batches)} batches for {count(images)} in {len(batches)}"
         )
     known = ports(skeleton)
     for name, port in known.items():
@@ -203,7 +204,7 @@ def _pass(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
     live: State,
-    batch: Tensor,
+    batch: Inputs,
     clean: Mapping[str, Sequence[Moments]],
 ) -> dict[str, list[Moments]]:
     """Run one batch with each output corrected to `clean`; the moments before correction."""

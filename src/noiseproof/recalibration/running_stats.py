@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noiseproof.core.inputs import I, count, device_of_inputs, rows, tensors
 from noiseproof.core.rng import stream
 from noiseproof.network.moments import Moments, double
 from noiseproof.network.norms import is_batch_norm
@@ -74,19 +75,26 @@ def watching(layers: Mapping[str, nn.Module], see: Callable[[str, Tensor], None]
             hook.remove()
 
 
-def batches_of(images: Tensor, batch_size: int | None = None) -> list[Tensor]:
-    """The images (N, ...) whole where they fit, else in equal parts of a fixed random order.
+def batches_of(images: I, batch_size: int | None = None) -> list[I]:
+    """The inputs (N, ...) whole where they fit, else in equal parts of a fixed random order.
 
     `batch_size` images fit, or for None as many as `MAX_PIXELS` allows.
 
     Raises:
         ValueError: without images.
     """
-    if len(images) == 0:
+    n = count(images)
+    if n == 0:
         raise ValueError("recalibration needs at least 1 image, got 0")
-    pixels = max(1, images[0, 0].numel()) if images.dim() > 2 else 1
+    pixels = max(_pixels(tensor) for tensor in tensors(images))
     fits = batch_size or max(2, MAX_PIXELS // pixels)
-    if len(images) <= fits:
+    if n <= fits:
         return [images]
-    order = torch.randperm(len(images), generator=stream(0, "recalibration order"))
-    return list(images[order.to(images.device)].tensor_split(-(-len(images) // fits)))
+    order = torch.randperm(n, generator=stream(0, "recalibration order"))
+    parts = order.to(device_of_inputs(images)).tensor_split(-(-n // fits))
+    return [rows(images, part) for part in parts]
+
+
+def _pixels(tensor: Tensor) -> int:
+    """The positions of one sample: height x width of an image, 1 of a vector."""
+    return max(1, tensor[0, 0].numel()) if tensor.dim() > 2 else 1

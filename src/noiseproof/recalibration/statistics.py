@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.device import device_of
+from noiseproof.core.inputs import Inputs, as_inputs, count, parts, rows, to
 from noiseproof.network.layers import analog_layers
 from noiseproof.network.moments import Moments, joined, mixed, moments_of
 from noiseproof.network.norms import scale_kind
@@ -42,7 +42,7 @@ M = TypeVar("M", bound=nn.Module)
 
 def recalibrate(
     model: M,
-    images: Tensor,
+    images: Inputs,
     *,
     estimator: Estimator | str | None = None,
     clean: nn.Module | None = None,
@@ -50,7 +50,8 @@ def recalibrate(
 ) -> M:
     """A copy of `model` that is recalibrated on `images` (N, C, H, W).
 
-    `images` are inputs as the model takes them, unlabelled. Without an estimator the batch
+    `images` are inputs as the model takes them, unlabelled: a tensor, or a tuple or dict of tensors
+    that it gets as positional or keyword arguments. Without an estimator the batch
     statistics are pooled over all of them; with one (or its text form, as `layerwise(200)`), it
     uses as many as it says, from the first on; for `ema` and `batch` the images are the stream that
     passes in batches, and the copy is what the last one leaves (to score while they pass, see
@@ -65,6 +66,7 @@ def recalibrate(
     Warns:
         NoEffectWarning: when the model has nothing to recalibrate, or the estimator is `off`.
     """
+    images = as_inputs(images, "calibration inputs")
     chosen = _chosen(estimator, images)
     layers = analog_layers(model) if isinstance(chosen, Match) else running_layers(model)
     if chosen is None or not layers:
@@ -73,34 +75,33 @@ def recalibrate(
         reason = "recalibration is off" if chosen is None else reason
         warnings.warn(reason, NoEffectWarning, stacklevel=2)
         return with_state(model, {})
-    used = images[: chosen.calibration_images or len(images)]
+    used = rows(images, slice(0, chosen.calibration_images or count(images)))
     if isinstance(chosen, Match):
         if clean is None:
             raise ValueError("match needs the clean model: recalibrate(..., clean=model)")
         return _matched_module(model, used, clean, batch_size=batch_size)
     state = state_of(model)
-    there = used.to(device_of(state))
+    there = to(used, device_of(state))
     fixed = calibrated(skeleton_of(model), state, there, chosen, batch_size=batch_size)
     return with_state(model, fixed)
 
 
-def _chosen(estimator: Estimator | str | None, images: Tensor) -> Estimator | None:
+def _chosen(estimator: Estimator | str | None, images: Inputs) -> Estimator | None:
     """The estimator that is meant, if it fits the images; None for `off`."""
-    if len(images) == 0:
+    n = count(images)
+    if n == 0:
         raise ValueError("recalibration needs at least 1 image, got 0")
     if estimator is None:
-        return Pooled(images=len(images))
+        return Pooled(images=n)
     chosen = parse_estimator(estimator) if isinstance(estimator, str) else estimator
     if chosen is None:
         return None
-    if chosen.calibration_images > len(images):
-        raise ValueError(
-            f"{chosen} needs {chosen.calibration_images} calibration images, got {len(images)}"
-        )
+    if chosen.calibration_images > n:
+        raise ValueError(f"{chosen} needs {chosen.calibration_images} calibration images, got {n}")
     return chosen
 
 
-def _matched_module(model: M, images: Tensor, clean: nn.Module, *, batch_size: int | None) -> M:
+def _matched_module(model: M, images: Inputs, clean: nn.Module, *, batch_size: int | None) -> M:
     """A copy of `model` with biases, matched to `clean`."""
     shapes, clean_shapes = (
         {name: tensor.shape for name, tensor in state_of(one).items()} for one in (model, clean)
@@ -110,7 +111,7 @@ def _matched_module(model: M, images: Tensor, clean: nn.Module, *, batch_size: i
         raise ValueError(f"the clean model must have the layers of the chip: {name!r} differs")
     biased = with_biases(model)
     state = state_of(biased)
-    there = images.to(device_of(state))
+    there = to(images, device_of(state))
     skeleton = skeleton_of(clean).to(device_of(state))
     signature = signature_of(skeleton, state_of(skeleton), there, batch_size=batch_size)
     fixed = matched(skeleton_of(biased), state, there, signature, batch_size=batch_size)
@@ -120,7 +121,7 @@ def _matched_module(model: M, images: Tensor, clean: nn.Module, *, batch_size: i
 def calibrated(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
-    images: Tensor,
+    images: Inputs,
     estimator: Estimator,
     *,
     signature: Signature | None = None,
@@ -149,13 +150,13 @@ def calibrated(
                 raise ValueError(f"{estimator} needs the clean network's signature, got None")
             return matched(skeleton, state, images, signature, batch_size=batch_size)
         case Ema(batch=batch) | Batch(batch=batch):
-            return followed(skeleton, state, torch.split(images, batch), estimator)
+            return followed(skeleton, state, parts(images, batch), estimator)
 
 
 def recalibrated(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
-    images: Tensor,
+    images: Inputs,
     *,
     batch_size: int | None = None,
 ) -> State:
@@ -176,7 +177,7 @@ def recalibrated(
 def blended(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
-    images: Tensor,
+    images: Inputs,
     *,
     prior: int,
     batch_size: int | None = None,
@@ -188,7 +189,7 @@ def blended(
     "Improving robustness against common corruptions by covariate shift adaptation", leave the last
     term out. Other scale estimates have no such term. Each layer runs with its blended statistics.
     """
-    share = len(images) / (prior + len(images))
+    share = count(images) / (prior + count(images))
 
     def settled(name: str, kind: str, new: Moments) -> Moments:
         return mixed(held(state, name), new, share=share, kind=kind)
@@ -199,7 +200,7 @@ def blended(
 def _one_pass(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
-    batches: list[Tensor],
+    batches: list[Inputs],
     settled: Callable[[str, str, Moments], Moments],
 ) -> State:
     """Every layer gets `settled(name, kind, moments of its input)`: each call's own during the
@@ -226,7 +227,7 @@ def _one_pass(
 def layerwise(
     skeleton: nn.Module,
     state: Mapping[str, Tensor],
-    images: Tensor,
+    images: Inputs,
     *,
     batch_size: int | None = None,
 ) -> State:
@@ -243,7 +244,7 @@ def layerwise(
     layers = running_layers(skeleton)
     calls: Counter[str] = Counter()  # in order of execution
     with watching(layers, lambda name, x: calls.update([name])):
-        once = recalibrated(skeleton, state, batches[0], batch_size=len(batches[0]))
+        once = recalibrated(skeleton, state, batches[0], batch_size=count(batches[0]))
     if len(batches) == 1 and set(calls.values()) <= {1}:
         return once
     fresh = private(state, layers)
@@ -258,7 +259,7 @@ def layerwise(
 
 
 def _inputs_seen(
-    skeleton: nn.Module, state: State, batch: Tensor, name: str, layer: nn.Module, times: int
+    skeleton: nn.Module, state: State, batch: Inputs, name: str, layer: nn.Module, times: int
 ) -> list[Moments]:
     """The moments of a layer's inputs, up to its call number `times`, where the pass ends."""
     seen: list[Moments] = []

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from noiseproof import stats
 from noiseproof.results.rows import Row
-from noiseproof.specs.catalog import METRICS, metric_of
+from noiseproof.specs.catalog import is_share, metric_of
 from noiseproof.specs.designs import Chips, Design, PerImage, blocks_of, parse_design
 from noiseproof.specs.noise import parse
 from noiseproof.stats.intervals import Interval
@@ -172,7 +172,7 @@ class Point:
 
     def _bounded(self, interval: Interval) -> Interval:
         """Scores of named tasks lie between 0 and 1; of the user's own nothing is known."""
-        return interval.within(0, 1) if self.clean.task in METRICS else interval
+        return interval.within(0, 1) if is_share(self.clean.task) else interval
 
     @property
     def sd(self) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from noiseproof import stats
 from noiseproof.results.curves import network_key
 from noiseproof.results.rows import Row
-from noiseproof.specs.catalog import METRICS, metric_of
+from noiseproof.specs.catalog import is_share, metric_of
 from noiseproof.stats.intervals import Interval
 
 Chip = tuple[int, int]  # seed, index
@@ -76,7 +76,7 @@ class Trace:
         return [float(np.mean(scores)) for scores in self.scores.values()]
 
     def _bounded(self, interval: Interval) -> Interval:
-        return interval.within(0, 1) if self.first.task in METRICS else interval
+        return interval.within(0, 1) if is_share(self.first.task) else interval
 
     def as_json(self) -> dict[str, Any]:
         windows = [self.at(place) for place in range(len(self.positions))]

@@ -4,7 +4,8 @@
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from noiseproof.core.checks import one_of
 
@@ -72,12 +73,36 @@ class DatasetFacts:
     size: tuple[int, int] | None = None  # height, width that images are fitted to; None: as found
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaskFacts:
+    """`metric`: what the score is called, a share between 0 and 1. `has_hits`: it is the mean over
+    single samples that are right or wrong. `is_of_scenes`: labels lie in their images, which may
+    be of any size. `recipe`: what the usual training of a task does otherwise than the default."""
+
+    about: str
+    metric: str
+    has_hits: bool = False
+    is_of_scenes: bool = False
+    recipe: Mapping[str, int | float] = field(default_factory=dict)
+
+
 TASKS = {
-    "classify": "one class for an image: accuracy",
-    "detect": "boxes: COCO's mean average precision, mAP@[.5:.95] and mAP@.5",
-    "segment": "a class for each pixel: mean intersection over union",
+    "classify": TaskFacts(
+        about="one class for a sample: accuracy", metric="accuracy", has_hits=True
+    ),
+    "detect": TaskFacts(
+        about="boxes: COCO's mean average precision, mAP@[.5:.95] and mAP@.5",
+        metric="mAP",
+        is_of_scenes=True,
+        recipe={"epochs": 120, "batch_size": 8, "lr": 0.02, "weight_decay": 1e-4},
+    ),
+    "segment": TaskFacts(
+        about="a class for each pixel: mean intersection over union",
+        metric="mIoU",
+        is_of_scenes=True,
+        recipe={"epochs": 120, "batch_size": 8, "lr": 0.05},
+    ),
 }
-METRICS = {"classify": "accuracy", "detect": "mAP", "segment": "mIoU"}
 BCCD_CLASSES = ("RBC", "WBC", "Platelets")
 VOC_CLASSES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -285,7 +310,7 @@ def check_dataset(name: str) -> str:
     if ":" in base:
         return name
     one_of("data set", base, [*DATASETS, *(other for other in OUTSIDE_DATASETS if ":" in other)])
-    if size is not None and DATASETS[base].task == "classify":
+    if size is not None and not TASKS[DATASETS[base].task].is_of_scenes:
         raise ValueError(f"data set {base} has one size: leave @{size[0]}x{size[1]} out")
     return name
 
@@ -315,4 +340,15 @@ def imagenet_scale() -> PixelScale:
 
 def metric_of(task: str) -> str:
     """What the score of a task is called; `score` where the task is the user's own."""
-    return METRICS.get(task, "score")
+    return TASKS[task].metric if task in TASKS else "score"
+
+
+def has_hits(task: str) -> bool:
+    """Is the score of a task the mean over single samples that are right or wrong? Of a score of
+    the user's own nothing is known."""
+    return task in TASKS and TASKS[task].has_hits
+
+
+def is_share(task: str) -> bool:
+    """Does the score of a task lie between 0 and 1?"""
+    return task in TASKS

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from noiseproof.specs.catalog import TASKS
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -25,7 +27,7 @@ class Recipe:
     @classmethod
     def usual(cls, task: str, **given: int | float | None) -> "Recipe":
         """The recipe of a task, but for what is `given` and not None."""
-        return cls(**{**USUAL[task], **{k: v for k, v in given.items() if v is not None}})  # type: ignore[arg-type]
+        return cls(**{**TASKS[task].recipe, **{k: v for k, v in given.items() if v is not None}})  # type: ignore[arg-type]
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size"):
@@ -35,13 +37,6 @@ class Recipe:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be finite and >= 0, got {value}")
-
-
-USUAL: dict[str, dict[str, int | float]] = {
-    "classify": {},
-    "detect": {"epochs": 120, "batch_size": 8, "lr": 0.02, "weight_decay": 1e-4},
-    "segment": {"epochs": 120, "batch_size": 8, "lr": 0.05},
-}
 
 
 @dataclass(frozen=True, kw_only=True)

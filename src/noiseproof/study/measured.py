@@ -10,6 +10,7 @@ import numpy as np
 from noiseproof.results.curves import Curve, curves_of
 from noiseproof.results.points import Point
 from noiseproof.results.rows import Row
+from noiseproof.specs.catalog import has_hits
 from noiseproof.specs.designs import Design, PerImage
 from noiseproof.study.facts import Facts
 from noiseproof.study.keys import Value
@@ -54,7 +55,7 @@ class Measured:
     def has_learned(self) -> bool:
         """Is the clean network good enough for a share of its accuracy to mean something?"""
         row = self.points[0].clean
-        return self.clean > least_clean(row.classes if row.task == "classify" else 0)
+        return self.clean > least_clean(row.classes if has_hits(row.task) else 0)
 
     @cached_property
     def gaps(self) -> tuple[Gap, ...]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from noiseproof.core.device import device_name, pick_device, sent
 from noiseproof.core.files import replacing
+from noiseproof.core.inputs import Inputs, device_of_inputs, map_tensors, rows, tensors, to
 from noiseproof.core.rng import seeded, stream
 from noiseproof.core.version import __version__
 from noiseproof.data.splits import Source, Split, scaled
@@ -29,9 +30,9 @@ from noiseproof.models.checkpoint import (
 )
 from noiseproof.specs.catalog import PixelScale
 from noiseproof.specs.recipes import Plan
-from noiseproof.tasks.evaluation import BATCH_SIZES, check_classes, check_fits, evaluate
-from noiseproof.tasks.losses import LESSONS
-from noiseproof.tasks.table import TASKS, Result
+from noiseproof.tasks.evaluation import check_classes, check_fits, evaluate
+from noiseproof.tasks.table import TASKS
+from noiseproof.tasks.task import Result, whole_numbers
 from noiseproof.training.resume import (
     RESUME,
     WEIGHTS,
@@ -214,21 +215,30 @@ class _Tally:
 
 
 def _near(split: Split, device: torch.device) -> Split:
-    """The images on the device, where they are labelled one by one and fit easily. Labels stay:
+    """The inputs on the device, where they can be changed there and fit easily. Labels stay:
     a `Split` looks at them, and a look waits for the device."""
-    size = split.inputs.numel() * split.inputs.element_size()
-    if device.type == "cpu" or split.task != "classify" or size > NEAR_BYTES:
+    size = sum(tensor.nbytes for tensor in tensors(split.inputs))
+    if device.type == "cpu" or not TASKS[split.task].changes_near or size > NEAR_BYTES:
         return split
-    return Split(inputs=split.inputs.to(device), labels=split.labels)
+    return Split(inputs=to(split.inputs, device), labels=split.labels)
 
 
 def _batch(split: Split, places: Tensor) -> Split:
-    """The images at `places`, wherever they lie."""
-    if split.inputs.device.type == "cpu":
+    """The samples at `places`, wherever they lie."""
+    device = device_of_inputs(split.inputs)
+    if device.type == "cpu":
         return split.take(places)
-    assert isinstance(split.labels, Tensor)
-    images = split.inputs[sent(places, split.inputs.device)]
-    return Split(inputs=images, labels=split.labels[places])
+    # Inputs and labels lie apart (`_near`): each is indexed where it lies.
+    inputs = rows(split.inputs, sent(places, device))
+    return Split(inputs=inputs, labels=whole_numbers(split.labels)[places])
+
+
+def _laid_out(x: Inputs, device: torch.device) -> Inputs:
+    """Network inputs as a device takes them fastest: images channels last on a GPU."""
+    if device.type != "cuda":
+        return x
+    flat = torch.channels_last
+    return map_tensors(x, lambda t: t.contiguous(memory_format=flat) if t.dim() == 4 else t)
 
 
 def _one_epoch_(
@@ -242,7 +252,7 @@ def _one_epoch_(
 ) -> None:
     """The loop: forward, backward, step, over all images once in the order of this epoch."""
     plan, recipe, model = fitting.plan, fitting.plan.recipe, fitting.model
-    lesson = LESSONS[split.task]
+    task = TASKS[split.task]
     bf16 = device.type == "cuda" if recipe.bf16 is None else recipe.bf16
     started, tally = time.perf_counter(), _Tally(device, look_every)
     order = torch.randperm(len(split), generator=stream(plan.seed, "order", epoch))
@@ -252,12 +262,11 @@ def _one_epoch_(
         for step, places in enumerate(_batches(order, recipe.batch_size)):
             batch = _batch(split, places)
             if recipe.augment:
-                batch = lesson.change(batch, source, dice)
-            x = scaled(sent(batch.inputs, device), source.scale)
-            if device.type == "cuda":
-                x = x.contiguous(memory_format=torch.channels_last)
+                batch = task.change(batch, source, dice)
+            there = map_tensors(batch.inputs, lambda tensor: sent(tensor, device))
+            x = _laid_out(scaled(there, source.scale), device)
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                loss, share = lesson.loss(model, x, batch.labels)
+                loss, share = task.loss(model, x, batch.labels)
             fitting.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             fitting.optimizer.step()
@@ -299,7 +308,7 @@ def _batches(order: Tensor, size: int) -> list[Tensor]:
 
 def clean_result(model: nn.Module, split: Split, scale: PixelScale) -> Result:
     """What the model scores on `split` without noise, in evaluation mode."""
-    return evaluate(model, split, scale=scale, batch_size=BATCH_SIZES[split.task])
+    return evaluate(model, split, scale=scale, batch_size=TASKS[split.task].batch_size.elsewhere)
 
 
 def _finish(
@@ -316,7 +325,7 @@ def _finish(
         except ValueError as error:
             raise NotFiniteError(str(error)) from None
     clean = clean_result(fitting.model, test, source.scale)
-    metric = TASKS[test.task].metric
+    task = TASKS[test.task]
     card = Card(
         model=plan.model,
         norm=plan.norm,
@@ -329,8 +338,8 @@ def _finish(
         seed=plan.seed,
         epochs_done=fitting.epoch,
         task=test.task,
-        clean_accuracy=clean.score if test.task == "classify" else None,
-        clean_scores={metric: clean.score, **clean.details},
+        clean_accuracy=clean.score if task.has_hits else None,
+        clean_scores={task.metric: clean.score, **clean.details},
         clean_images=len(test),
         seconds=round(fitting.seconds, 1),
         device=device_name(device),

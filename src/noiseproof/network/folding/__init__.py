@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from noiseproof.core.inputs import Inputs
 from noiseproof.network.folding.pairs import Pair, pairs_of, shared_copy
 from noiseproof.network.folding.probe import Probe, probe_of
 from noiseproof.network.state import State, outputs
@@ -64,7 +65,7 @@ class Fold:
         return {name for pair in self.pairs for name in pair.norm_tensors}
 
 
-def fold_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Tensor) -> Fold | None:
+def fold_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) -> Fold | None:
     """How `skeleton` folds, found on the inputs `example` (N, ...), two are enough; None where it
     does not. `skeleton` and `state` are left as they are.
 

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torchvision.ops import FrozenBatchNorm2d
 
+from noiseproof.core.inputs import Inputs
 from noiseproof.network.norms import ScaledBatchNorm, channels_of, is_batch_norm
 from noiseproof.network.state import outputs
 
@@ -80,7 +81,7 @@ def shared_copy(skeleton: nn.Module) -> nn.Module:
     return copy.deepcopy(skeleton, {id(tensor): tensor for tensor in tensors})
 
 
-def pairs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Tensor) -> list[Pair]:
+def pairs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) -> list[Pair]:
     """The pairs of a network as a pass over `example` shows them.
 
     Raises:

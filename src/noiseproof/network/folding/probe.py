@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from noiseproof.core.inputs import Inputs, map_tensors
 from noiseproof.core.rng import seeded, stream
 from noiseproof.network.state import State, outputs
 
@@ -20,10 +21,10 @@ class Probe:
     """A random state, inputs, and what the network returns for them."""
 
     state: State
-    x: Tensor
+    x: Inputs
     wanted: list[Tensor]
 
-    def agrees(self, run: Callable[[State, Tensor], Any]) -> bool:
+    def agrees(self, run: Callable[[State, Inputs], Any]) -> bool:
         """Does `run(state, x)` give the same, but for rounding?"""
         try:
             with seeded(0, "probe"):
@@ -33,7 +34,7 @@ class Probe:
         return len(got) == len(self.wanted) > 0 and all(map(_close, got, self.wanted))
 
 
-def probe_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Tensor) -> Probe:
+def probe_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) -> Probe:
     """A probe in float64, where rounding and a mistake are nine orders of magnitude apart, or in
     the network's own precision where it knows no other.
 
@@ -41,12 +42,17 @@ def probe_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Tensor) 
         ValueError: where the network cannot take such inputs.
     """
     try:
-        return _probe(skeleton, _random(state, torch.float64), example.double())
+        return _probe(skeleton, _random(state, torch.float64), map_tensors(example, _double))
     except (TypeError, ValueError):  # a device, or the network itself, without float64
         return _probe(skeleton, _random(state, None), example)
 
 
-def _probe(skeleton: nn.Module, state: State, x: Tensor) -> Probe:
+def _double(tensor: Tensor) -> Tensor:
+    """Whole numbers are places in a table, which no network takes as float64."""
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _probe(skeleton: nn.Module, state: State, x: Inputs) -> Probe:
     with seeded(0, "probe"):
         return Probe(state=state, x=x, wanted=_tensors(outputs(skeleton, state, x)))
 

@@ -10,13 +10,14 @@ import torch
 
 from noiseproof.measuring.units import places_of
 from noiseproof.results.rows import Row
+from noiseproof.specs.catalog import has_hits
 from noiseproof.specs.designs import Chips, parse_design
 
 
 def clean_hits(clean: Row, rows: Sequence[Row]) -> dict[str, list[int]]:
     """Design -> hits of the clean network on the images of unit 0, 1, ...; of those designs in
     `rows`, of one seed, whose units see a part of the images."""
-    if clean.task != "classify":
+    if not has_hits(clean.task):
         return {}
     units: dict[str, int] = {}
     for row in rows:

@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
+from noiseproof.core.inputs import Inputs
 from noiseproof.core.plugins import OPENED_BY_US
 from noiseproof.data.datasets import open_dataset
 from noiseproof.data.splits import Source
@@ -120,7 +119,7 @@ def load_trained(
     )
 
 
-def calibration_of(network: Network, grid: Grid, data: Data) -> dict[bool, Tensor]:
+def calibration_of(network: Network, grid: Grid, data: Data) -> dict[bool, Inputs]:
     """As many calibration images as any task of the network needs, plain and augmented, drawn by
     the network's seed."""
     needed: dict[bool, int] = {}

@@ -7,8 +7,7 @@ lost costs time and nothing else.
 from dataclasses import dataclass
 from typing import Protocol
 
-from torch import Tensor
-
+from noiseproof.core.inputs import Inputs
 from noiseproof.data.splits import Source, Split
 from noiseproof.network.state import State
 from noiseproof.results.rows import Row
@@ -59,7 +58,7 @@ class Trained:
     classes: int
     state: State
     scale: PixelScale
-    calibration: dict[bool, Tensor]  # by whether they are augmented; as many as any task asks for
+    calibration: dict[bool, Inputs]  # by whether they are augmented; as many as any task asks for
 
 
 @dataclass(frozen=True, kw_only=True)
