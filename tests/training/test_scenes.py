@@ -10,7 +10,7 @@ import torch
 from noiseproof.data.splits import Boxes, Source, Split
 from noiseproof.models.checkpoint import fill, load_state, read_card
 from noiseproof.specs.catalog import UNSCALED
-from noiseproof.specs.recipes import USUAL, Plan, Recipe
+from noiseproof.specs.recipes import Plan, Recipe
 from noiseproof.tasks.table import TASKS
 from noiseproof.training import loop as training
 from noiseproof.training.loop import Progress, train
@@ -122,7 +122,6 @@ def test_scene_labels_that_the_network_does_not_know_are_refused(
 
 def test_the_usual_recipe_of_a_task_gives_way_to_what_is_asked() -> None:
     assert Recipe.usual("classify") == Recipe()
-    assert set(USUAL) == set(TASKS)
     for task in ("detect", "segment"):
         usual = Recipe.usual(task)
         assert (usual.epochs, usual.batch_size) == (120, 8)
