@@ -18,6 +18,7 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3
+highlight_language = "text"  # blocks without a language are shell lines
 default_role = "code"  # docstrings have code in single backticks
 
 html_theme = "furo"
@@ -50,7 +51,7 @@ class Face(SphinxDirective):
         own = [name for name in names if home_of(package, name) == package.__name__]
         lines = [told_elsewhere(package, name) for name in names if name not in own]
         lines += ["", *(line for name in own for line in entry(package, name))]
-        about = inspect.getdoc(package) or ""
+        about = "" if package.__name__ == "noiseproof" else inspect.getdoc(package) or ""
         return self.parse_text_to_nodes("\n".join([about, "", "```{eval-rst}", *lines, "```"]))
 
 

@@ -13,6 +13,7 @@ from types import ModuleType
 import click
 import pytest
 import torch
+import yaml
 from PIL import Image
 from torch import nn
 from typer.main import get_command
@@ -162,6 +163,18 @@ def test_the_readme_is_short_and_its_first_screen_holds_what_matters() -> None:
     screen = "\n".join(lines[:40])
     for part in ("**chip**", "| ResNet-20 |", "![", "make demo", "make test", "npf.measure"):
         assert part in screen
+
+
+def test_the_citation_is_of_this_version_and_its_references_are_complete() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert cited["version"] == npf.__version__
+    assert cited["license"] == "Apache-2.0"
+    for one in [cited, *cited["references"]]:
+        assert {"type", "title", "authors"} <= one.keys()
+        assert all({"name", "family-names"} & author.keys() for author in one["authors"])
+    studies = {path.parent.name for path in ROOT.glob("studies/*/study.toml")}
+    notes = " ".join(one["notes"] for one in cited["references"])
+    assert {study for study in studies if f"study {study}" not in notes} == set()
 
 
 # --- nothing is missing --------------------------------------------------------------------------

@@ -73,12 +73,20 @@ def run_study(
 ) -> list[str]:
     """Train and measure what is missing of a study; returns what failed, a line each.
 
-    `profile` None is the file's first. `out` holds rows and facts (runs/STUDY-PROFILE), `weights`
-    the trained networks (OUT/weights); ready weights are beside the file or in `checkpoints`
-    ($NOISEPROOF_CHECKPOINTS). `download` fetches a data set that is missing. `ray` sends the work
-    to a Ray cluster: `auto`, `local` or HOST:PORT. `own_code` allows models and data that are code
-    of one's own. `on_news` hears where the run stands, `on_training(name, progress)` each step of a
-    training in this process.
+    Args:
+        file: The study, TOML.
+        profile: None is the file's first.
+        out: Folder of rows and facts; None: runs/STUDY-PROFILE.
+        weights: Folder of the trained networks; None: OUT/weights.
+        checkpoints: Folder of ready weights; None: $NOISEPROOF_CHECKPOINTS, or beside the file.
+        data_dir: Folder of data sets; None: $NOISEPROOF_DATA, else ~/.cache/noiseproof.
+        download: Fetch a data set that is missing.
+        device: auto, cpu, cuda or mps; a cluster has its own.
+        ray: Send the work to a Ray cluster: `auto`, `local` or HOST:PORT.
+        own_code: Allow models and data that are code of one's own.
+        on_news: Hears where the run stands.
+        on_training: Called as `on_training(name, progress)` at each step of a training in this
+            process.
 
     Raises:
         ValueError: for a study, device, data, weights or cluster that is wrong or missing, files
