@@ -30,6 +30,7 @@ bench: $(VENV)/package  ## what a noisy chip costs beside the clean forward pass
 
 docs: $(VENV)/docs $(VENV)/package  ## the site, in build/docs; every warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 # Stamps: the dependencies once, the package again whenever a source changes.
 $(VENV)/base: pyproject.toml constraints.txt
