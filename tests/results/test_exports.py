@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from noiseproof.core.files import replacing
 from noiseproof.results import rows as records
+from noiseproof.results.axes import columns_of
 from noiseproof.results.rows import KEY, Row
 from noiseproof.results.store import export
 from tests.results.made import BOXES, made
@@ -31,9 +32,9 @@ def back(table: list[dict[str, Any]]) -> list[Row]:
     rows = []
     for entry in table:
         values: dict[str, Any] = dict(entry) | {"hits": bytes.fromhex(entry["hits"])}
-        for field in dataclasses.fields(Row):
-            if field.type is int:
-                values[field.name] = int(values[field.name])
+        for one in columns_of(Row):
+            if one.type is int:
+                values[one.name] = int(values[one.name])
         values |= {name: float(values[name]) for name in ("score", "seconds")}
         values["correct"] = int(values["correct"]) if values["correct"] not in ("", None) else None
         values["level"] = float(values["level"]) if values["level"] not in ("", None) else None

@@ -24,7 +24,8 @@ def report(
     """Write a self-contained HTML report of all that is in a store; needs no GPU, no network."""
     from noiseproof.report import write_figure, write_report
     from noiseproof.results.curves import as_json as document
-    from noiseproof.results.curves import curves_of, network_key
+    from noiseproof.results.curves import curves_of
+    from noiseproof.results.rows import network_key
     from noiseproof.results.sensitivity import rankings_of
     from noiseproof.results.store import Store
     from noiseproof.results.streams import traces_of

@@ -298,6 +298,7 @@ def open_evaluator(
         seconds=0.0,
         device=device_name(device_of(state)),
         versions=f"noiseproof {__version__}, torch {torch.__version__}",
+        threads=torch.get_num_threads(),
     )
     return Evaluator(
         skeleton=skeleton,

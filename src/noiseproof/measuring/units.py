@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from noiseproof.network.state import State
 from noiseproof.noise.flipout import check_flipout
 from noiseproof.noise.per_image import ImageChips
 from noiseproof.noise.perturbation import Programme
-from noiseproof.results.rows import Row
+from noiseproof.results.rows import Row, key_of
 from noiseproof.specs import catalog
 from noiseproof.specs.designs import (
     Auto,
@@ -205,11 +206,13 @@ def _check_flipout(units: Units, spec: Spec) -> None:
 
 def _size_of(blank: Row, rows: Sequence[Row]) -> tuple[int, str] | None:
     """How many images the nested chips have that were measured before."""
-    same = ("model", "norm", "data_sha256", "scale", "targets", "recalibrate", "seed")
+
+    def same(row: Row) -> tuple[Any, ...]:
+        # The noise may differ, so that its levels and kinds are measured on the same images.
+        return key_of(row, without=("noise", "design", "calibration_sha256", "chip", "images"))
+
     for row in rows:
-        if row.design.startswith("nested") and all(
-            getattr(row, name) == getattr(blank, name) for name in same
-        ):
+        if row.design.startswith("nested") and same(row) == same(blank):
             return row.images, "as measured before"
     return None
 

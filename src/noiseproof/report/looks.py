@@ -5,8 +5,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from noiseproof.results.axes import Role
 from noiseproof.results.curves import way_of
-from noiseproof.results.rows import Row
+from noiseproof.results.rows import Row, further
 
 # Okabe and Ito 2008: told apart by colour-blind readers, in print and on screen.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -35,8 +36,9 @@ class Look:
 
 
 def kind_of(row: Row) -> str:
-    """The estimator's name without its values; "" for off."""
-    return "" if row.recalibrate == "off" else row.recalibrate.split("(", 1)[0]
+    """The estimator's name without its values, or what a later axis does beside it; "" for none."""
+    own = "" if row.recalibrate == "off" else row.recalibrate.split("(", 1)[0]
+    return " ".join([own, *further(row, Role.REMEDY)]).strip()
 
 
 def order_of(row: Row) -> tuple[int, str, list[float]]:
@@ -77,7 +79,7 @@ def way_label(row: Row, name: str = "") -> str:
     """What the legend calls a line: the network's name, where that is needed, and the way."""
     if not name:
         return way_of(row)
-    return name if row.recalibrate == "off" else f"{name}, {way_of(row)}"
+    return name if not kind_of(row) else f"{name}, {way_of(row)}"
 
 
 def _shade(colour: str, step: int, count: int) -> str:

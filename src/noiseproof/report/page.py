@@ -27,7 +27,8 @@ from noiseproof.report.panels import (
 from noiseproof.report.sensitivity import figures as ranking_figures
 from noiseproof.report.sensitivity import tables as ranking_tables
 from noiseproof.report.words import short_names, title_of
-from noiseproof.results.curves import Curve, network_key
+from noiseproof.results.curves import Curve, where_of
+from noiseproof.results.rows import network_key
 from noiseproof.results.sensitivity import Ranking
 from noiseproof.results.streams import Trace
 
@@ -131,6 +132,7 @@ def _stream(panel: StreamPanel) -> dict[str, Any]:
     return {
         "about": panel,
         "row": panel.first,
+        "where": where_of(panel.first),
         "title": title_of([panel.traces[0].metric]),
         "metric": panel.traces[0].metric,
         "seeds": sorted({seed for trace in panel.traces for seed, _ in trace.chips}),
@@ -145,6 +147,7 @@ def _ranking(ranking: Ranking, names: Names) -> dict[str, Any]:
     digital = ranking_figures.digital_figure(ranking)
     return {
         "about": ranking,
+        "where": where_of(ranking.first),
         "network": names[network_key(ranking.clean)],
         "clean": stats.percent(ranking.clean_accuracy),
         "drops": _embed(ranking_figures.drop_figure(ranking)),

@@ -15,8 +15,9 @@ from noiseproof.report.looks import (
     way_label,
 )
 from noiseproof.report.words import Network
-from noiseproof.results.curves import Curve, network_key
-from noiseproof.results.rows import Row
+from noiseproof.results.axes import Role
+from noiseproof.results.curves import Curve, where_of
+from noiseproof.results.rows import Row, key_of, network_key
 from noiseproof.results.streams import Trace, stream_key
 from noiseproof.specs.designs import Chips, Design
 from noiseproof.specs.noise import parse
@@ -43,8 +44,9 @@ class Panel:
         return self.curves[0].family
 
     @property
-    def targets(self) -> str:
-        return self.curves[0].first.targets
+    def where(self) -> str:
+        """What the noise is on."""
+        return where_of(self.curves[0].first)
 
     @property
     def metric(self) -> str:
@@ -166,11 +168,12 @@ def all_have_hits(curves: Sequence[Curve]) -> bool:
 
 
 def panels_of(curves: Sequence[Curve], names: Names) -> list[Panel]:
-    """The curves by kind of noise, targets, task and design, in the order in which they come;
+    """The curves by task and all that happens to their chips, in the order in which they come;
     networks apart where one of them is recalibrated in several ways."""
-    groups: dict[tuple[str, ...], list[Curve]] = {}
+    groups: dict[tuple[object, ...], list[Curve]] = {}
     for curve in curves:
-        place = (curve.family, curve.first.targets, curve.clean.task, curve.first.design)
+        same = key_of(curve.first, Role.CONDITION, without=("noise",))
+        place = (curve.family, curve.clean.task, *same)
         groups.setdefault(place, []).append(curve)
     return [panel for group in groups.values() for panel in _panels(group, names)]
 

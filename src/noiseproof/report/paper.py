@@ -11,7 +11,7 @@ from noiseproof.core.files import replacing
 from noiseproof.report.panels import Panel, StreamPanel, clean_rows, panels_of, stream_panels_of
 from noiseproof.report.series import CROWD, Series, score_series, stream_series
 from noiseproof.report.words import count_text, level_axis, short_names
-from noiseproof.results.curves import Curve
+from noiseproof.results.curves import Curve, where_of
 from noiseproof.results.streams import Trace
 from noiseproof.specs.designs import PerImage
 
@@ -123,7 +123,7 @@ def _of_panel(panel: Panel) -> Facet:
         series=tuple(score_series(panel)),
         x_label=level_axis(panel.family),
         y_label=panel.metric + (f" ({sign.strip()})" if sign else ""),
-        caption=f"{name}{noise} on {panel.targets}; {seen}\n{INTERVAL}",
+        caption=f"{name}{noise} on {panel.where}; {seen}\n{INTERVAL}",
         from_zero=panel.unit is not stats.PLAIN,
         chance=100 / panel.curves[0].clean.classes if panel.curves[0].clean.hits else None,
         clean=tuple((factor * row.score, look.colour) for row, look in panel.clean_points),
@@ -138,7 +138,7 @@ def _of_stream(panel: StreamPanel) -> Facet:
         series=tuple(stream_series(panel)),
         x_label="images seen",
         y_label=panel.traces[0].metric + (f" ({sign.strip()})" if sign else ""),
-        caption=f"{panel.network}\n{noise} on {panel.first.targets}, {panel.first.stream}\n"
+        caption=f"{panel.network}\n{noise} on {where_of(panel.first)}, {panel.first.stream}\n"
         f"{chips} chips, {windows}; {INTERVAL}",
         from_zero=panel.unit is not stats.PLAIN,
         changes=tuple(panel.changes),

@@ -10,7 +10,7 @@ from noiseproof import stats
 from noiseproof.report import tables
 from noiseproof.report.panels import all_have_hits, panels_of, stream_panels_of
 from noiseproof.report.words import short_names
-from noiseproof.results.curves import Curve, Point, way_of
+from noiseproof.results.curves import Curve, Point, way_of, where_of
 from noiseproof.results.rows import Row
 from noiseproof.results.streams import Trace
 from noiseproof.specs.catalog import metric_of
@@ -57,11 +57,11 @@ NEEDED_BY_FIGURES = 90
 def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = None) -> Table:
     """A line for each point of `curves`, which are of one task; less columns in less `width`."""
     first = curves[0].first
-    same_noise = len({(curve.family, curve.first.targets) for curve in curves}) == 1
+    same_noise = len({(curve.family, where_of(curve.first)) for curve in curves}) == 1
     heading = title or f"{first.model} on {first.data}, {curves[0].clean.images} test images"
     heading += "" if first.design == "chips" else f", design {first.design}"
     if same_noise:
-        heading += f"\n{curves[0].family} on {first.targets}"
+        heading += f"\n{curves[0].family} on {where_of(first)}"
     metric, unit = metric_of(first.task), unit_of(metric_of(first.task))
     has_hits = all_have_hits(curves)
     ways = max(len(way_of(curve.first)) for curve in curves)
@@ -88,7 +88,7 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
         table.add_column(f"{name}{unit.sign}", justify="right", no_wrap=True)
     for curve in curves:
         lead = [curve.first.norm, way_of(curve.first)]
-        lead += [] if same_noise else [curve.family, curve.first.targets]
+        lead += [] if same_noise else [curve.family, where_of(curve.first)]
         for point in curve.points:
             cells = [column.text(point) for column in columns]
             cells += [unit.text(point.figure(name)) for name in figures]
@@ -132,7 +132,7 @@ def trace_tables(traces: Sequence[Trace]) -> Iterator[Table]:
     for panel in stream_panels_of(traces, names):
         first, unit = panel.first, panel.unit
         heading = f"{first.model} {first.norm} on {first.data}: {first.stream}\n"
-        heading += f"{first.noise} on {first.targets}, windows of {first.images} images"
+        heading += f"{first.noise} on {where_of(first)}, windows of {first.images} images"
         rows = [trace.first for trace in panel.traces]
         table = _table(heading, _caption(rows, has_hits=False))
         table.add_column("recal.")

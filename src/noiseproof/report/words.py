@@ -1,9 +1,9 @@
 """The words that the page and the paper figure share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from noiseproof.results.curves import network_key
-from noiseproof.results.rows import Row
+from noiseproof.results.axes import Role
+from noiseproof.results.rows import Row, further, network_key
 from noiseproof.specs.noise import Additive, parse
 
 Network = tuple[str, ...]
@@ -18,12 +18,19 @@ def short_names(rows: Iterable[Row]) -> dict[Network, str]:
     forms += ["{r.model} {r.norm}", "{r.model} {r.norm} on {r.data}", known]
     forms += [known + ", {r.data}, {r.images} images"]
     forms += [forms[-1] + ", scale {r.scale}", forms[-1] + ", scale {r.scale}, {r.data_sha256:.6}"]
-    forms += [forms[-1] + ", {r.task}"]
+    forms += [forms[-1] + ", {r.task}", forms[-1] + ", {r.task}, {later}"]
     for form in forms:
-        names = {network: form.format(r=row) for network, row in found.items()}
+        names = {
+            network: form.format(r=row, later=_said(further(row, Role.NETWORK)))
+            for network, row in found.items()
+        }
         if len(set(names.values())) == len(names):
             break
     return names
+
+
+def _said(axes: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in axes.items())
 
 
 def title_of(metrics: Iterable[str]) -> str:

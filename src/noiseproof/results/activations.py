@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from noiseproof import stats
-from noiseproof.results.curves import way_of
+from noiseproof.results.curves import provenance_of, way_of
 from noiseproof.results.rows import Row
 from noiseproof.specs.catalog import metric_of
 from noiseproof.specs.estimators import Estimator
@@ -180,9 +180,7 @@ class Activations:
 
     def as_json(self) -> dict[str, Any]:
         """Everything with its interval, its n and its provenance."""
-        named = ("checkpoint", "model", "norm", "task", "data", "data_sha256", "scale", "versions")
-        provenance = {name: getattr(self.clean, name) for name in (*named, "device")}
-        first = self.off.row
+        provenance, first = provenance_of(self.clean), self.off.row
         provenance |= {"noise": first.noise, "targets": first.targets, "seed": first.seed}
         provenance |= {"interval": stats.CONFIDENCE, "unit of replication": "chip"}
         provenance |= {"tiny share": TINY, "least ratio": FLOOR}

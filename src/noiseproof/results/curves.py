@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from noiseproof import stats
+from noiseproof.results.axes import Role
 from noiseproof.results.points import NOTHING as NOTHING
 from noiseproof.results.points import Json as Json
 from noiseproof.results.points import Point as Point
-from noiseproof.results.rows import Row
+from noiseproof.results.rows import Row, further, is_clean, key_of, named, network_key
 from noiseproof.specs.catalog import metric_of
 from noiseproof.specs.noise import parse
 from noiseproof.stats.intervals import Interval
@@ -101,18 +102,28 @@ def _shared_chips(points: Sequence[Point]) -> list[dict[tuple[int, int], float]]
     return [{chip: one[chip] for chip in common} for one in by_chip]
 
 
-def network_key(row: Row) -> tuple[str, ...]:
-    """What the clean network and its noisy chips have in common: weights, skeleton, test images."""
-    return (row.checkpoint, row.model, row.norm, row.task, row.data, row.data_sha256, row.scale)
-
-
 SEES = {"test": " [test images]", "train augmented": " [augmented]"}
 
 
 def way_of(row: Row) -> str:
     """How the chip was recalibrated, in the words of every table and legend: the estimator, and
     what it sees beside plain training images."""
-    return row.recalibrate + SEES.get(row.calibration, "")
+    return row.recalibrate + SEES.get(row.calibration, "") + _later(row, Role.REMEDY)
+
+
+def where_of(row: Row) -> str:
+    """What the noise is on, in the words of every title: the targets, and what later axes say."""
+    return row.targets + _later(row, Role.CONDITION)
+
+
+def _later(row: Row, role: Role) -> str:
+    return "".join(f", {name} {value}" for name, value in further(row, role).items())
+
+
+def curve_key(row: Row) -> tuple[Any, ...]:
+    """What the rows of one curve share: all that names them but the noise's level and the unit."""
+    same = key_of(row, Role.CONDITION, Role.REMEDY, without=("noise",))
+    return (network_key(row), parse(row.noise).family, *same)
 
 
 def curves_of(rows: Iterable[Row]) -> list[Curve]:
@@ -125,18 +136,10 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
     for row in rows:
         if row.stream or row.part != "all":
             continue
-        if row.noise == "none" and row.recalibrate == "off":
+        if is_clean(row):
             clean.setdefault(network_key(row), row)
         else:
-            place = (
-                network_key(row),
-                parse(row.noise).family,
-                row.targets,
-                row.recalibrate,
-                row.calibration_sha256,
-                row.design,
-            )
-            groups.setdefault(place, {}).setdefault(row.level, []).append(row)
+            groups.setdefault(curve_key(row), {}).setdefault(row.level, []).append(row)
     return [
         Curve(
             points=tuple(
@@ -157,7 +160,6 @@ def as_json(curves: Sequence[Curve], *, above: float | None = None) -> Json:
     """The document that `measure --json` prints: one entry of `curves` per point. `above`: with
     the share of chips whose score is at least that."""
     clean = curves[0].clean
-    named = ("checkpoint", "model", "norm", "task", "data", "data_sha256", "scale", "versions")
     return {
         "clean": {metric_of(clean.task): clean.score, "images": clean.images} | clean.figures,
         "chance": 1 / clean.classes if clean.hits else None,
@@ -172,6 +174,11 @@ def as_json(curves: Sequence[Curve], *, above: float | None = None) -> Json:
             }
             for curve in curves
         ],
-        "provenance": {name: getattr(clean, name) for name in named}
-        | {"device": clean.device, "interval": stats.CONFIDENCE, "unit of replication": "chip"},
+        "provenance": provenance_of(clean)
+        | {"interval": stats.CONFIDENCE, "unit of replication": "chip"},
     }
+
+
+def provenance_of(row: Row) -> Json:
+    """Which network on which images, computed by what."""
+    return {**named(row, Role.NETWORK), "versions": row.versions, "device": row.device}

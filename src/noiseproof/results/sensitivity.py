@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from noiseproof import stats
-from noiseproof.results.curves import network_key
-from noiseproof.results.rows import Row
+from noiseproof.results.axes import Role
+from noiseproof.results.rows import Row, further, key_of, network_key
 from noiseproof.specs.selection import CLEAN, but_part, only_part
 from noiseproof.stats.intervals import CONFIDENCE, Floats, Interval, t_interval
 from noiseproof.stats.spread import TAIL, binomial_interval
@@ -141,10 +141,11 @@ def rankings_of(rows: Iterable[Row]) -> list[Ranking]:
     for row in rows:
         kind, _, rest = row.part.partition(":")
         images = (network_key(row), row.design, row.seed)
-        if row.part == CLEAN:
+        if row.part == CLEAN and not further(row, Role.CONDITION, Role.REMEDY):
             clean.setdefault(images, {})[row.chip] = row
         elif kind in ("only", "but"):
-            place = (*images, row.noise, row.targets, rest.partition(":")[0])
+            same = key_of(row, Role.CONDITION, Role.REMEDY, without=("design", "part"))
+            place = (*images, same, rest.partition(":")[0])
             found.setdefault(place, {}).setdefault(row.part, {})[row.chip] = row
     made = [_ranking(p[-1], parts, clean.get(p[:3], {})) for p, parts in found.items()]
     return [ranking for ranking in made if ranking is not None]

@@ -5,34 +5,32 @@ import importlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, astuple
+from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from noiseproof.core.files import replacing
-from noiseproof.results.rows import COLUMNS, KEY, Row
+from noiseproof.core.version import __version__
+from noiseproof.results import schema
+from noiseproof.results.axes import FIRST, schema_of
+from noiseproof.results.rows import COLUMNS, Row, key_of
 
-APPLICATION_ID = 0x6E706631  # "npf1": tells our files from other SQLite files
-SCHEMA = 3
-_TYPES = {
-    **dict.fromkeys(("seed", "chip", "seen", "images", "classes"), "INTEGER NOT NULL"),
-    **dict.fromkeys(("nonfinite", "extra_images"), "INTEGER NOT NULL"),
-    "correct": "INTEGER",
-    "level": "REAL",
-    **dict.fromkeys(("score", "seconds"), "REAL NOT NULL"),
-    "hits": "BLOB NOT NULL",
-}
+VERSION = b"noiseproof.schema"  # in the metadata of a Parquet file; without it, it is of `FIRST`
 
 
 class Store:
     """Rows in one SQLite file. Each insert is on the disk when it returns; a row that is already
-    there stays as it is. Use as a context manager.
+    there stays as it is. A file of an older schema is brought up to date when it is opened for
+    writing, and only read otherwise. Use as a context manager.
 
     Raises:
-        ValueError: for a file that is no noiseproof store, or of another version, or cannot be
-            opened, written or read; the message is one line.
+        ValueError: for a file that is no noiseproof store, or of a version that is not read, or
+            cannot be opened, written or read; the message is one line.
     """
+
+    kind: ClassVar[type[Row]] = Row
 
     def __init__(self, path: str | Path, *, read_only: bool = False) -> None:
         self.path = Path(path)
@@ -40,6 +38,8 @@ class Store:
             raise ValueError(f"store {self.path} does not exist")
         if not self.path.parent.is_dir():
             raise ValueError(f"store {self.path}: the folder {self.path.parent} does not exist")
+        self._insertion = schema.insertion(self.kind)
+        self._unnamed = attrgetter(*(one.name for one in schema.unnamed(self.kind)))
         with self._one_line():
             # Reading needs mode=rw too, to roll back what a killed writer left; falls back to ro
             # by itself where the disk is read-only.
@@ -55,23 +55,16 @@ class Store:
     def _check_or_create(self, read_only: bool) -> None:
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables == 0 and not read_only:
-            columns = ", ".join(f"{name} {_TYPES.get(name, 'TEXT NOT NULL')}" for name in COLUMNS)
-            self._db.execute("BEGIN IMMEDIATE")
-            self._db.execute(
-                f"CREATE TABLE IF NOT EXISTS chips ({columns}, UNIQUE ({', '.join(KEY)}))"
-            )
-            self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            self._db.execute(f"PRAGMA user_version = {SCHEMA}")
-            self._db.execute("COMMIT")
-            return
-        if self._db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            with self._transaction():
+                schema.create(self._db, self.kind)
+        if self._db.execute("PRAGMA application_id").fetchone()[0] != schema.APPLICATION_ID:
             raise ValueError(f"{self.path} is not a noiseproof store: name another file")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA:
-            raise ValueError(
-                f"store {self.path} has schema {version}, this noiseproof reads {SCHEMA}: "
-                "use the version that wrote it, or a new file"
-            )
+        version = schema.version_of(self._db)
+        _check_version(f"store {self.path}", version, self.kind)
+        if version < schema_of(self.kind) and not read_only:
+            with self._transaction():
+                # Two processes may come here at once; the second finds nothing left to do.
+                schema.bring_up_to_date(self._db, self.kind)
 
     @contextmanager
     def _one_line(self) -> Iterator[None]:
@@ -80,41 +73,51 @@ class Store:
         except (sqlite3.DatabaseError, OverflowError) as error:
             raise ValueError(f"store {self.path}: {error}") from None
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written within it, or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):  # the disk may be full for this too
+                self._db.execute("ROLLBACK")
+            raise
+
     def add(self, row: Row) -> None:
         """Insert the row, unless its chip is there already."""
-        names, marks = ", ".join(COLUMNS), ", ".join("?" * len(COLUMNS))
         with self._one_line():
-            self._db.execute(
-                f"INSERT OR IGNORE INTO chips ({names}) VALUES ({marks})", astuple(row)
-            )
+            name = schema.name_of(self.kind, key_of(row))
+            self._db.execute(self._insertion, (name, *self._unnamed(row)))
 
     def add_all(self, rows: Sequence[Row]) -> None:
         """Insert several rows at once: all of them, or none."""
-        with self._one_line():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                for row in rows:
-                    self.add(row)
-                self._db.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):  # the disk may be full for this too
-                    self._db.execute("ROLLBACK")
-                raise
+        with self._one_line(), self._transaction():
+            for row in rows:
+                self.add(row)
 
     def rows(self, *, checkpoint: str | None = None) -> list[Row]:
         """The rows of one checkpoint, or all rows, in the order in which they came."""
-        columns = ", ".join(COLUMNS)
         with self._one_line():
-            found = self._db.execute(
-                f"SELECT {columns} FROM chips WHERE ?1 IS NULL OR checkpoint = ?1 ORDER BY rowid",
-                (checkpoint,),
-            ).fetchall()
-        return [self._row(values) for values in found]
+            # One transaction: another process may bring the file up to date between two statements.
+            self._db.execute("BEGIN")
+            try:
+                found = list(schema.selected(self._db, self.kind, checkpoint))
+            finally:
+                self._db.execute("COMMIT")
+        return [self._row(place, *entry) for place, entry in enumerate(found)]
 
-    def _row(self, values: tuple[Any, ...]) -> Row:
-        row = Row(**dict(zip(COLUMNS, values, strict=True)))
-        if not _adds_up(row):
-            raise ValueError(f"store {self.path} is damaged: chip {row.chip} does not add up")
+    def _row(self, place: int, name: object, values: dict[str, Any]) -> Row:
+        which = f"chip {values.get('chip', f'of row {place}')}"
+        try:
+            axes = {} if name is None else schema.axes_in(self.kind, name)
+            which = f"chip {axes.get('chip')}" if name is not None else which
+            row = self.kind(**axes, **values)
+        except (TypeError, ValueError):
+            row = None
+        if row is None or not _adds_up(row):
+            raise ValueError(f"store {self.path} is damaged: {which} does not add up")
         return row
 
     def __enter__(self) -> Self:
@@ -129,16 +132,34 @@ class Store:
         self._db.close()
 
 
+def _check_version(what: str, version: int, kind: type[Row]) -> None:
+    """Raise ValueError for a schema that this program does not read."""
+    newest = schema_of(kind)
+    if version > newest:
+        raise ValueError(
+            f"{what} has schema {version}, noiseproof {__version__} reads {FIRST} to {newest}: "
+            "update noiseproof, or name another file"
+        )
+    if version < FIRST:
+        raise ValueError(
+            f"{what} has schema {version}, noiseproof {__version__} reads {FIRST} to {newest}: "
+            "use the version that wrote it, or name another file"
+        )
+
+
 def _adds_up(row: Row) -> bool:
     """Do the hits make the count, the count the score, and are the figures readable?"""
     try:
-        readable = all(isinstance(value, float) for value in row.figures.values())
+        readable = row.details == "{}" or all(
+            isinstance(value, float) for value in row.figures.values()
+        )
     except (ValueError, TypeError, AttributeError):
         return False
     if row.correct is None:
         return readable and row.hits == b""
     bits = row.hits if isinstance(row.hits, bytes) else b""
-    if len(bits) != -(-row.images // 8) or int(row.unpacked().sum()) != row.correct:
+    ones = int.from_bytes(bits).bit_count()  # those that fill the last byte are zeros
+    if len(bits) != -(-row.images // 8) or ones != row.correct:
         return False
     return readable and row.score == row.correct / row.images
 
@@ -160,7 +181,8 @@ def export(rows: list[Row], path: str | Path) -> None:
         elif target.suffix == ".parquet":
             columns = {name: [entry[name] for entry in table] for name in COLUMNS}
             arrow, parquet = _arrow()
-            parquet.write_table(arrow.table(columns), temporary, compression="zstd")
+            made = arrow.table(columns).replace_schema_metadata({VERSION: str(schema_of(Row))})
+            parquet.write_table(made, temporary, compression="zstd")
         else:
             raise ValueError(f"export must end in .csv or .parquet, got {target.name!r}")
 
@@ -173,19 +195,41 @@ def _arrow() -> tuple[Any, Any]:
 
 
 def exported(path: str | Path) -> list[Row]:
-    """The rows in a Parquet file that `export` wrote (needs pyarrow).
+    """The rows in a Parquet file that `export` wrote (needs pyarrow); what an older file does not
+    have is at its default.
 
     Raises:
-        ValueError: for any other file, or rows that do not add up.
+        ValueError: for any other file, one of a newer version, or rows that do not add up.
     """
     _, parquet = _arrow()
     try:
-        table = parquet.read_table(path).to_pylist()
-        rows = [Row(**entry | {"hits": bytes.fromhex(entry["hits"])}) for entry in table]
+        found = parquet.read_table(path)
+        version = int((found.schema.metadata or {}).get(VERSION, FIRST))
     except Exception as error:  # whatever a damaged file does to the reader
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{path} holds no exported rows: {reason}") from None
+        raise _unreadable(path, error) from None
+    _check_version(str(path), version, Row)
+    try:
+        table = found.to_pylist()
+        rows = [Row(**_in_words(entry | {"hits": bytes.fromhex(entry["hits"])})) for entry in table]
+    except Exception as error:
+        raise _unreadable(path, error) from None
     for row in rows:
         if not _adds_up(row):
             raise ValueError(f"{path} is damaged: chip {row.chip} does not add up")
     return rows
+
+
+def _in_words(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry as tables have it now. The first ones were of classifiers only, and recalibrated
+    each chip on a number of images."""
+    if "task" in entry:
+        return entry
+    images = entry["recalibrate"]
+    way = f"pooled({images})" if images else "off"
+    score = entry["correct"] / entry["images"]
+    return entry | {"task": "classify", "score": score, "recalibrate": way}
+
+
+def _unreadable(path: str | Path, error: Exception) -> ValueError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return ValueError(f"{path} holds no exported rows: {reason}")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from noiseproof import stats
-from noiseproof.results.curves import network_key
-from noiseproof.results.rows import Row
+from noiseproof.results.axes import Role
+from noiseproof.results.rows import Row, key_of
 from noiseproof.specs.catalog import is_share, metric_of
 from noiseproof.stats.intervals import Interval
 
@@ -94,9 +94,10 @@ class Trace:
         }
 
 
-def stream_key(row: Row) -> tuple[str, ...]:
-    """What traces share that belong together: network, noise, targets, stream and window."""
-    return (*network_key(row), row.noise, row.targets, row.stream, str(row.images))
+def stream_key(row: Row) -> tuple[Any, ...]:
+    """What traces share that belong together: the network, all that happens to its chips, and the
+    length of the windows."""
+    return (*key_of(row, Role.NETWORK, Role.CONDITION), row.images)
 
 
 def traces_of(rows: Iterable[Row]) -> list[Trace]:
@@ -104,11 +105,11 @@ def traces_of(rows: Iterable[Row]) -> list[Trace]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.stream:
-            place = (stream_key(row), row.recalibrate, row.calibration_sha256)
+            place = (stream_key(row), key_of(row, Role.REMEDY))
             groups.setdefault(place, []).append(row)
     return [Trace(rows=tuple(group)) for group in groups.values()]
 
 
-def without_recalibration(traces: Sequence[Trace]) -> dict[tuple[str, ...], Trace]:
+def without_recalibration(traces: Sequence[Trace]) -> dict[tuple[Any, ...], Trace]:
     """The trace with frozen statistics of each stream that has one."""
     return {stream_key(t.first): t for t in traces if t.first.recalibrate == "off"}

@@ -7,9 +7,10 @@ from math import nan
 
 import numpy as np
 
+from noiseproof.results.axes import Role
 from noiseproof.results.curves import Curve, curves_of
 from noiseproof.results.points import Point
-from noiseproof.results.rows import Row
+from noiseproof.results.rows import Row, further
 from noiseproof.specs.catalog import has_hits
 from noiseproof.specs.designs import Design, PerImage
 from noiseproof.study.facts import Facts
@@ -130,6 +131,8 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
     """What there is of every curve of the grid; curves without a row are left out."""
     by_place: dict[Place, list[Curve]] = {}
     for curve in _curves(rows):
+        if further(curve.first, *Role):
+            continue  # measured under what a study file has no word for
         by_place.setdefault(_place_of(curve), []).append(curve)
     found = []
     for task in grid.tasks:

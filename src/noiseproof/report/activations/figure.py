@@ -16,6 +16,7 @@ from noiseproof.core.files import replacing
 from noiseproof.report.looks import Look, looks_of_ways
 from noiseproof.report.paper import DASHES, ENDINGS, INTERVAL, STYLE
 from noiseproof.results.activations import QUANTITIES, RATIO, SHIFT, Activations, Quantity, Way
+from noiseproof.results.curves import where_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -204,7 +205,7 @@ def _legend(figure: "Figure", activations: Activations) -> None:
 
 def _caption(activations: Activations) -> str:
     row, unit = activations.off.row, activations.unit
-    text = f"{row.model} on {row.data}, {row.noise} on {row.targets}\n"
+    text = f"{row.model} on {row.data}, {row.noise} on {where_of(row)}\n"
     text += f"{activations.chips} chips, {row.images} images; bands: {INTERVAL}"
     if activations.off.score is None:
         return text

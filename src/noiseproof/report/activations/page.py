@@ -39,6 +39,7 @@ from noiseproof.results.activations import (
     Quantity,
     findings,
 )
+from noiseproof.results.curves import where_of
 
 
 def write_anatomy(activations: Activations, path: str | Path) -> None:
@@ -66,6 +67,7 @@ def render(activations: Activations) -> str:
     return environment.from_string(template).render(
         activations=activations,
         row=activations.off.row,
+        where=where_of(activations.off.row),
         version=__version__,
         plotly=Markup(_plotly_without_addresses()),
         figure=Markup(figure),

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from noiseproof import stats
 from noiseproof.results.activations import QUANTITIES, TINY, Activations, Quantity, Way
+from noiseproof.results.curves import where_of
 from noiseproof.stats.intervals import Interval
 
 HEADS = {"snr_db": "SNR dB", "shift": "shift", "variance_ratio": "var ratio"}
@@ -25,7 +26,7 @@ def anatomy_tables(activations: Activations) -> Iterator[Table]:
 def _table(activations: Activations, ways: Sequence[Way], *, last: bool) -> Table:
     row = activations.off.row
     heading = f"{row.model} on {row.data}, {row.images} images, {activations.chips} chips\n"
-    heading += f"{row.noise} on {row.targets}: " + " | ".join(way.label for way in ways)
+    heading += f"{row.noise} on {where_of(row)}: " + " | ".join(way.label for way in ways)
     table = Table(
         title=heading, caption=_caption(activations) if last else None, box=box.SIMPLE_HEAD
     )

@@ -16,6 +16,7 @@ from noiseproof.report.figures import LAYOUT
 from noiseproof.report.looks import COLOURS
 from noiseproof.report.paper import DASHES, ENDINGS, STYLE
 from noiseproof.report.sensitivity.tables import MOST, share_text
+from noiseproof.results.curves import where_of
 from noiseproof.results.sensitivity import Group, Ranking, Step
 
 if TYPE_CHECKING:
@@ -185,8 +186,8 @@ def write_ranking_figure(ranking: Ranking, path: str | Path) -> None:
             _draw_digital(axes[1], ranking, lines)
         row, images = ranking.first, ranking.clean.images
         figure.suptitle(
-            f"{row.model} {row.norm}, {row.noise} on {row.targets}; {images:,} images, each on its "
-            f"own chip; {100 * stats.CONFIDENCE:.0f} % intervals for new chips and images",
+            f"{row.model} {row.norm}, {row.noise} on {where_of(row)}; {images:,} images, each on "
+            f"its own chip; {100 * stats.CONFIDENCE:.0f} % intervals for new chips and images",
             fontsize=6 if lines else 4.5,
             color="0.35",
         )

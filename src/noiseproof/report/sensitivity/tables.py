@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from noiseproof import stats
+from noiseproof.results.curves import where_of
 from noiseproof.results.sensitivity import Group, Ranking, Step
 
 MOST = 30  # layers that a figure and a terminal show; the page's table and the JSON have all
@@ -86,7 +87,7 @@ def terminal_tables(ranking: Ranking) -> Iterator[Table]:
     row, images = ranking.first, ranking.clean.images
     title = f"{row.model} {row.norm} on {row.data}, {images:,} test images, clean "
     title += f"{stats.percent(ranking.clean_accuracy)} %\n"
-    title += f"{row.noise} on {row.targets}, in one {ranking.by} alone"
+    title += f"{row.noise} on {where_of(row)}, in one {ranking.by} alone"
     table = _table(title, _caption(ranking))
     heads = ("#", ranking.by, "drop, points", "weights %", "mult.-acc. %")
     for head in heads:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.models.checkpoint import Card
-from noiseproof.results.curves import network_key
-from noiseproof.results.rows import Row
+from noiseproof.results.rows import Row, network_key
 from noiseproof.results.store import Store
 from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
 from noiseproof.study.folder import FACTS, STORE

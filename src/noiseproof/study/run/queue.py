@@ -6,7 +6,7 @@ from typing import Any
 
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.units import Units
-from noiseproof.results.rows import KEY, Row
+from noiseproof.results.rows import Row, key_of
 from noiseproof.specs.designs import sized
 from noiseproof.study.run.pieces import MeasurePiece
 from noiseproof.study.run.worker import blank_of, names_of
@@ -89,4 +89,4 @@ def known_of(rows: Iterable[Row]) -> Known:
 
 def _point_of(row: Row) -> tuple[Any, ...]:
     """What the units of one point share: the key but for the unit and its images."""
-    return tuple(getattr(row, name) for name in KEY if name not in ("chip", "images"))
+    return key_of(row, without=("chip", "images"))
