@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 Inputs = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
 I = TypeVar("I", bound=Inputs)  # noqa: E741  # the kind that goes in comes out
@@ -114,6 +115,14 @@ def as_call(inputs: Inputs) -> tuple[tuple[Tensor, ...], dict[str, Tensor]]:
     if isinstance(inputs, dict):
         return (), inputs
     return (inputs,) if isinstance(inputs, Tensor) else inputs, {}
+
+
+def tensors_within(output: Any) -> list[Tensor]:
+    """The tensors in what a network returns, one level of unknown objects included."""
+    leaves = tree_leaves(output)
+    for leaf in list(leaves):
+        leaves += [] if isinstance(leaf, Tensor) else tree_leaves(getattr(leaf, "__dict__", ()))
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def count_of_call(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> int:

@@ -17,7 +17,14 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd
 
-from noiseproof.core.inputs import Inputs, count, device_of_inputs, map_tensors, rows
+from noiseproof.core.inputs import (
+    Inputs,
+    count,
+    device_of_inputs,
+    map_tensors,
+    rows,
+    tensors_within,
+)
 from noiseproof.core.rng import stream
 from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
 from noiseproof.noise.flipped_layers import Flip, known_layer
@@ -374,12 +381,10 @@ def _in_float64(trial: _Trial) -> _Trial:
 
 def _vector(out: Any, i: int) -> Tensor:
     """What a network returned for image i, in one vector of float64 on the CPU."""
-    if isinstance(out, Tensor):
-        return out[i].detach().cpu().double().flatten()
-    parts = list(out.values()) if isinstance(out, dict) else out
-    if not isinstance(parts, list | tuple):
+    found = tensors_within(out)
+    if not found:
         raise ValueError(f"it must return tensors with an entry for each image, got {type(out)}")
-    return torch.cat([_vector(part, i) for part in parts])
+    return torch.cat([tensor[i].detach().cpu().double().flatten() for tensor in found])
 
 
 def _rms(v: Tensor) -> float:

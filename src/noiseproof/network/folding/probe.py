@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves
 
-from noiseproof.core.inputs import Inputs, map_tensors
+from noiseproof.core.inputs import Inputs, map_tensors, tensors_within
 from noiseproof.core.rng import seeded, stream
 from noiseproof.network.state import State, outputs
 
@@ -28,7 +27,7 @@ class Probe:
         """Does `run(state, x)` give the same, but for rounding?"""
         try:
             with seeded(0, "probe"):
-                got = _tensors(run(self.state, self.x))
+                got = tensors_within(run(self.state, self.x))
         except ValueError:
             return False
         return len(got) == len(self.wanted) > 0 and all(map(_close, got, self.wanted))
@@ -54,7 +53,7 @@ def _double(tensor: Tensor) -> Tensor:
 
 def _probe(skeleton: nn.Module, state: State, x: Inputs) -> Probe:
     with seeded(0, "probe"):
-        return Probe(state=state, x=x, wanted=_tensors(outputs(skeleton, state, x)))
+        return Probe(state=state, x=x, wanted=tensors_within(outputs(skeleton, state, x)))
 
 
 def _random(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> State:
@@ -74,14 +73,6 @@ def _random(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> State:
             fresh = tensor.cpu() + 0.5 * torch.randn(tensor.shape, generator=g)
         drawn[name] = fresh.to(tensor.device, dtype or tensor.dtype)
     return drawn
-
-
-def _tensors(output: Any) -> list[Tensor]:
-    """The tensors in what a network returns, one level of unknown objects included."""
-    leaves = tree_leaves(output)
-    for leaf in list(leaves):
-        leaves += [] if isinstance(leaf, Tensor) else tree_leaves(getattr(leaf, "__dict__", ()))
-    return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
 def _close(got: Tensor, wanted: Tensor) -> bool:
