@@ -1,20 +1,28 @@
-# The only entry: make demo, make test, make check, make bench.
+# The only entry: make demo, make test, make check, make bench, make docs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 SOURCES := $(shell find src -type f -not -path '*/__pycache__/*') README.md
 
-.PHONY: demo test check lint format bench docs clean
+# A process for each core, each with one thread (tests/conftest.py).
+PYTEST := $(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 8 --durations 10
+LATER := cluster or browser or real or slow or gpu
+
+.PHONY: demo test test-rest test-all check lint format bench bench-tests docs clean
 
 demo: $(VENV)/package  ## train, measure and report on handwritten digits
 	$(BIN)/noiseproof demo
 
-test: $(VENV)/dev $(VENV)/package  ## all tests, against the installed wheel
-	$(BIN)/python -m pytest
+test: $(VENV)/dev $(VENV)/package  ## what needs nothing but a few minutes, against the installed wheel
+	$(PYTEST) --dist worksteal -m "not ($(LATER))"
 
-check: lint  ## format, lint, types, fast tests
-	$(BIN)/python -m pytest -q -m "not slow"
+test-rest: $(VENV)/dev $(VENV)/package  ## what needs a cluster, a browser, real data, a GPU, or time
+	$(PYTEST) --dist loadgroup -m "$(LATER)"
+
+test-all: test test-rest  ## all tests, each once
+
+check: lint test  ## format, lint, types, tests
 
 lint: $(VENV)/dev $(VENV)/package  ## format, lint, types
 	$(BIN)/ruff format --check .
@@ -27,6 +35,9 @@ format: $(VENV)/dev
 
 bench: $(VENV)/package  ## what a noisy chip costs beside the clean forward pass
 	$(BIN)/python benchmarks/throughput.py
+
+bench-tests: $(VENV)/dev $(VENV)/package  ## how long `make test` takes; beside L=2 endless loops, N=3 times
+	benchmarks/suite_under_load.sh $(or $(N),1) $(or $(L),0) $(or $(TARGET),test)
 
 docs: $(VENV)/docs $(VENV)/package  ## the site, in build/docs; every warning is an error
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs

@@ -15,7 +15,7 @@ from noiseproof.specs.catalog import parse_pixel_scale
 
 CHECKPOINTS = os.environ.get("NOISEPROOF_CHECKPOINTS")
 SCENES = os.environ.get("NOISEPROOF_SCENES")
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.real
 needs_checkpoints = pytest.mark.skipif(
     not (CHECKPOINTS and os.environ.get("NOISEPROOF_DATA")),
     reason="NOISEPROOF_DATA and NOISEPROOF_CHECKPOINTS name no folders",

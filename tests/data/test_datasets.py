@@ -267,6 +267,7 @@ def test_the_fingerprint_sees_every_pixel_and_label() -> None:
     assert len({split.sha256() for split in (base, *others)}) == 4
 
 
+@pytest.mark.real
 @needs_real
 def test_cifar10_is_the_published_data_set() -> None:
     source = data.open_dataset("cifar10")

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,6 +167,15 @@ def test_the_page_asks_nothing_of_the_network(tmp_path: Path) -> None:
 
 
 CHROMIUM = shutil.which("chromium")
+HANG = 600.0  # seconds: a browser that takes longer does not come back
+
+
+def in_a_browser(test: Callable[..., None]) -> Callable[..., None]:
+    """Marks a test of the drawn page: in one process, so that it is drawn once."""
+    marked: Callable[..., None] = pytest.mark.xdist_group("browser")(pytest.mark.browser(test))
+    return marked
+
+
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -183,10 +193,11 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> str:
     write_report(both(EVIL_NAMES), folder / "r.html", source="results.db", traces=traces)
     address = (folder / "r.html").as_uri()
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'user'}", address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANG, check=True)
     return re.sub(r"<script.*?</script>", "", done.stdout, flags=re.DOTALL)
 
 
+@in_a_browser
 def test_a_browser_draws_the_figures(drawn: str) -> None:
     classes = Counter(
         name
@@ -202,6 +213,7 @@ def test_a_browser_draws_the_figures(drawn: str) -> None:
     assert classes["legendtext"] == 4 + 2 + 4 + 2
 
 
+@in_a_browser
 def test_a_browser_makes_no_element_of_foreign_text(drawn: str) -> None:
     found = Page(drawn)
     assert not found.count()["img"]
@@ -212,12 +224,14 @@ def test_a_browser_makes_no_element_of_foreign_text(drawn: str) -> None:
     assert not [link for link in links if "example.com" in link]
 
 
+@in_a_browser
 def test_no_button_sends_the_data_away(drawn: str) -> None:
     titles = {attributes.get("data-title") or "" for _, attributes in Page(drawn).elements}
     assert "Download plot as a PNG" in titles
     assert not [title for title in titles if "cloud" in title.lower() or "share" in title.lower()]
 
 
+@in_a_browser
 def test_a_legend_shows_names_as_they_are(drawn: str) -> None:
     legend = re.findall(r'class="legendtext"[^>]*>(.*?)</text>', drawn, flags=re.DOTALL)
     assert EVIL_NORM in Page(" ".join(legend)).text

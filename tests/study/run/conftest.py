@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from noiseproof.study import grid_of, read_study
+from noiseproof.study.run import ray_connection, ray_pool
 from noiseproof.study.run.loading import Places, load_data, open_source
 from noiseproof.study.run.local import LocalPool
-from tests.study.run.machines import NODE, STUDY, Toy, ended, rows_of, started
+from tests.study.run.machines import HANG, NODE, STUDY, Toy, ended, rows_of, started
 from tests.study.run.toy import Ran, study_in
 
 
@@ -26,11 +27,19 @@ def all_machines() -> Iterator[Any]:
 
 
 @pytest.fixture
-def machines(all_machines: Any) -> Iterator[Any]:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may be slow to answer, and that is no cluster that is gone."""
+    monkeypatch.setattr(ray_connection, "CONNECT_SECONDS", HANG)
+    for module in (ray_connection, ray_pool):
+        monkeypatch.setattr(module, "GONE_SECONDS", HANG)
+
+
+@pytest.fixture
+def machines(all_machines: Any, patient: None) -> Iterator[Any]:
     """A head and one more node, whatever the last test has done to them."""
     if not all_machines.worker_nodes:
-        all_machines.add_node(**NODE)
-    all_machines.wait_for_nodes()
+        all_machines.add_node(wait=False, **NODE)
+    all_machines.wait_for_nodes(HANG)
     before = set(all_machines.worker_nodes)
     yield all_machines
     for node in set(all_machines.worker_nodes) - before:

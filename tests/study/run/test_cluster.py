@@ -2,27 +2,34 @@
 
 import os
 import signal
-import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-import noiseproof
-from noiseproof.study.run.driver import News
+from noiseproof.study.run import ray_pool
 from noiseproof.study.run.pieces import Data, EpochDone, Failed
 from noiseproof.study.run.ray_connection import open_cluster
 from noiseproof.study.run.ray_pool import RayPool
 from noiseproof.study.run.ray_transfer import packed, unpacked
-from tests.study.run.machines import NODE, Toy, done, rows_of
+from tests.study.run.machines import (
+    HANG,
+    NODE,
+    Gate,
+    Toy,
+    coded,
+    done,
+    on_a_cluster,
+    rows_of,
+    stopped_at,
+    wait_for,
+)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -44,40 +51,36 @@ def pool_of(machines: Any) -> Iterator[Callable[[Data], RayPool]]:
         pool.close()
 
 
-def workers(node: Any) -> dict[int, str]:
-    """The processes of a node: `ray::do` is one that is at a piece."""
-    raylet = node.all_processes["raylet"][0].process.pid
-    command = ["ps", "--ppid", str(raylet), "-o", "pid=,args="]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    pairs = (line.split(maxsplit=1) for line in listed.splitlines())
-    return {int(pid): title.strip() for pid, title in pairs}
+@contextmanager
+def ending_in(last: Callable[[], None]) -> Iterator[None]:
+    """Ends with `last`, also where a test fails: processes that are held would hold the test."""
+    try:
+        yield
+    finally:
+        last()
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < until, "waited for a minute"
-        time.sleep(0.2)
+def kill(pids: list[int], number: int = signal.SIGKILL) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it went with its node
+            os.kill(pid, number)
 
 
-def stopped_at_a_piece(node: Any) -> int:
-    """Waits until a process of the node is at a piece, and stops it there."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        for pid, title in workers(node).items():
-            if title.startswith("ray::do"):
-                os.kill(pid, signal.SIGSTOP)
-                if workers(node).get(pid, "").startswith("ray::do"):
-                    return pid
-                os.kill(pid, signal.SIGCONT)
-        time.sleep(0.002)
-    raise AssertionError(f"no process was at a piece: {workers(node)}")
+def rows_of_while(
+    act: Callable[[], None], toy: Toy, pool: RayPool, out: Path
+) -> list[dict[str, Any]]:
+    """The rows of a run during which another thread does `act`."""
+    with ThreadPoolExecutor(1) as side:
+        acting = side.submit(act)
+        rows = rows_of(toy.grid, toy.data, pool, out)
+        acting.result()
+    return rows
 
 
 # --- the study ---
 
 
-@pytest.mark.slow
+@on_a_cluster
 def test_a_cluster_measures_what_one_process_measures(
     toy: Toy, pool_of: Callable[[Data], RayPool], tmp_path: Path
 ) -> None:
@@ -90,66 +93,56 @@ def test_a_cluster_measures_what_one_process_measures(
 
 
 @linux
-@pytest.mark.slow
+@on_a_cluster
 @pytest.mark.parametrize("when", ["epoch 1", "gaussian"])
 def test_a_lost_node_changes_nothing_and_a_new_one_gets_work(
     toy: Toy, pool_of: Callable[[Data], RayPool], machines: Any, tmp_path: Path, when: str
 ) -> None:
-    pool = pool_of(toy.data)
-    seen = threading.Event()
+    gate = Gate(tmp_path / "gate")
+    pool = pool_of(gate.guard(toy.data))
 
     def unplug() -> None:
-        assert seen.wait(120)
         node = machines.worker_nodes.copy().pop()
-        pid = stopped_at_a_piece(node)
-        machines.remove_node(node, allow_graceful=False)
-        os.kill(pid, signal.SIGKILL)
+        with ending_in(gate.open):
+            pids = gate.at(node)
+            machines.remove_node(node, allow_graceful=False)
+            kill(pids)
 
-    def hear(news: News) -> None:
-        if when in news.text:
-            seen.set()
-
-    unplugging = threading.Thread(target=unplug)
-    unplugging.start()
-    rows = rows_of(toy.grid, toy.data, pool, tmp_path / "less", on_news=hear)
-    unplugging.join()
+    stopped_at(when, toy, tmp_path / "less")
+    rows = rows_of_while(unplug, toy, pool, tmp_path / "less")
     assert rows == toy.rows
     assert pool.lost >= 1
     assert pool.in_flight == 0
     wait_for(lambda: pool.slots == 2)
 
-    node = machines.add_node(**NODE)
+    gate.close()
+    node = machines.add_node(wait=False, **NODE)
     wait_for(lambda: pool.slots == 4)
-    worked: list[int] = []
+    # Those of the head would do all of the work before the new node has started a process.
+    others = gate.at(machines.head_node)
+    kill(others, signal.SIGSTOP)
 
     def watch() -> None:
-        worked.append(stopped_at_a_piece(node))
-        os.kill(worked[0], signal.SIGCONT)
+        with ending_in(gate.open), ending_in(lambda: kill(others, signal.SIGCONT)):
+            assert gate.at(node)
 
-    watching = threading.Thread(target=watch)
-    watching.start()
-    rows = rows_of(toy.grid, toy.data, pool, tmp_path / "more")
-    watching.join()
-    assert rows == toy.rows
-    assert worked
+    assert rows_of_while(watch, toy, pool, tmp_path / "more") == toy.rows
 
 
 @linux
-@pytest.mark.slow
+@on_a_cluster
 def test_a_worker_that_is_killed_is_survived(
     toy: Toy, pool_of: Callable[[Data], RayPool], machines: Any, tmp_path: Path
 ) -> None:
-    pool = pool_of(toy.data)
+    gate = Gate(tmp_path / "gate")
+    pool = pool_of(gate.guard(toy.data))
 
-    def kill() -> None:
-        for node in (machines.head_node, *machines.worker_nodes):
-            os.kill(stopped_at_a_piece(node), signal.SIGKILL)
+    def kill_all() -> None:
+        with ending_in(gate.open):
+            nodes = (machines.head_node, *machines.worker_nodes)
+            kill([pid for node in nodes for pid in gate.at(node)])
 
-    killing = threading.Thread(target=kill)
-    killing.start()
-    rows = rows_of(toy.grid, toy.data, pool, tmp_path)
-    killing.join()
-    assert rows == toy.rows
+    assert rows_of_while(kill_all, toy, pool, tmp_path) == toy.rows
     assert pool.lost >= 2
     assert pool.in_flight == 0
 
@@ -157,21 +150,7 @@ def test_a_worker_that_is_killed_is_survived(
 # --- workers that tell what they do ---
 
 
-class Code(str):
-    """A name that arrives by running code: the name is the code's value."""
-
-    __slots__ = ()
-
-    def __reduce__(self) -> Any:
-        return eval, (str(self),)
-
-
-def coded(data: Data, code: str) -> Data:
-    """The data set, whose name each process finds out by `code` when it gets it."""
-    return replace(data, name=Code(code))
-
-
-@pytest.mark.slow
+@on_a_cluster
 def test_a_worker_that_ends_itself_once_is_survived(
     toy: Toy, pool_of: Callable[[Data], RayPool], tmp_path: Path
 ) -> None:
@@ -184,7 +163,7 @@ def test_a_worker_that_ends_itself_once_is_survived(
     assert pool.lost == 1
 
 
-@pytest.mark.slow
+@on_a_cluster
 def test_a_piece_that_ends_every_worker_fails(toy: Toy, pool_of: Callable[[Data], RayPool]) -> None:
     pool = pool_of(coded(toy.data, "__import__('os')._exit(1)"))
     (outcome,) = done(pool, toy.piece)
@@ -195,18 +174,25 @@ def test_a_piece_that_ends_every_worker_fails(toy: Toy, pool_of: Callable[[Data]
     assert pool.lost == 3
 
 
-@pytest.mark.slow
+@linux
+@on_a_cluster
 def test_a_process_opens_the_data_once(
-    toy: Toy, pool_of: Callable[[Data], RayPool], tmp_path: Path
+    toy: Toy, pool_of: Callable[[Data], RayPool], machines: Any, tmp_path: Path
 ) -> None:
-    code = f"""[os := __import__("os"), file := open({str(tmp_path / "opened")!r}, "a"),
-        file.write(str(os.getpid()) + chr(10)), file.close(), "digits"][4]"""
-    pool = pool_of(coded(toy.data, code))
-    outcomes = done(pool, *[toy.piece] * 8)
+    gate = Gate(tmp_path / "gate")
+    pool = pool_of(gate.guard(toy.data))
+
+    def both() -> None:
+        with ending_in(gate.open):
+            for node in (machines.head_node, *machines.worker_nodes):
+                gate.at(node)
+
+    with ThreadPoolExecutor(1) as side:
+        waiting = side.submit(both)
+        outcomes = done(pool, *[toy.piece] * 8)
+        waiting.result()
     assert {type(outcome) for outcome in outcomes} == {EpochDone}
-    opened = Counter((tmp_path / "opened").read_text().split())
-    assert set(opened.values()) == {1}
-    assert len(opened) == 2
+    assert list(gate.opened().values()) == [1, 1]
 
 
 def place(reference: list[Any], file: str) -> tuple[int, str, tuple[str, int]]:
@@ -214,7 +200,7 @@ def place(reference: list[Any], file: str) -> tuple[int, str, tuple[str, int]]:
     import ray
 
     address = unpacked(ray.get(reference[0])).test.inputs.data_ptr()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600  # only ends a hang
     with open(file, "a") as lines:
         lines.write("here\n")
     while len(Path(file).read_text().split()) < 2 and time.monotonic() < deadline:
@@ -228,21 +214,21 @@ def place(reference: list[Any], file: str) -> tuple[int, str, tuple[str, int]]:
 
 
 @linux
-@pytest.mark.slow
+@on_a_cluster
 def test_processes_of_a_node_share_the_data(
     toy: Toy, pool_of: Callable[[Data], RayPool], machines: Any, tmp_path: Path
 ) -> None:
     import ray
 
     pool_of(toy.data)
-    node = machines.add_node(**{**NODE, "num_cpus": 2}, resources={"pair": 2})
-    machines.wait_for_nodes()
+    node = machines.add_node(wait=False, **{**NODE, "num_cpus": 2}, resources={"pair": 2})
+    machines.wait_for_nodes(HANG)
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     try:
         task = ray.remote(num_cpus=1, resources={"pair": 1})(place)
         reference = ray.put(packed(toy.data))
         file = str(tmp_path / "here")
-        found = ray.get([task.remote([reference], file) for _ in range(2)], timeout=120)
+        found = ray.get([task.remote([reference], file) for _ in range(2)], timeout=HANG)
     finally:
         ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     machines.remove_node(node, allow_graceful=False)
@@ -256,25 +242,25 @@ def test_processes_of_a_node_share_the_data(
 # --- what does not fit ---
 
 
-@pytest.mark.slow
+@on_a_cluster
 def test_other_versions_are_one_line(
     toy: Toy, pool_of: Callable[[Data], RayPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = pool_of(toy.data)
-    monkeypatch.setattr(noiseproof, "__version__", "9.9")
+    monkeypatch.setattr(ray_pool, "__version__", "9.9")
     with pytest.raises(
         ValueError, match=r"^a worker runs .*here are noiseproof 9.9, .* every node"
     ):
         done(pool, toy.piece)
 
 
-@pytest.mark.slow
+@on_a_cluster
 @pytest.mark.skipif(torch.cuda.is_available(), reason="shows what happens without a GPU")
 def test_pieces_take_a_gpu_each_where_there_are_any(
     toy: Toy, pool_of: Callable[[Data], RayPool], machines: Any
 ) -> None:
-    machines.add_node(**NODE, num_gpus=3)
-    machines.wait_for_nodes()
+    machines.add_node(wait=False, **NODE, num_gpus=3)
+    machines.wait_for_nodes(HANG)
     pool = pool_of(toy.data)
     assert pool.slots == 6
     (outcome,) = done(pool, toy.piece)
@@ -282,7 +268,7 @@ def test_pieces_take_a_gpu_each_where_there_are_any(
     assert "CUDA" in outcome.reason or "NVIDIA" in outcome.reason  # Ray counts what is not there
 
 
-@pytest.mark.slow
+@on_a_cluster
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_the_cluster_lacks_is_refused(toy: Toy, machines: Any, device: str) -> None:
     with (

@@ -4,7 +4,8 @@ import os
 import socket
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +19,23 @@ from noiseproof.study.run.pieces import Data, EpochDone
 from noiseproof.study.run.ray_connection import open_cluster
 from noiseproof.study.run.ray_pool import RayPool
 from noiseproof.study.run.ray_transfer import packed, unpacked
-from tests.study.run.machines import NO_RAY, STUDY, Toy, done, ended, started
+from tests.study.run.machines import (
+    HANG,
+    NO_RAY,
+    STUDY,
+    Toy,
+    done,
+    ended,
+    on_a_cluster,
+    started,
+    wait_for,
+)
 
 # --- what does not fit ---
 
 
-@pytest.mark.slow
-def test_ray_starts_and_ends_here(toy: Toy) -> None:
+@on_a_cluster
+def test_ray_starts_and_ends_here(toy: Toy, patient: None) -> None:
     ray = pytest.importorskip("ray", reason=NO_RAY)
     pool = RayPool(open_cluster("local"), toy.data, device="cpu")
     assert pool.slots == 2 * int(ray.cluster_resources()["CPU"])
@@ -37,8 +48,8 @@ def test_ray_starts_and_ends_here(toy: Toy) -> None:
 LEFT_ALONE = """
 import sys
 from pathlib import Path
+from noiseproof.study.run import ray_connection
 from noiseproof.study.run.ray_pool import RayPool
-from noiseproof.study.run.ray_connection import open_cluster
 from noiseproof.study.run.driver import drive
 from noiseproof.study.run.loading import Places, load_data, open_source
 from noiseproof.study import grid_of, read_study
@@ -46,7 +57,8 @@ folder = Path(sys.argv[2])
 grid = grid_of(read_study(folder / "toy.toml"), "quick")
 places = Places(out=folder, weights=folder)
 data = load_data(grid, open_source(grid, places, own_code=False))
-pool = RayPool(open_cluster(sys.argv[1]), data)
+ray_connection.CONNECT_SECONDS = float(sys.argv[3])
+pool = RayPool(ray_connection.open_cluster(sys.argv[1]), data)
 try:
     drive(grid, data, places, pool, on_news=lambda news: print("news", flush=True))
 except ValueError as error:
@@ -55,21 +67,20 @@ except ValueError as error:
 """
 
 
-@pytest.mark.slow
+@on_a_cluster
 def test_a_cluster_that_goes_away_is_one_line(tmp_path: Path) -> None:
-    machines = started()
     (tmp_path / "toy.toml").write_text(STUDY.replace("epochs = 2", "epochs = 2000"))
-    run = subprocess.Popen(
-        [sys.executable, "-c", LEFT_ALONE, machines.address, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert run.stdout is not None
-    assert [run.stdout.readline() for _ in range(2)] == ["news\n"] * 2
-    machines.head_node.kill_gcs_server(False)
-    out, err = run.communicate(timeout=50)
-    ended([machines])
+    machines = [started()]
+    try:
+        command = [sys.executable, "-c", LEFT_ALONE, machines[0].address, str(tmp_path), str(HANG)]
+        pipe = subprocess.PIPE
+        run = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
+        assert run.stdout is not None
+        assert [run.stdout.readline() for _ in range(2)] == ["news\n"] * 2
+        machines[0].head_node.kill_gcs_server(False)
+        out, err = run.communicate(timeout=HANG)
+    finally:
+        ended(machines)
     lines = [line for line in out.splitlines() if line != "news"]
     assert len(lines) == 1, out
     assert lines[0].startswith("the Ray cluster is gone (")
@@ -83,10 +94,12 @@ def test_without_ray_the_option_says_what_to_install(monkeypatch: pytest.MonkeyP
     assert str(caught.value) == "--ray needs Ray: run `pip install 'noiseproof[cluster]'`"
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port that nobody else gets, and where nothing answers."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield int(bound.getsockname()[1])
 
 
 def answers(port: int) -> bool:
@@ -96,14 +109,15 @@ def answers(port: int) -> bool:
 
 CONNECT = """
 import sys
-from noiseproof.study.run.ray_connection import open_cluster
-cluster = open_cluster(sys.argv[1])
+from noiseproof.study.run import ray_connection
+ray_connection.CONNECT_SECONDS = float(sys.argv[2])
+cluster = ray_connection.open_cluster(sys.argv[1])
 print(int(cluster.ray.cluster_resources()["CPU"]), cluster.is_there)
 cluster.close()
 """
 
 
-@pytest.mark.slow
+@on_a_cluster
 def test_a_cluster_that_was_started_by_hand_is_reached_by_address(tmp_path: Path) -> None:
     """Where this machine has a token, as any local Ray leaves one, `ray start` asks for it."""
     pytest.importorskip("ray", reason=NO_RAY)
@@ -111,7 +125,8 @@ def test_a_cluster_that_was_started_by_hand_is_reached_by_address(tmp_path: Path
     (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment = plain | {"HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}
-    port = free_port()
+    with closed_port() as port:
+        pass  # Ray takes it; a port that it chose itself it would tell nobody
     options = ["--num-cpus=3", "--include-dashboard=false", "--object-store-memory=200000000"]
     start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", *options]
     head = subprocess.Popen(
@@ -121,33 +136,33 @@ def test_a_cluster_that_was_started_by_hand_is_reached_by_address(tmp_path: Path
         stderr=subprocess.DEVNULL,
     )
     try:
-        until = time.monotonic() + 60
-        while not answers(port) and time.monotonic() < until:
-            time.sleep(0.2)
+        wait_for(lambda: answers(port))
         found = subprocess.run(
-            [sys.executable, "-c", CONNECT, f"127.0.0.1:{port}"],
+            [sys.executable, "-c", CONNECT, f"127.0.0.1:{port}", str(HANG)],
             env=environment,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=HANG,
             check=False,
         )
     finally:
         head.terminate()
-        head.wait(timeout=30)
+        head.wait(timeout=HANG)
     assert found.stdout == "3 True\n", found.stderr
 
 
 @pytest.mark.parametrize("kind", ["", "ray://"])
 def test_an_address_where_nothing_answers_is_one_line_at_once(kind: str) -> None:
     pytest.importorskip("ray", reason=NO_RAY)
-    started = time.monotonic()
-    with pytest.raises(ValueError, match=r"^cannot reach a Ray cluster at .*nothing answers there"):
-        open_cluster(f"{kind}127.0.0.1:{free_port()}")
-    assert time.monotonic() - started < 10
+    # What says it is a socket, before Ray is asked, which would take minutes.
+    with (
+        closed_port() as port,
+        pytest.raises(ValueError, match=r"^cannot reach a Ray cluster at .*nothing answers there"),
+    ):
+        open_cluster(f"{kind}127.0.0.1:{port}")
 
 
-@pytest.mark.slow
+@on_a_cluster
 def test_an_address_of_something_else_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray", reason=NO_RAY)
     monkeypatch.setattr(connection, "CONNECT_SECONDS", 4.0)
