@@ -34,7 +34,7 @@ from noiseproof.results.store import Store
 from noiseproof.specs.catalog import PixelScale
 from noiseproof.specs.designs import parse_design
 from noiseproof.specs.noise import parse
-from noiseproof.stats.pacing import Pace
+from noiseproof.specs.pace import Pace
 from noiseproof.study.run.local import LocalPool
 from noiseproof.study.run.pieces import Data, Measured, MeasurePiece, Pool, Trained
 from noiseproof.study.run.queue import PIECE_SECONDS, Points

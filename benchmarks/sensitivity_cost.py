@@ -34,10 +34,12 @@ from noiseproof.core.device import device_name
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.requests import Calibration, Network
 from noiseproof.measuring.sensitivity import _Block, _Study
-from noiseproof.measuring.setup import open_setup
+from noiseproof.measuring.setup import held, open_setup
 from noiseproof.measuring.units import open_units
 from noiseproof.noise.perturbation import perturb
+from noiseproof.specs.catalog import PixelScale
 from noiseproof.specs.designs import PerImage
 from noiseproof.specs.noise import parse
 
@@ -67,11 +69,9 @@ def main() -> None:
     print(text)
 
 
-def study_of(model: nn.Module, test: Split, block: int, **evaluator: Any) -> _Study:
-    made: Evaluator = open_evaluator(
-        model, test, estimator=None, calibration=None, score=None, batch_size=None, device="cpu",
-        subject=None, **{"scale": None, **evaluator},
-    )  # fmt: skip
+def study_of(model: nn.Module, test: Split, block: int, scale: PixelScale | None = None) -> _Study:
+    network = Network(device="cpu", scale=scale)
+    made: Evaluator = open_evaluator(held(model, test, network, Calibration()), None)
     roles = ("kernel",)
     design = PerImage(block=block)
     units, _ = open_units(made, design, [NOISE], roles, seen=(made.clean_row, []))

@@ -37,12 +37,9 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if path.parent != ROOT)
 FACES = {path.parent for path in FILES if path.name == "__init__.py"}
 WITHOUT_TORCH = ("core", "specs", "stats", "results", "report", "study", "cli")
 WITH_TORCH = (
-    "core.device",
-    "core.inputs",
-    "core.rng",
-    "study.run",
-    "cli.demonstration",
-    "cli.__main__",
+    *("core.device", "core.inputs", "core.rng", "study.run"),
+    # what the commands do once their options are read
+    *("cli.demonstration", "cli.learning", "cli.running", "cli.studying", "cli.__main__"),
 )
 
 

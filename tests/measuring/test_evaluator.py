@@ -1,6 +1,7 @@
 """One network, its test set, its way to recalibrate, and the words that its rows carry."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 import noiseproof as npf
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
-from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
+from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.requests import Network, Subject
+from noiseproof.measuring.setup import Setup
 from noiseproof.network.state import network_sha256, state_of, state_sha256
 from noiseproof.specs.estimators import Ema, Estimator, Match, Pooled
 
@@ -24,16 +27,20 @@ def network() -> nn.Module:
         ).eval()
 
 
-def evaluator(estimator: Estimator | None = None, **options: object) -> Evaluator:
-    given = {
-        "calibration": IMAGES.flip(0),
-        "score": None,
-        "scale": None,
-        "batch_size": None,
-        "device": None,
-        "subject": None,
-    }
-    return open_evaluator(network(), TEST, estimator=estimator, **(given | options))  # type: ignore[arg-type]
+def evaluator(
+    estimator: Estimator | None = None,
+    *,
+    calibration: Tensor | None = None,
+    test: Split = TEST,
+    **network_options: Any,
+) -> Evaluator:
+    setup = Setup(
+        model=network(),
+        test=test,
+        calibration=IMAGES.flip(0) if calibration is None else calibration,
+        network=Network(**network_options),
+    )
+    return open_evaluator(setup, estimator)
 
 
 def test_the_fingerprint_of_a_state_sees_names_shapes_and_values() -> None:
@@ -127,17 +134,7 @@ def test_pixels_reach_the_network_and_its_recalibration_in_the_same_scale() -> N
     fixed: list[dict[str, Tensor]] = []
     for images in (pixels, floats):
         split = Split(inputs=images, labels=TEST.labels)
-        one = open_evaluator(
-            network(),
-            split,
-            estimator=Pooled(images=20),
-            calibration=images,
-            score=None,
-            scale=scale,
-            batch_size=None,
-            device=None,
-            subject=None,
-        )
+        one = evaluator(Pooled(images=20), calibration=images, test=split, scale=scale)
         fixed.append(one.recalibrated(one.state))
         assert one.clean_row.scale == (str(scale) if images is pixels else "as is")
     assert all(torch.equal(fixed[0][name], fixed[1][name]) for name in fixed[0])

@@ -15,6 +15,8 @@ from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
 from noiseproof.measuring.evaluator import open_evaluator
+from noiseproof.measuring.requests import Calibration, Network
+from noiseproof.measuring.setup import held
 from noiseproof.results.store import Store
 from noiseproof.specs.catalog import UNSCALED
 from noiseproof.specs.noise import parse
@@ -257,17 +259,8 @@ def test_labels_never_reach_a_recalibration() -> None:
         estimator = npf.estimators.parse_estimator(text)
         fixed = []
         for split in (test, shuffled):
-            evaluator = open_evaluator(
-                network(),
-                split,
-                estimator=estimator,
-                calibration=CALIBRATION,
-                score=None,
-                scale=None,
-                batch_size=None,
-                device=None,
-                subject=None,
-            )
+            setup = held(network(), split, Network(), Calibration(images=CALIBRATION))
+            evaluator = open_evaluator(setup, estimator)
             state = npf.noise.perturb(evaluator.state, evaluator.places, GAUSSIAN, seed=0, chip=0)
             if evaluator.calibration is None:
                 fixed.append(evaluator.scored(state)[1])

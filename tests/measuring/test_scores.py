@@ -10,7 +10,7 @@ from torch import Tensor, nn
 import noiseproof as npf
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Boxes, Split
-from noiseproof.measuring.evaluator import Subject
+from noiseproof.measuring.requests import Subject
 from noiseproof.results.store import Store
 from noiseproof.specs.catalog import UNSCALED
 from noiseproof.specs.noise import parse

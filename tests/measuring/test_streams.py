@@ -396,7 +396,7 @@ def test_what_cannot_be_followed_is_one_sentence_before_anything_runs(kind: str)
     [
         ("gaussian(0.0)", None, "noise that changes needs a level above 0"),
         ("quantize(bits=4)", None, "noise that changes needs a level above 0"),
-        ("none", None, "there is nothing to measure without noise"),
+        ("none", None, "noise that changes needs a level above 0, got none"),
         ("stuck(0.1) + gaussian(0.0)", 0.1, "has no level that could wander"),
         ("stuck(0.7)", 0.1, r"stuck\(0.7, at=zero\) may wander up to 1.4: p must be"),
     ],

@@ -14,7 +14,7 @@ import noiseproof as npf
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
 from noiseproof.measuring.curves import measure
-from noiseproof.measuring.evaluator import Subject
+from noiseproof.measuring.requests import Subject
 from noiseproof.measuring.units import Ahead
 from noiseproof.network.state import places, state_of
 from noiseproof.noise.perturbation import Programme, perturb

@@ -21,7 +21,6 @@ from noiseproof.results.activations import (
     Activations,
     Point,
     Way,
-    check_explained,
     findings,
     kept_channels,
     mean_shift,
@@ -29,8 +28,6 @@ from noiseproof.results.activations import (
     variance_ratio,
 )
 from noiseproof.results.rows import Row
-from noiseproof.specs.estimators import parse_estimator
-from noiseproof.specs.noise import parse
 from noiseproof.stats.intervals import Floats, Interval
 
 POINTS = (
@@ -222,13 +219,6 @@ def test_a_way_raises_changes_or_does_not_clearly_change() -> None:
 
 
 # --- request, JSON, table, page, figure ----------------------------------------------------------
-
-
-def test_what_cannot_be_explained_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing to explain without noise"):
-        check_explained(parse("none"), [])
-    with pytest.raises(ValueError, match=r"batch\(16\) follows the test batches: leave it out"):
-        check_explained(parse("gaussian(0.1)"), [None, parse_estimator("batch(16)")])
 
 
 def full() -> Activations:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noiseproof.specs.streams import Stream, check_lengths, parse_stream
+from noiseproof.specs.streams import Course, Stream, parse_stream
 
 streams = st.builds(
     Stream,
@@ -59,7 +59,7 @@ def test_a_walk_needs_steps(wander: float) -> None:
 
 def test_windows_divide_everything() -> None:
     stream = Stream(every=100)
-    check_lengths(stream, images=400, window=50, period=200)
+    Course(changes=stream, images=400, window=50, period=200)
     for changed, sentence in (
         ({"window": 30}, "every must be a multiple of window 30, got 100"),
         ({"period": 70}, "period must be a multiple of window 50, got 70"),
@@ -67,4 +67,4 @@ def test_windows_divide_everything() -> None:
         ({"window": 0}, "window must be >= 1, got 0"),
     ):
         with pytest.raises(ValueError, match=sentence):
-            check_lengths(stream, **{"images": 400, "window": 50, "period": 200} | changed)
+            Course(changes=stream, **{"images": 400, "window": 50, "period": 200} | changed)

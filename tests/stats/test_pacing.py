@@ -6,7 +6,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from noiseproof.stats.pacing import Pace, Progress, parse_seconds
+from noiseproof.specs.pace import Pace, parse_seconds
+from noiseproof.stats.pacing import Progress
 from noiseproof.stats.stopping import stein_interval
 
 FIRST = 5

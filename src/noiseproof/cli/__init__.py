@@ -10,22 +10,18 @@ from typing import Annotated, TextIO
 import typer
 
 from noiseproof.cli import (
+    demo,
     explain,
+    export,
+    info,
+    measure,
+    report,
     sensitivity,
     study,
+    track,
+    train,
 )
-from noiseproof.cli import (
-    measure as chips,
-)
-from noiseproof.cli import (
-    report as show,
-)
-from noiseproof.cli import (
-    track as stream,
-)
-from noiseproof.cli import (
-    train as run,
-)
+from noiseproof.cli.grouped import epilog_of
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.version import __version__
 
@@ -33,22 +29,21 @@ app = typer.Typer(
     name="noiseproof",
     help="How a trained neural network behaves on noisy analog hardware, why, and what helps.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    run.demo,
-    run.train,
-    chips.measure,
+    demo.demo,
+    train.train,
+    measure.measure,
     sensitivity.sensitivity,
     explain.explain,
-    stream.track,
-    show.report,
-    show.export,
-    show.info,
+    track.track,
+    report.report,
+    export.export,
+    info.info,
 ):
-    app.command()(command)
+    app.command(epilog=epilog_of(command))(command)
 app.add_typer(study.app, name="study")
 
 

@@ -1,15 +1,20 @@
 """The whole instrument on handwritten digits: four networks that differ only in normalisation."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from noiseproof.cli.console import chip_text
+from noiseproof.cli.bars import Bars, chip_text
+from noiseproof.cli.console import print_curves
+from noiseproof.cli.printing import print_json
+from noiseproof.core.device import using_threads
 from noiseproof.data.datasets import open_dataset
-from noiseproof.measuring.curves import measure
-from noiseproof.measuring.setup import open_setup
+from noiseproof.measuring.curves import measure_setup
+from noiseproof.measuring.requests import Calibration, Measurement, MeasureRequest, Network
+from noiseproof.measuring.setup import opened
 from noiseproof.report import write_report
 from noiseproof.results.curves import Curve
+from noiseproof.results.curves import as_json as document
 from noiseproof.results.rows import Row
 from noiseproof.results.store import Store
 from noiseproof.specs.estimators import Pooled
@@ -26,40 +31,51 @@ Report = Callable[[str, int, int, str], None]  # (step, done, total, text)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Demo:
-    """What the demo leaves behind."""
+class Asked:
+    """How much of it."""
 
-    curves: list[Curve]
-    store: Path
-    report: Path
+    chips: int
+    epochs: int
+    seed: int
+    device: str
+    threads: int | str
 
 
-def demo(
-    out: str | Path,
-    *,
-    chips: int = 20,
-    epochs: int = 20,
-    seed: int = 0,
-    device: str = "cpu",
-    progress: Report,
-) -> Demo:
-    """Train, measure, recalibrate and report into the folder `out`; called again, it goes on."""
-    folder = Path(out)
+def run_demo(folder: Path, asked: Asked, *, as_json: bool) -> None:
+    """Train, measure, recalibrate and report into the folder, and print; called again, it goes
+    on."""
+    report = folder / "report.html"
+    with Bars() as bars, using_threads(asked.threads):
+        curves = _measured(folder, asked, bars.update)
+        write_report(curves, report, source="results.db")
+    print_curves(curves, title=TITLE)
+    print(f"\nReport: {report.resolve()}")
+    if as_json:
+        print_json(
+            {
+                "report": str(report),
+                "store": str(folder / "results.db"),
+                "networks": {norm: document(_of(curves, norm)) for norm in NORMS},
+            }
+        )
+
+
+def _of(curves: Sequence[Curve], norm: str) -> list[Curve]:
+    return [curve for curve in curves if curve.first.norm == norm]
+
+
+def _measured(folder: Path, asked: Asked, progress: Report) -> list[Curve]:
     for norm in NORMS:
-        _train(folder / norm, norm, epochs, seed, device, progress)
+        _train(folder / norm, norm, asked, progress)
     curves = []
     with Store(folder / "results.db") as store:
         for norm in NORMS:
             for recalibrate in (None, RECALIBRATE) if norm != "none" else (None,):
-                curves.append(
-                    _measure(folder / norm, norm, recalibrate, chips, seed, device, store, progress)
-                )
-    report = folder / "report.html"
-    write_report(curves, report, source="results.db")
-    return Demo(curves=curves, store=folder / "results.db", report=report)
+                curves.append(_curve(folder / norm, recalibrate, asked, store, progress))
+    return curves
 
 
-def _train(out: Path, norm: str, epochs: int, seed: int, device: str, progress: Report) -> None:
+def _train(out: Path, norm: str, asked: Asked, progress: Report) -> None:
     step = f"train {norm}"
 
     def show(state: loop.Progress) -> None:
@@ -71,44 +87,34 @@ def _train(out: Path, norm: str, epochs: int, seed: int, device: str, progress: 
         model="resnet8",
         norm=norm,
         norm_where="all",
-        recipe=Recipe(epochs=epochs, batch_size=32),
-        seed=seed,
+        recipe=Recipe(epochs=asked.epochs, batch_size=32),
+        seed=asked.seed,
     )
-    card = loop.train(plan, open_dataset("digits"), out, device=device, on_progress=show)
+    card = loop.train(plan, open_dataset("digits"), out, device=asked.device, on_progress=show)
     progress(step, 1, 1, f"clean accuracy {100 * card.clean_scores['accuracy']:.1f} %")
 
 
-def _measure(
+def _curve(
     weights: Path,
-    norm: str,
     recalibrate: Pooled | None,
-    chips: int,
-    seed: int,
-    device: str,
+    asked: Asked,
     store: Store,
     progress: Report,
 ) -> Curve:
-    step = f"measure {norm}{', recalibrated' if recalibrate else ''}"
+    step = f"measure {weights.name}{', recalibrated' if recalibrate else ''}"
 
     def show(row: Row, done: int, total: int) -> None:
         progress(step, done, total + 1, chip_text(row))
 
-    setup = open_setup(
-        weights, calibration=recalibrate.images if recalibrate else 0, calibration_seed=seed
+    network = Network(weights=weights, device=asked.device)
+    calibration = Calibration(ways=(recalibrate,), seed=asked.seed)
+    setup = opened(network, calibration)
+    whole = replace(setup.network, batch_size=len(setup.test))
+    request = MeasureRequest(
+        network=whole,
+        measurement=Measurement(specs=tuple(NOISE.at(LEVELS)), chips=asked.chips, seed=asked.seed),
+        calibration=calibration,
     )
-    curve = measure(
-        setup.model,
-        setup.test,
-        NOISE.at(LEVELS),
-        chips=chips,
-        seed=seed,
-        calibration=setup.calibration,
-        scale=setup.scale,
-        batch_size=len(setup.test),
-        device=device,
-        store=store,
-        subject=setup.subject,
-        on_row=show,
-    )
-    progress(step, 1, 1, f"{chips} chips at each of {len(LEVELS)} levels")
+    (curve,) = measure_setup(replace(setup, network=whole), request, store=store, on_row=show)
+    progress(step, 1, 1, f"{asked.chips} chips at each of {len(LEVELS)} levels")
     return curve

@@ -1,165 +1,236 @@
-"""Options that several commands share, and how commands print and refuse."""
+"""Options that several commands share, in groups; each group says what it asks for."""
 
-import json
-import math
-import sys
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, ClassVar
 
 import typer
 
+from noiseproof.cli import completion
 from noiseproof.core.checks import NoEffectWarning
-from noiseproof.specs import catalog
-from noiseproof.specs.designs import Auto, Design, PerImage
+from noiseproof.core.threads import parse_threads
+from noiseproof.measuring.requests import Calibration, Network
+from noiseproof.specs.catalog import parse_pixel_scale
 from noiseproof.specs.estimators import Estimator, parse_estimator
 
+NETWORK, DATA, NOISE = "Network", "Data", "Noise"
+CHIPS, RECALIBRATION, OUTPUT = "How many chips", "Recalibration", "Output"
+
 Weights = Annotated[Path, typer.Argument(help="Checkpoint file, or a training run's folder.")]
+Rows = Annotated[Path, typer.Argument(help="SQLite file that `measure` or `track` wrote.")]
+Noise = Annotated[
+    str,
+    typer.Option(
+        help="Stages joined by '+' (`noiseproof info noises`).", autocompletion=completion.noises
+    ),
+]
 Targets = Annotated[
-    str, typer.Option(help="Roles that get noise: kernel, bias, norm_affine, norm_stats, other.")
-]
-AugmentCalibration = Annotated[
-    bool, typer.Option(help="Change the calibration images at random, as in training.")
-]
-Normalize = Annotated[
-    str | None,
+    str,
     typer.Option(
-        help="Pixel scale of the weights: imagenet, cifar10, half, none, or six numbers "
-        "(means, standard deviations of pixel/255). Default: the card's, else the data set's."
+        help="Roles that get noise: kernel, bias, norm_affine, norm_stats, other.",
+        autocompletion=completion.targets,
     ),
-]
-Classes = Annotated[
-    int | None,
-    typer.Option(
-        help="Outputs of the network, where the data set has fewer classes (1000 for ImageNet "
-        "weights on a folder named by class indices). Default: the card's, else the data's."
-    ),
-]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        help="Images per forward pass. Default: 50 on a CPU, else 250; masks 16, boxes 8."
-    ),
-]
-StoreFile = Annotated[
-    Path, typer.Option(help="SQLite file of rows; rows that it holds are not measured again.")
 ]
 Model = Annotated[
     str | None,
-    typer.Option(help="Model name (`noiseproof info models`). Default: the weights' card's."),
+    typer.Option(
+        help="Its name (`noiseproof info models`). Default: the weights' card's.",
+        autocompletion=completion.models,
+    ),
 ]
 Norm = Annotated[
     str | None,
-    typer.Option(help="Normalisation (`noiseproof info norms`). Default: the card's, else own."),
-]
-NormWhere = Annotated[
-    str,
     typer.Option(
-        help="The layers that get --norm: all, first:K, last:K (3, 1/3), every:K or name:PATTERN."
+        help="Normalisation (`noiseproof info norms`). Default: the card's, else the model's own.",
+        autocompletion=completion.norms,
     ),
 ]
-Data = Annotated[
-    str | None,
-    typer.Option(help="Data set (`noiseproof info datasets`). Default: the card's."),
+NormWhere = Annotated[
+    str, typer.Option(help="Layers that get --norm: all, first:K, last:K, every:K, name:PATTERN.")
 ]
 DataDir = Annotated[
     Path | None,
     typer.Option(help="Folder of data sets. Default: $NOISEPROOF_DATA, else ~/.cache/noiseproof."),
 ]
+Download = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")]
 Task = Annotated[
     str | None,
     typer.Option(
-        help="classify, detect or segment; what the data set's labels ask for is the default."
+        help="classify, detect or segment. Default: what the data set's labels ask for.",
+        autocompletion=completion.tasks,
     ),
 ]
-Download = Annotated[bool, typer.Option("--download", help="Fetch the data set if it is missing.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Seed = Annotated[int, typer.Option(help="Names all random streams.")]
-CalibrationSeed = Annotated[
-    int | None,
-    typer.Option(help="Names the draw of the calibration images. Default: that of --seed."),
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or mps.", autocompletion=completion.devices)
 ]
+Threads = Annotated[
+    str,
+    typer.Option(
+        help="CPU threads: a number, or auto: as many as there are free cores.",
+        autocompletion=completion.threads,
+    ),
+]
+Images = Annotated[int | None, typer.Option(help="First N test images. Default: all of them.")]
+Seed = Annotated[int, typer.Option(help="Names all random streams.")]
+StoreFile = Annotated[
+    Path, typer.Option(help="SQLite file of rows; what it holds is not measured again.")
+]
+Figure = Annotated[Path | None, typer.Option(help="Also a figure for a paper: .pdf, .svg or .png.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document as the last line of stdout.")
 ]
 
 
-def at_least(**counts: int | None) -> None:
-    """Raise ValueError for the first count below 1; None is one that was not given."""
-    for name, value in counts.items():
-        if value is not None and not value >= 1:
-            raise ValueError(f"{name.replace('_', ' ')} must be >= 1, got {value}")
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions:
+    """What is run, and how."""
+
+    PANEL: ClassVar[str] = NETWORK
+    model: Model = None
+    norm: Norm = None
+    norm_where: NormWhere = "all"
+    classes: Annotated[
+        int | None,
+        typer.Option(help="Outputs, where the data set has fewer. Default: the card's, the data's"),
+    ] = None
+    batch_size: Annotated[
+        int | None,
+        typer.Option(help="Images per pass. Default: 50 on a CPU, else 250; masks 16, boxes 8."),
+    ] = None
+    device: Device = "auto"
+    threads: Threads = "auto"
 
 
-def check_seed(seed: int) -> int:
-    """`seed`, if rows can hold it; raises ValueError otherwise."""
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be between 0 and 2^63 - 1, got {seed}")
-    return seed
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What it is tested on."""
+
+    PANEL: ClassVar[str] = DATA
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Its name (`noiseproof info datasets`). Default: the card's.",
+            autocompletion=completion.datasets,
+        ),
+    ] = None
+    data_dir: DataDir = None
+    download: Download = False
+    normalize: Annotated[
+        str | None,
+        typer.Option(
+            help="Pixel scale: imagenet, cifar10, half, none, or six numbers (means, standard "
+            "deviations of pixel/255). Default: the card's, else the data set's."
+        ),
+    ] = None
 
 
-def check_above(above: float | None, design: Design) -> None:
-    """Raise ValueError for a yield that cannot be told."""
-    if above is None:
-        return
-    if not math.isfinite(above):
-        raise ValueError(f"above must be a finite score, got {above:g}")
-    if isinstance(design, PerImage | Auto):
-        raise ValueError(
-            f"design {design.kind} does not tell chips apart, so there is no yield above {above:g}:"
-            " use --design chips or nested"
+@dataclass(frozen=True, kw_only=True)
+class PartOptions(DataOptions):
+    """The same, with the part that is used."""
+
+    images: Images = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseOptions:
+    """The noise."""
+
+    PANEL: ClassVar[str] = NOISE
+    noise: Noise = "gaussian(0.1, reference=std)"
+    targets: Targets = "kernel"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecalibrationOptions:
+    """The remedies to compare."""
+
+    PANEL: ClassVar[str] = RECALIBRATION
+    recalibrate: Annotated[
+        list[str],
+        typer.Option(
+            help="off, auto, pooled(N), layerwise(N), blend(N, prior=P), match(N) on N training "
+            "images; ema(M, batch=B), batch(B) on the test images. Repeat it to compare "
+            "(`noiseproof info recalibrations`).",
+            autocompletion=completion.ways,
+        ),
+    ] = field(default_factory=lambda: ["off"])
+    augment_calibration: Annotated[
+        bool,
+        typer.Option(
+            "--augment-calibration", help="Change these images at random, as in training."
+        ),
+    ] = False
+    calibration_seed: Annotated[
+        int | None, typer.Option(help="Names the draw of these images. Default: as --seed.")
+    ] = None
+
+    def request(self, seed: int, *, first: tuple[Estimator | None, ...] = ()) -> Calibration:
+        """`first`: ways that are there in any case."""
+        found = Calibration(
+            ways=(*first, *(parse_estimator(text) for text in self.recalibrate)),
+            augment=self.augment_calibration,
+            seed=seed if self.calibration_seed is None else self.calibration_seed,
         )
+        if self.augment_calibration and not found.needed:
+            warnings.warn(
+                "--augment-calibration changes nothing: no calibration images are used",
+                NoEffectWarning,
+                stacklevel=2,
+            )
+        return found
 
 
-def say(text: str) -> None:
-    """One line for the person, beside the results."""
-    print(f"noiseproof: {text}", file=sys.stderr)
+@dataclass(frozen=True, kw_only=True)
+class StoreOptions:
+    """What is left behind."""
+
+    PANEL: ClassVar[str] = OUTPUT
+    store: StoreFile = Path("results.db")
+    as_json: AsJson = False
 
 
-def check_names(*, model: str | None, data: str | None, normalize: str | None) -> None:
-    """Raise ValueError for the first name that there is not; None is one that was not given."""
-    for check, name in (
-        (catalog.check_model, model),
-        (catalog.check_dataset, data),
-        (catalog.parse_pixel_scale, normalize),
-    ):
-        if name is not None:
-            check(name)
+@dataclass(frozen=True, kw_only=True)
+class DrawnOptions(StoreOptions):
+    """The same, with a figure."""
+
+    figure: Figure = None
 
 
-def parse_ways(texts: list[str]) -> list[Estimator | None]:
-    """The ways to recalibrate, each once; None is `off`."""
-    return list(dict.fromkeys(parse_estimator(text) for text in texts))
+@dataclass(frozen=True, kw_only=True)
+class PageOptions:
+    """What is left behind."""
+
+    PANEL: ClassVar[str] = OUTPUT
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("explain.html")
+    figure: Figure = None
+    as_json: AsJson = False
 
 
-def calibration_images(ways: list[Estimator | None], *, augment: bool) -> int:
-    """The most images that any of `ways` asks for, and a warning where changing them has no
-    effect."""
-    most = max(0 if way is None else way.calibration_images for way in ways)
-    if augment and not most:
-        warnings.warn(
-            "--augment-calibration changes nothing: no calibration images are used",
-            NoEffectWarning,
-            stacklevel=2,
-        )
-    return most
-
-
-def check_norm(norm: str | None, where: str) -> None:
-    """Raise ValueError for an unknown normalisation, or a part of the layers without one."""
-    if norm is not None:
-        catalog.check_norm(norm)
-    elif where != "all":
-        raise ValueError(f"--norm-where {where} needs --norm, which says what goes there")
-
-
-def check_not_itself(out: Path, store: Path) -> None:
-    """Raise ValueError where `out` would overwrite the store that it is made from."""
-    if out.exists() and store.exists() and out.samefile(store):
-        raise ValueError(f"--out {out} is the store itself: name another file")
-
-
-def print_json(document: dict[str, Any]) -> None:
-    """One JSON document, on one line."""
-    sys.stdout.flush()
-    print(json.dumps(document, allow_nan=False))
+def network_request(
+    weights: Path,
+    network: NetworkOptions,
+    data: DataOptions,
+    *,
+    images: int | None = None,
+    task: str | None = None,
+    compiled: bool = False,
+) -> Network:
+    """The network that these options name."""
+    return Network(
+        weights=weights,
+        model=network.model,
+        norm=network.norm,
+        norm_where=network.norm_where,
+        classes=network.classes,
+        batch_size=network.batch_size,
+        device=network.device,
+        threads=parse_threads(network.threads),
+        data=data.data,
+        data_dir=data.data_dir,
+        download=data.download,
+        scale=None if data.normalize is None else parse_pixel_scale(data.normalize),
+        images=images,
+        task=task,
+        compiled=compiled,
+    )

@@ -19,6 +19,20 @@ def one_of(kind: str, value: T, choices: Iterable[T]) -> T:
     return value
 
 
+def at_least(**counts: int | None) -> None:
+    """Raise ValueError for the first count below 1; None is one that was not given."""
+    for name, value in counts.items():
+        if value is not None and not value >= 1:
+            raise ValueError(f"{name.replace('_', ' ')} must be >= 1, got {value}")
+
+
+def check_seed(seed: int) -> int:
+    """`seed`, if rows can hold it; raises ValueError otherwise."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be between 0 and 2^63 - 1, got {seed}")
+    return seed
+
+
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 

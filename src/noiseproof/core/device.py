@@ -1,11 +1,14 @@
 """Which device the arithmetic runs on."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
 from noiseproof.core.checks import check_device
+from noiseproof.core.threads import AUTO, check_threads, free_threads, this_machine
 
 
 def pick_device(name: str) -> torch.device:
@@ -28,6 +31,26 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} x{torch.get_num_threads()}" if device.type == "cpu" else device.type
+
+
+@contextmanager
+def using_threads(threads: int | str | None) -> Iterator[None]:
+    """Compute with that many CPU threads, and with as many as before afterwards. `auto`: as many as
+    there are free cores, at most torch's own number; None: torch's own number.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    before = torch.get_num_threads()
+    if threads is not None and check_threads(threads) == AUTO:
+        threads = free_threads(this_machine(), os.environ, most=before)
+    if threads is not None and threads != before:
+        torch.set_num_threads(int(threads))
+    try:
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
 
 
 def device_of(state: Mapping[str, Tensor]) -> torch.device:

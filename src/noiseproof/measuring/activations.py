@@ -5,37 +5,47 @@ outputs of every analog and every normalisation layer are compared channel by ch
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs, count
 from noiseproof.data.splits import Labels, Split
-from noiseproof.measuring.curves import chosen_estimator, warn_without_effect
-from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
+from noiseproof.measuring.curves import warn_without_effect
+from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.options import (
+    ExplainOptions,
+    OnPass,
+    asked_calibration,
+    asked_measurement,
+    asked_network,
+    check_keywords,
+    with_keywords,
+)
+from noiseproof.measuring.requests import USUAL_CHIPS, ExplainRequest, Measurement
+from noiseproof.measuring.setup import Setup, held
 from noiseproof.network.activations import Key, Site, listening, sites_of
 from noiseproof.network.moments import Moments, double, joined, moments_of
 from noiseproof.network.state import State
-from noiseproof.noise.perturbation import DEFAULT_TARGETS, Programme
+from noiseproof.noise.perturbation import Programme
 from noiseproof.recalibration.affine import with_biases
 from noiseproof.results.activations import (
     QUANTITIES,
     Activations,
     Point,
     Way,
-    check_explained,
     kept_channels,
     mean_shift,
     snr_db,
     variance_ratio,
 )
-from noiseproof.specs.catalog import PixelScale
-from noiseproof.specs.estimators import Estimator, Match, parse_estimator
-from noiseproof.specs.noise import Spec, ordered_targets
+from noiseproof.specs.estimators import Match
+from noiseproof.specs.noise import Spec
 from noiseproof.stats.intervals import Floats
 from noiseproof.tasks.own import unscored
 from noiseproof.tasks.table import TASKS
@@ -44,67 +54,67 @@ from noiseproof.tasks.task import batches
 MAX_VALUES = 2**26
 """Clean activations that are held at once, of all points together: 256 MiB of float32."""
 
-OnPass = Callable[[str, int, int], None]
 
-
+@with_keywords(ExplainOptions, chips=USUAL_CHIPS, recalibrate=())
 def explain(
     model: nn.Module,
     test: Split | tuple[Inputs, Labels] | Tensor | dict[str, Tensor],
     spec: Spec,
-    *,
-    recalibrate: Sequence[Estimator | str | None] = (),
-    chips: int = 10,
-    seed: int = 0,
-    targets: Sequence[str] = DEFAULT_TARGETS,
-    calibration: Inputs | None = None,
-    scale: PixelScale | None = None,
-    batch_size: int | None = None,
-    device: str | None = None,
-    subject: Subject | None = None,
-    on_pass: OnPass | None = None,
+    **options: Unpack[ExplainOptions],
 ) -> Activations:
-    """How far the activations of `model` on `chips` chips are from those without noise, point by
+    """How far the activations of `model` on noisy chips are from those without noise, point by
     point: as the chips come, and after each way to `recalibrate`.
 
     `test` is a `Split`, a pair of inputs (N, ...) and labels, or inputs alone, a tensor or a dict,
-    which have no score; pixels, `calibration` and the other arguments are as in `measure`. Points
-    are the layers that own kernel weights and the normalisation layers, in order of execution, each
-    call a point; of a layer that returns several tensors the first. Where an output has another
-    shape on a chip than on the clean network (in the heads of a detector, which see what it
-    proposes) there is no SNR. `on_pass(way, done, total)` is called after each chip and way.
+    which have no score. Points are the layers that own kernel weights and the normalisation layers,
+    in order of execution, each call a point; of a layer that returns several tensors the first.
+    Where an output has another shape on a chip than on the clean network (in the heads of a
+    detector, which see what it proposes) there is no SNR.
+
+    - `recalibrate`: ways to compare beside the chip as it comes (default: none), on the first of
+      the `calibration` images.
+    - `chips`: how many (default: 10).
+    - `on_pass(way, done, total)`: called after each chip and way.
+    - `seed`, `targets`, `scale`, `batch_size`, `device`, `threads`, `subject`: as in
+      `requests.Network` and `requests.Measurement`.
 
     Raises:
         ValueError: for values out of range, for estimators that follow the test batches, and for a
             network without such layers.
+        TypeError: for a keyword that there is not.
     Warns:
         NoEffectWarning: when the noise or a recalibration changes nothing.
     """
-    if not chips >= 1:
-        raise ValueError(f"chips must be >= 1, got {chips}")
-    asked = [parse_estimator(way) if isinstance(way, str) else way for way in recalibrate]
-    ways = list(dict.fromkeys([None, *asked]))
-    check_explained(spec, ways)
-    data, score = (_unlabelled(test), unscored) if isinstance(test, Tensor | dict) else (test, None)
-    evaluators = [
-        open_evaluator(
-            model,
-            data,
-            estimator=chosen_estimator(way or "off", calibration),
-            calibration=calibration,
-            score=score,
-            scale=scale,
-            batch_size=batch_size,
-            device=device,
-            subject=subject,
-        )
-        for way in ways
-    ]
-    for evaluator in evaluators:
-        warn_without_effect(evaluator, [spec], targets)
-    tour = _Tour(
-        evaluator=evaluators[0], batch_size=_batch_size(evaluators[0]), labelled=score is None
+    check_keywords("explain", options, ExplainOptions)
+    network = asked_network(options)
+    data: object = test
+    if isinstance(test, Tensor | dict):
+        data, network = _unlabelled(test), replace(network, score=unscored)
+    ways = [None, *options.get("recalibrate", ())]
+    request = ExplainRequest(
+        network=network,
+        measurement=asked_measurement(spec, options),
+        calibration=asked_calibration(ways, options.get("calibration")),
     )
-    return _explained(tour, evaluators, spec, ordered_targets(targets), seed, chips, on_pass)
+    return explain_setup(
+        held(model, data, network, request.calibration), request, on_pass=options.get("on_pass")
+    )
+
+
+def explain_setup(
+    setup: Setup, request: ExplainRequest, *, on_pass: OnPass | None = None
+) -> Activations:
+    """The activations of an opened network, as `explain`."""
+    with using_threads(setup.network.threads):
+        evaluators = [open_evaluator(setup, way) for way in request.calibration.ways]
+        for evaluator in evaluators:
+            warn_without_effect(evaluator, request.measurement)
+        tour = _Tour(
+            evaluator=evaluators[0],
+            batch_size=_batch_size(evaluators[0]),
+            labelled=setup.score is None,
+        )
+        return _explained(tour, evaluators, request.measurement, on_pass)
 
 
 def _unlabelled(inputs: Inputs) -> Split:
@@ -114,13 +124,11 @@ def _unlabelled(inputs: Inputs) -> Split:
 def _explained(
     tour: "_Tour",
     evaluators: Sequence[Evaluator],
-    spec: Spec,
-    targets: tuple[str, ...],
-    seed: int,
-    chips: int,
+    asked: Measurement,
     on_pass: OnPass | None,
 ) -> Activations:
     """All chips in all ways. Chip after chip, so that only one chip's states are held."""
+    spec, targets, chips = asked.spec, asked.targets, asked.followed
     clean_score, clean = tour.walk(evaluators[0].skeleton, evaluators[0].state)
     programme = Programme(
         state=evaluators[0].state, places=evaluators[0].places, spec=spec, targets=targets
@@ -135,7 +143,7 @@ def _explained(
     tables: list[list[Floats]] = [[] for _ in evaluators]
     scores: list[list[float]] = [[] for _ in evaluators]
     for chip in range(different):
-        state = programme.chip(seed, chip)
+        state = programme.chip(asked.seed, chip)
         for place, evaluator in enumerate(evaluators):
             fixed = state if evaluator.estimator is None else evaluator.recalibrated(state)
             found, noisy = tour.walk(skeletons[place], fixed)
@@ -144,7 +152,12 @@ def _explained(
             if on_pass is not None:
                 done = chip * len(evaluators) + place + 1
                 on_pass(evaluator.chip_row.recalibrate, done, different * len(evaluators))
-    words = {"noise": str(spec), "level": spec.level, "targets": ",".join(targets), "seed": seed}
+    words = {
+        "noise": str(spec),
+        "level": spec.level,
+        "targets": ",".join(targets),
+        "seed": asked.seed,
+    }
     sites = sites_of(evaluators[0].skeleton)
     return Activations(
         points=tuple(_point(sites[key[0]], key, seen) for key, seen in clean.items()),

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from noiseproof.core.device import device_name, device_of, pick_device
-from noiseproof.core.inputs import Inputs, count_of_call, named_tensors, rows, tensors, to
+from noiseproof.core.inputs import Inputs, count, count_of_call, named_tensors, rows, tensors, to
 from noiseproof.core.version import __version__
 from noiseproof.data.splits import Split, scaled
+from noiseproof.measuring.setup import Setup
 from noiseproof.network.layers import analog_layers
 from noiseproof.network.passes import Passes
 from noiseproof.network.state import (
@@ -33,28 +34,13 @@ from noiseproof.recalibration.matching import Signature, signature_of
 from noiseproof.recalibration.running_stats import running_layers
 from noiseproof.recalibration.statistics import calibrated
 from noiseproof.results.rows import Row, pack
-from noiseproof.specs.catalog import UNSCALED, PixelScale
+from noiseproof.specs.catalog import UNSCALED
 from noiseproof.specs.estimators import Batch, Ema, Estimator, Match
 from noiseproof.tasks import own
 from noiseproof.tasks.evaluation import check_fits
-from noiseproof.tasks.own import Score as Score
-from noiseproof.tasks.own import owned
+from noiseproof.tasks.own import Score, owned
 from noiseproof.tasks.table import TASKS
 from noiseproof.tasks.task import Forward, Result
-
-
-@dataclass(frozen=True, kw_only=True)
-class Subject:
-    """What is measured, in the words that every row carries. `checkpoint` is a sha256, of the
-    model's layers and tensors where it is left out, and `model` then its class; `task` and `data`
-    name a score and data of one's own; `calibration` says where its images come from."""
-
-    checkpoint: str = ""
-    model: str = ""
-    norm: str = "own"
-    task: str = "own"
-    data: str = "own"
-    calibration: str = "own"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -233,41 +219,25 @@ class Evaluator:
         return signature_of(self.skeleton, self.state, self._calibration_inputs)
 
 
-def open_evaluator(
-    model: nn.Module,
-    test: object,
-    *,
-    estimator: Estimator | None,
-    calibration: Inputs | None,
-    score: Score | None,
-    scale: PixelScale | None,
-    batch_size: int | None,
-    device: str | None,
-    subject: Subject | None,
-    compiled: bool = False,
-) -> Evaluator:
-    """An evaluator, checked: `model` is copied, two of the test images have run through it.
+def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
+    """An evaluator, checked: the model is copied, two of the test images have run through it.
 
     Raises:
-        ValueError: where the network and the test or calibration images do not fit, or an estimator
-            that follows the test batches meets a score of one's own, whose batches are not known.
+        ValueError: where the network and the test or calibration images do not fit.
     """
-    skeleton = skeleton_of(model)
-    if device is not None:
-        skeleton = skeleton.to(pick_device(device))
+    network, data, calibration = setup.network, setup.test, setup.calibration
+    score, scale, subject = setup.score, setup.scale or UNSCALED, setup.subject
+    skeleton = skeleton_of(setup.model)
+    if network.device is not None:
+        skeleton = skeleton.to(pick_device(network.device))
     state = state_of(skeleton)
-    scale = scale or UNSCALED
-    data = test if score is not None or isinstance(test, Split) else _pair(test)
     usual = own.BATCH_SIZE
     if score is None:
-        assert isinstance(data, Split)
         check_fits(skeleton, data, scale)
         usual = TASKS[data.task].batch_size
-    elif estimator is not None and estimator.sees_test:
-        raise ValueError(f"{estimator} needs the test batches, which a score of your own makes")
-    subject = subject or Subject()
     needed = 0 if estimator is None else estimator.calibration_images
     used = rows(calibration, slice(0, needed)) if calibration is not None and needed else None
+    assert needed == (0 if used is None else count(used)), "whoever made the setup has counted"
     if used is not None:  # refused now, not after the first chips
         few = to(rows(used, slice(0, 2)), device_of(state))
         outputs(skeleton, state, scaled(few, scale))
@@ -276,7 +246,7 @@ def open_evaluator(
     )
     row = Row(
         checkpoint=subject.checkpoint or network_sha256(skeleton, state),
-        model=subject.model or type(model).__name__,
+        model=subject.model or type(setup.model).__name__,
         norm=subject.norm,
         task=data.task if score is None and isinstance(data, Split) else subject.task,
         data=subject.data,
@@ -310,8 +280,8 @@ def open_evaluator(
         estimator=estimator,
         calibration=used,
         calibration_source=subject.calibration,
-        compiled=compiled,
-        batch_size=batch_size or usual.on(device_of(state)),
+        compiled=network.compiled,
+        batch_size=network.batch_size or usual.on(device_of(state)),
         clean_row=row,
     )
 
@@ -320,12 +290,3 @@ def _count(data: object) -> int:
     """The number of test samples; 0 where it is not known, as in data of the user's own form."""
     images = data if isinstance(data, Split) else getattr(data, "dataset", None)
     return len(images) if isinstance(images, Sized) else 0
-
-
-def _pair(test: object) -> Split:
-    if not isinstance(test, tuple) or len(test) != 2:
-        raise ValueError(
-            f"test must be a Split, or a pair of inputs and labels, got {type(test).__name__}; "
-            "other data needs a score of your own"
-        )
-    return Split(inputs=test[0], labels=test[1])

@@ -9,105 +9,122 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from torch import nn
 
-from noiseproof.core.checks import one_of
+from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.data.splits import Labels, Split
-from noiseproof.measuring.curves import check_counts, warn_without_effect
-from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
+from noiseproof.measuring.curves import warn_without_effect
+from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.groups import TensorGroup, groups_of
+from noiseproof.measuring.options import (
+    RankOptions,
+    asked_measurement,
+    asked_network,
+    check_keywords,
+    with_keywords,
+)
+from noiseproof.measuring.requests import RankRequest
+from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, open_units
 from noiseproof.network.replay import Replay
 from noiseproof.network.state import State
 from noiseproof.noise.flipout import Signs
 from noiseproof.noise.per_image import ImageChips
-from noiseproof.noise.perturbation import DEFAULT_TARGETS, Programme
+from noiseproof.noise.perturbation import Programme
 from noiseproof.results.row_cache import OnRow, RowCache
 from noiseproof.results.rows import Row
 from noiseproof.results.sensitivity import Ranking, rankings_of
 from noiseproof.results.store import Store
 from noiseproof.specs import catalog
-from noiseproof.specs.catalog import PixelScale
 from noiseproof.specs.designs import PerImage
-from noiseproof.specs.noise import Spec, ordered_targets
+from noiseproof.specs.noise import Spec
 from noiseproof.specs.selection import (
     CLEAN,
-    GROUPINGS,
     but_part,
-    check_ranked,
     chosen_steps,
     only_part,
 )
 from noiseproof.tasks.task import Result
 
 
+@with_keywords(RankOptions)
 def rank_layers(
     model: nn.Module,
     test: Split | tuple[Inputs, Labels],
     spec: Spec,
-    *,
-    by: str = "layer",
-    keep: Sequence[int] = (),
-    targets: Sequence[str] = DEFAULT_TARGETS,
-    seed: int = 0,
-    scale: PixelScale | None = None,
-    batch_size: int | None = None,
-    device: str | None = None,
-    store: Store | None = None,
-    subject: Subject | None = None,
-    on_row: OnRow | None = None,
+    **options: Unpack[RankOptions],
 ) -> Ranking:
     """The layers of a classifier by the accuracy that is lost when `spec` acts on one of them
-    alone, and the accuracy with the first k of them kept digital, for each k of `keep`.
+    alone, and the accuracy with the most sensitive ones kept digital.
 
-    `by` is a key of `parts.GROUPINGS`; `keep` are numbers of groups, and 0 is added; empty means
-    Fibonacci numbers. Deterministic stages of `spec`, as quantisation, act where its noise does.
-    The accuracy with groups kept digital comes from fresh dice, so that the choice of the groups is
-    not rewarded for the dice that made it; the images are the same. `test` and all else is as in
-    `measure`. `on_row` gets the rows of the ranking and then, counted anew, those of the groups
-    kept digital.
+    - `by`: layer (default), block or role: what is ranked.
+    - `keep`: how many of the most sensitive are kept digital, several numbers; 0 is added (default:
+      Fibonacci numbers).
+    - `store`, `on_row`: as in `measure`; `on_row` gets the rows of the ranking and then, counted
+      anew, those of the groups kept digital.
+    - `seed`, `targets`, `scale`, `batch_size`, `device`, `threads`, `subject`: as in
+      `requests.Network` and `requests.Measurement`.
+
+    Deterministic stages of `spec`, as quantisation, act where its noise does. The accuracy with
+    groups kept digital comes from fresh dice, so that the choice of the groups is not rewarded for
+    the dice that made it; the images are the same. `test` is as in `measure`.
 
     Raises:
         ValueError: for values out of range, other scores than accuracy, and noise or a network for
             which per-image chips do not hold.
+        TypeError: for a keyword that there is not.
     Warns:
         NoEffectWarning: when the noise changes nothing.
     """
-    one_of("grouping", by, GROUPINGS)
-    roles = ordered_targets(targets)
-    check_ranked(spec, roles)
-    check_counts([spec], chips=None, batch_size=batch_size)
-    evaluator = open_evaluator(
-        model,
-        test,
-        estimator=None,
-        calibration=None,
-        score=None,
-        scale=scale,
-        batch_size=batch_size,
-        device=device,
-        subject=subject,
+    check_keywords("rank_layers", options, RankOptions)
+    request = RankRequest(
+        network=asked_network(options),
+        measurement=asked_measurement(spec, options),
+        by=options.get("by", "layer"),
+        keep=tuple(options.get("keep", ())),
     )
-    if not catalog.has_hits(evaluator.clean_row.task):
-        raise ValueError(
-            f"layers are ranked by the accuracy of a classifier, and the task is "
-            f"{evaluator.clean_row.task}: give samples with one class each"
+    return rank_setup(
+        held(model, test, request.network, request.calibration),
+        request,
+        store=options.get("store"),
+        on_row=options.get("on_row"),
+    )
+
+
+def rank_setup(
+    setup: Setup,
+    request: RankRequest,
+    *,
+    store: Store | None = None,
+    on_row: OnRow | None = None,
+) -> Ranking:
+    """The ranking of an opened network, as `rank_layers`."""
+    asked = request.measurement
+    with using_threads(setup.network.threads):
+        evaluator = open_evaluator(setup, None)
+        if not catalog.has_hits(evaluator.clean_row.task):
+            raise ValueError(
+                f"layers are ranked by the accuracy of a classifier, and the task is "
+                f"{evaluator.clean_row.task}: give samples with one class each"
+            )
+        units, _ = open_units(
+            evaluator, PerImage(), asked.specs, asked.targets, seen=(evaluator.clean_row, [])
         )
-    units, _ = open_units(evaluator, PerImage(), [spec], roles, seen=(evaluator.clean_row, []))
-    study = _Study(units=units, spec=spec, by=by, seed=seed, roles=roles)
-    steps = chosen_steps(keep, groups=len(study.groups))
-    warn_without_effect(evaluator, [spec], targets)
-    known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
-    alone = study.alone(RowCache(known=known, store=store, on_row=on_row))
-    order = [group.name for group in rankings_of(alone)[0].groups]
-    choices = [order[:k] for k in steps]
-    return rankings_of(
-        alone + study.without(choices, RowCache(known=known, store=store, on_row=on_row))
-    )[0]
+        study = _Study(
+            units=units, spec=asked.spec, by=request.by, seed=asked.seed, roles=asked.targets
+        )
+        steps = chosen_steps(request.keep, groups=len(study.groups))
+        warn_without_effect(evaluator, asked)
+        known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
+        alone = study.alone(RowCache(known=known, store=store, on_row=on_row))
+        order = [group.name for group in rankings_of(alone)[0].groups]
+        choices = [order[:k] for k in steps]
+        without = study.without(choices, RowCache(known=known, store=store, on_row=on_row))
+    return rankings_of(alone + without)[0]
 
 
 @dataclass(frozen=True, kw_only=True)

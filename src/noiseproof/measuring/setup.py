@@ -1,118 +1,190 @@
 """From names to things: weights, model, data and pixel scale, ready to be measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Unpack
 
 from torch import nn
 
+from noiseproof.core.device import pick_device
 from noiseproof.core.inputs import Inputs, joined
 from noiseproof.core.plugins import harmless_name, named
 from noiseproof.core.rng import seeded, stream
 from noiseproof.data.datasets import open_dataset
 from noiseproof.data.splits import Source, Split, scaled
-from noiseproof.measuring.evaluator import Score, Subject
+from noiseproof.measuring.options import SetupOptions, check_keywords, named_network, with_keywords
+from noiseproof.measuring.requests import Calibration, Network, Subject
 from noiseproof.models.building import build
-from noiseproof.models.checkpoint import file_sha256, fill, load_state, read_card, weights_file
+from noiseproof.models.checkpoint import (
+    Card,
+    file_sha256,
+    fill,
+    load_state,
+    read_card,
+    weights_file,
+)
 from noiseproof.network.state import State
 from noiseproof.specs.catalog import PixelScale, norm_text, parse_pixel_scale
 from noiseproof.tasks.evaluation import check_classes, check_fits
+from noiseproof.tasks.own import Score
 from noiseproof.tasks.table import TASKS
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Setup:
-    """A trained network and the images to measure it on; `score` is the user's own, or None."""
+    """A network and what it is measured on, at hand. `network` says how it is run, its scale, score
+    and subject filled in; `test` is a `Split`, or whatever a score of one's own takes."""
 
     model: nn.Module
-    test: Split
+    test: Any
     calibration: Inputs | None
-    score: Score | None
-    scale: PixelScale
-    subject: Subject
+    network: Network
+
+    @property
+    def score(self) -> Score | None:
+        """A score of one's own; None where the task has it."""
+        return self.network.score
+
+    @property
+    def scale(self) -> PixelScale | None:
+        """By which pixels pass."""
+        return self.network.scale
+
+    @property
+    def subject(self) -> Subject:
+        """What rows call it."""
+        return self.network.subject or Subject()
 
 
-def open_setup(
-    weights: str | Path,
-    *,
-    model: str | None = None,
-    norm: str | None = None,
-    norm_where: str = "all",
-    data: str | None = None,
-    data_dir: str | Path | None = None,
-    download: bool = False,
-    normalize: str | None = None,
-    classes: int | None = None,
-    task: str | None = None,
-    images: int | None = None,
-    calibration: int = 0,
-    augment: bool = False,
-    calibration_seed: int = 0,
-) -> Setup:
-    """Everything that `measure` needs, checked before any of it runs. What is not given is taken
-    from the weights' card. `classes`: what the network tells apart, where that is more than the
-    data set has. `task`: what the labels ask for, or the name of a score of one's own, which then
-    gets a `Split` of images as the network takes them. `images`: the first N test images;
-    `calibration`: the number of calibration images, drawn from the training split by
-    `calibration_seed`, and with `augment` changed at random as in training. A card never names
-    code that runs: a model or data of one's own has to be given.
+def held(model: nn.Module, test: object, network: Network, calibration: Calibration) -> Setup:
+    """A setup of what is in memory already.
+
+    Raises:
+        ValueError: for a device that is not there, and for a test set of no known form without a
+            score of one's own.
+    """
+    if network.device is not None:
+        pick_device(network.device)
+    if network.score is None and not isinstance(test, Split):
+        test = _pair(test)
+    images = calibration.images
+    assert not isinstance(images, int), "images in memory are drawn already"
+    return Setup(model=model, test=test, calibration=images, network=network)
+
+
+@with_keywords(SetupOptions, calibration=0, augment=False, calibration_seed=0)
+def open_setup(weights: str | Path, **options: Unpack[SetupOptions]) -> Setup:
+    """A checkpoint or a training run's folder, opened to be measured: `setup.model`, `setup.test`,
+    `setup.calibration`, `setup.scale`, `setup.subject`. The keywords are those of `SetupOptions`;
+    what is not given is taken from the weights' card. A card never names code that runs: a model or
+    data of one's own has to be given.
+
+    Raises:
+        ValueError: for whatever is missing or does not fit.
+        TypeError: for a keyword that there is not.
+    """
+    check_keywords("open_setup", options, SetupOptions)
+    return opened(*named_network(weights, options))
+
+
+def opened(network: Network, calibration: Calibration) -> Setup:
+    """Everything that the names in `network` stand for, checked before any of it runs.
 
     Raises:
         ValueError: for whatever is missing or does not fit.
     """
-    file = weights_file(weights)
+    assert network.weights is not None
+    if network.device is not None:
+        pick_device(network.device)
+    file = weights_file(network.weights)
     card = read_card(file)
-    if card is not None:
-        model = model or harmless_name(card.model, "--model", file)
-        data = data or harmless_name(card.data, "--data", file)
-        if norm is None:
-            norm, norm_where = card.norm, card.norm_where
-        normalize = normalize or card.scale
-    for option, value in (("--model", model), ("--data", data)):
-        if value is None:
-            raise ValueError(f"{file} has no card, so {option} must say what it is")
-    assert model is not None
-    assert data is not None
-    source = open_dataset(data, data_dir=data_dir, download=download)
-    score = named(task) if task is not None and ":" in task else None
-    if score is None:
-        source.check_task(task)
-    if classes is None:
-        classes = card.classes if card is not None else source.classes
-    state = load_state(file)
-    network = network_of(
-        state,
-        model=model,
-        norm=norm,
-        norm_where=norm_where,
-        classes=classes,
-        channels=source.channels,
-    )
+    network = _with_card(network, card, file)
+    assert network.data is not None
+    source = open_dataset(network.data, data_dir=network.data_dir, download=network.download)
+    own = None
+    if network.task is not None and ":" in network.task:
+        own = named(network.task)
+    else:
+        source.check_task(network.task)
+    if network.classes is None:
+        network = replace(network, classes=source.classes if card is None else card.classes)
+    model = _filled(network, load_state(file), source)
     test = source.read("test")
-    test = test if images is None else test.first(images)
-    drawn = None
-    if calibration:
-        drawn = calibration_from(source, calibration, augment=augment, seed=calibration_seed)
-    scale = source.scale if normalize is None else parse_pixel_scale(normalize)
-    if score is None:
-        check_fits(network, test, scale)
-        check_classes(test, classes)
+    test = test if network.images is None else test.first(network.images)
+    drawn = _drawn(source, calibration)
+    scale = network.scale or source.scale
+    if own is None:
+        check_fits(model, test, scale)
+        check_classes(test, network.classes or 0)
     else:  # what the network returns is the score's own affair
         test = Split(inputs=scaled(test.inputs, scale), labels=test.labels)
+    subject = Subject(
+        checkpoint=file_sha256(file),
+        model=network.model or "",
+        norm=norm_text(network.norm, network.norm_where),
+        task=network.task or source.task,
+        data=source.name,
+        calibration="train augmented" if calibration.augment else "train",
+    )
     return Setup(
-        model=network,
+        model=model,
         test=test,
         calibration=drawn,
-        score=score,
-        scale=scale,
-        subject=Subject(
-            checkpoint=file_sha256(file),
-            model=model,
-            norm=norm_text(norm, norm_where),
-            task=task or source.task,
-            data=source.name,
-            calibration="train augmented" if augment else "train",
-        ),
+        network=replace(network, score=own, scale=scale, subject=subject),
     )
+
+
+def _with_card(network: Network, card: Card | None, file: Path) -> Network:
+    """What is not given, from the card of the weights.
+
+    Raises:
+        ValueError: where something is missing still, or the card names code of its own.
+    """
+    if card is not None:
+        network = replace(
+            network,
+            model=network.model or harmless_name(card.model, "--model", file),
+            data=network.data or harmless_name(card.data, "--data", file),
+            norm=card.norm if network.norm is None else network.norm,
+            norm_where=card.norm_where if network.norm is None else network.norm_where,
+            scale=network.scale or parse_pixel_scale(card.scale),
+        )
+    for option, value in (("--model", network.model), ("--data", network.data)):
+        if value is None:
+            raise ValueError(f"{file} has no card, so {option} must say what it is")
+    return network
+
+
+def _filled(network: Network, state: State, source: Source) -> nn.Module:
+    assert network.model is not None
+    assert network.classes is not None
+    return network_of(
+        state,
+        model=network.model,
+        norm=network.norm,
+        norm_where=network.norm_where,
+        classes=network.classes,
+        channels=source.channels,
+    )
+
+
+def _drawn(source: Source, calibration: Calibration) -> Inputs | None:
+    """The calibration images, as many as are asked for; None: none."""
+    images = calibration.needed if calibration.images is None else calibration.images
+    if not isinstance(images, int):
+        return images
+    if not images:
+        return None
+    return calibration_from(source, images, augment=calibration.augment, seed=calibration.seed)
+
+
+def _pair(test: object) -> Split:
+    if not isinstance(test, tuple) or len(test) != 2:
+        raise ValueError(
+            f"test must be a Split, or a pair of inputs and labels, got {type(test).__name__}; "
+            "other data needs a score of your own"
+        )
+    return Split(inputs=test[0], labels=test[1])
 
 
 def network_of(

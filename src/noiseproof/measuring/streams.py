@@ -8,113 +8,131 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Unpack
 
 import torch
 from torch import nn
 
+from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import derived, stream
 from noiseproof.data.splits import Labels, Split
-from noiseproof.measuring.curves import check_counts, chosen_estimator, warn_without_effect
-from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
+from noiseproof.measuring.curves import warn_without_effect
+from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.options import (
+    TrackOptions,
+    asked_calibration,
+    asked_measurement,
+    asked_network,
+    check_keywords,
+    several_ways,
+    with_keywords,
+)
+from noiseproof.measuring.requests import USUAL_CHIPS, TrackRequest
+from noiseproof.measuring.setup import Setup, held
 from noiseproof.network.state import State
-from noiseproof.noise.perturbation import DEFAULT_TARGETS, perturb
+from noiseproof.noise.perturbation import perturb
 from noiseproof.recalibration.running_stats import running_layers
 from noiseproof.results.row_cache import OnRow
 from noiseproof.results.rows import Row, key_of
 from noiseproof.results.store import Store
 from noiseproof.results.streams import Trace, traces_of
-from noiseproof.specs.catalog import PixelScale
-from noiseproof.specs.estimators import Estimator
-from noiseproof.specs.noise import Spec, ordered_targets
-from noiseproof.specs.streams import WANDERS_WITHIN, Stream, check_followed, check_lengths
+from noiseproof.specs.noise import Spec
+from noiseproof.specs.streams import WANDERS_WITHIN, Course, Stream
 
 
+@with_keywords(TrackOptions, chips=USUAL_CHIPS, recalibrate="off")
 def track(
     model: nn.Module,
     test: Split | tuple[Inputs, Labels],
     spec: Spec,
     changes: Stream,
-    *,
-    recalibrate: Estimator | str | Sequence[Estimator | str | None] = "off",
-    calibration: Inputs | None = None,
-    images: int | None = None,
-    window: int | None = None,
-    period: int | None = None,
-    chips: int = 10,
-    seed: int = 0,
-    targets: Sequence[str] = DEFAULT_TARGETS,
-    scale: PixelScale | None = None,
-    batch_size: int | None = None,
-    device: str | None = None,
-    store: Store | None = None,
-    subject: Subject | None = None,
-    on_row: OnRow | None = None,
+    **options: Unpack[TrackOptions],
 ) -> list[Trace]:
-    """The score along a stream of `images` test images on `chips` chips whose noise `changes`.
+    """The score along a stream of test images on chips whose noise `changes`.
 
     The test images come in a random order (the same for all chips), again and again where the
-    stream is longer than the test set. Every `window` of them gives one score (default: a change's
-    length); no batch reaches over the end of a window. `recalibrate` are the ways to compare:
-    `off` keeps the clean statistics, `ema` follows the test images from change to change, `batch`
-    takes each batch's own, and `pooled`, `layerwise` and `blend` are computed at the start and
-    after every `period` images (default: at every change) on the `calibration` images, and stay in
-    between.
+    stream is longer than the test set. No batch reaches over the end of a window.
 
-    A chip that `store` holds to the end is not followed again. `on_row(row, done, total)` gets each
-    new row; those of the store count as done.
+    - `images`: length of the stream (default: ten changes). `window`: images of one score (default:
+      a change's length).
+    - `recalibrate`: the ways to compare (default: off). `off` keeps the clean statistics, `ema`
+      follows the test images from change to change, `batch` takes each batch's own, and `pooled`,
+      `layerwise` and `blend` are computed at the start and after every `period` images (default: at
+      every change) on the `calibration` images, and stay in between.
+    - `chips`: how many (default: 10).
+    - `store`: a chip that it holds to the end is not followed again. `on_row(row, done, total)`
+      gets each new row; those of the store count as done.
+    - `seed`, `targets`, `scale`, `batch_size`, `device`, `threads`, `subject`: as in
+      `requests.Network` and `requests.Measurement`.
 
     Raises:
         ValueError: for values out of range; for `match`, whose corrections are folded into weights
             that change.
+        TypeError: for a keyword that there is not.
     Warns:
         NoEffectWarning: when the noise or a recalibration changes nothing.
     """
-    length = 10 * changes.every if images is None else images
-    steps = changes.every if window is None else window
-    pace = changes.every if period is None else period
-    check_lengths(changes, images=length, window=steps, period=pace)
-    check_counts([spec], chips=chips, batch_size=1 if batch_size is None else batch_size)
-    roles = ordered_targets(targets)
-    estimators = _estimators(recalibrate, calibration)
-    check_followed(spec, changes, roles, estimators)
+    check_keywords("track", options, TrackOptions)
+    course = Course(
+        changes=changes,
+        images=options.get("images"),
+        window=options.get("window"),
+        period=options.get("period"),
+    )
+    ways = several_ways(options.get("recalibrate", "off"))
+    request = TrackRequest(
+        network=asked_network(options),
+        measurement=asked_measurement(spec, options),
+        calibration=asked_calibration(ways, options.get("calibration")),
+        course=course,
+    )
+    return track_setup(
+        held(model, test, request.network, request.calibration),
+        request,
+        store=options.get("store"),
+        on_row=options.get("on_row"),
+    )
+
+
+def track_setup(
+    setup: Setup,
+    request: TrackRequest,
+    *,
+    store: Store | None = None,
+    on_row: OnRow | None = None,
+) -> list[Trace]:
+    """The traces of an opened network, as `track`."""
+    asked, course, ways = request.measurement, request.course, request.calibration.ways
     rows: list[Row] = []
-    total = len(estimators) * chips * (length // steps)
-    for estimator in estimators:
-        evaluator = open_evaluator(
-            model,
-            test,
-            estimator=estimator,
-            calibration=calibration,
-            score=None,
-            scale=scale,
-            batch_size=batch_size,
-            device=device,
-            subject=subject,
-        )
-        warn_without_effect(evaluator, [spec], roles)
-        blank = replace(
-            evaluator.chip_row,
-            noise=str(spec),
-            level=spec.level,
-            targets=",".join(roles),
-            seed=seed,
-            stream=str(changes),
-            recalibrate=_words(evaluator, pace),
-            images=steps,
-        )
-        known = _known(store, blank)
-        for chip in range(chips):
-            named = [replace(blank, chip=chip, seen=s) for s in range(0, length, steps)]
-            if all(key_of(row) in known for row in named):
-                rows += [known[key_of(row)] for row in named]
-                continue
-            for row in _followed(evaluator, named, spec, changes, pace):
-                rows.append(row)
-                if store is not None:
-                    store.add(row)
-                if on_row is not None:
-                    on_row(row, len(rows), total)
+    total = len(ways) * asked.followed * (course.length // course.step)
+    with using_threads(setup.network.threads):
+        for way in ways:
+            evaluator = open_evaluator(setup, way)
+            warn_without_effect(evaluator, asked)
+            blank = replace(
+                evaluator.chip_row,
+                noise=str(asked.spec),
+                level=asked.spec.level,
+                targets=",".join(asked.targets),
+                seed=asked.seed,
+                stream=str(course.changes),
+                recalibrate=_words(evaluator, course.pause),
+                images=course.step,
+            )
+            known = _known(store, blank)
+            for chip in range(asked.followed):
+                seen = range(0, course.length, course.step)
+                named = [replace(blank, chip=chip, seen=place) for place in seen]
+                if all(key_of(row) in known for row in named):
+                    rows += [known[key_of(row)] for row in named]
+                    continue
+                for row in _followed(evaluator, named, asked.spec, course):
+                    rows.append(row)
+                    if store is not None:
+                        store.add(row)
+                    if on_row is not None:
+                        on_row(row, len(rows), total)
     return traces_of(rows)
 
 
@@ -125,15 +143,6 @@ def _words(evaluator: Evaluator, period: int) -> str:
     return f"{evaluator.estimator} every {period}"
 
 
-def _estimators(
-    recalibrate: Estimator | str | Sequence[Estimator | str | None], calibration: Inputs | None
-) -> list[Estimator | None]:
-    """Each way once, in the order given; None is `off`."""
-    if isinstance(recalibrate, str) or not isinstance(recalibrate, Sequence):
-        recalibrate = [recalibrate]
-    return list(dict.fromkeys(chosen_estimator(way or "off", calibration) for way in recalibrate))
-
-
 def _known(store: Store | None, blank: Row) -> dict[tuple[object, ...], Row]:
     """The rows of streams on the checkpoint of `blank` that `store` holds."""
     found = [] if store is None else store.rows(checkpoint=blank.checkpoint)
@@ -141,7 +150,7 @@ def _known(store: Store | None, blank: Row) -> dict[tuple[object, ...], Row]:
 
 
 def _followed(
-    evaluator: Evaluator, named: Sequence[Row], spec: Spec, changes: Stream, period: int
+    evaluator: Evaluator, named: Sequence[Row], spec: Spec, course: Course
 ) -> Iterator[Row]:
     """The rows of one chip with their results, window after window."""
     test: Split = evaluator.test
@@ -153,9 +162,9 @@ def _followed(
     state: State = {}
     for row in named:
         started = time.perf_counter()
-        if row.seen % changes.every == 0:
-            state = _changed(evaluator, row, spec, changes)
-        now = row.seen % period == 0 and evaluator.calibration is not None
+        if row.seen % course.changes.every == 0:
+            state = _changed(evaluator, row, spec, course.changes)
+        now = row.seen % course.pause == 0 and evaluator.calibration is not None
         if now:
             recalibrated = evaluator.recalibrated(state)
             statistics = {name: recalibrated[name] for name in names}

@@ -6,7 +6,7 @@ on a chip; means and variances are per channel, over images and positions.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,8 +16,6 @@ from noiseproof import stats
 from noiseproof.results.curves import provenance_of, way_of
 from noiseproof.results.rows import Row
 from noiseproof.specs.catalog import metric_of
-from noiseproof.specs.estimators import Estimator
-from noiseproof.specs.noise import Spec
 from noiseproof.stats.display import Unit, unit_of
 from noiseproof.stats.intervals import Floats, Interval
 
@@ -211,18 +209,6 @@ class Activations:
             found["score_gain"] = None if gain is None else stats.as_json(gain)
             found["snr_gain_db"] = [stats.as_json(self.gain(way, place)) for place in places]
         return found
-
-
-def check_explained(noise: Spec, ways: Sequence[Estimator | None]) -> None:
-    """Raise ValueError for a request that cannot be explained."""
-    if not noise.stages:
-        raise ValueError("there is nothing to explain without noise: give a spec with a stage")
-    for way in ways:
-        if way is not None and way.sees_test:
-            raise ValueError(
-                f"explain compares chips that stay as they are, and {way} follows the test "
-                "batches: leave it out"
-            )
 
 
 # --- what it finds -------------------------------------------------------------------------------

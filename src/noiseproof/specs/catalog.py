@@ -297,6 +297,15 @@ def check_norm(name: str) -> str:
     return one_of("norm", name, NORMS)
 
 
+def check_norm_where(norm: str | None, where: str) -> None:
+    """Raise ValueError for an unknown normalisation, or a part of the layers without one; None is
+    the model's own."""
+    if norm is not None:
+        check_norm(norm)
+    elif where != "all":
+        raise ValueError(f"--norm-where {where} needs --norm, which says what goes there")
+
+
 def norm_text(norm: str | None, where: str) -> str:
     """How rows and messages call a normalisation: `batch_l1`, `none (last:3)`, `own`."""
     if norm is None:

@@ -6,6 +6,7 @@ Nested(images=100)
 'per-image(50)'
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -104,6 +105,27 @@ def parse_design(text: str) -> Design:
     if cls is PerImage:
         return PerImage(block=int(number))
     raise ValueError(f"design {kind} takes no number, got {text!r}")
+
+
+def check_length(design: Design, *, chips: int | None, passes: int | None) -> None:
+    """Raise ValueError for a number of chips or passes that the design does not have."""
+    if chips is not None and isinstance(design, PerImage):
+        raise ValueError(f"design {design.kind} has no number of chips, got {chips}: give passes")
+    if passes is not None and not isinstance(design, PerImage | Auto):
+        raise ValueError(f"design {design.kind} has no passes, got {passes}: give chips")
+
+
+def check_above(above: float | None, design: Design) -> None:
+    """Raise ValueError for a yield that cannot be told."""
+    if above is None:
+        return
+    if not math.isfinite(above):
+        raise ValueError(f"above must be a finite score, got {above:g}")
+    if isinstance(design, PerImage | Auto):
+        raise ValueError(
+            f"design {design.kind} does not tell chips apart, so there is no yield above {above:g}:"
+            " use --design chips or nested"
+        )
 
 
 def check_design(

@@ -64,6 +64,49 @@ def parse_stream(text: str) -> Stream:
     return Stream(every=int(every), wander=size)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """How a stream is followed.
+
+    `changes`: how the noise changes. `images`: its length in test images, in a random order and
+    again and again (default: ten changes). `window`: images of one score (default: a change's
+    length). `period`: after how many images `pooled`, `layerwise` and `blend` run again (default:
+    at every change).
+
+    Raises:
+        ValueError: where windows of one score would straddle a change or a recalibration.
+    """
+
+    changes: Stream
+    images: int | None = None
+    window: int | None = None
+    period: int | None = None
+
+    def __post_init__(self) -> None:
+        lengths = {"images": self.length, "window": self.step, "period": self.pause}
+        for name, value in lengths.items():
+            if not value >= 1:
+                raise ValueError(f"{name} must be >= 1, got {value}")
+        for name, value in {"every": self.changes.every, **lengths}.items():
+            if value % self.step:
+                raise ValueError(f"{name} must be a multiple of window {self.step}, got {value}")
+
+    @property
+    def length(self) -> int:
+        """The stream, in images."""
+        return 10 * self.changes.every if self.images is None else self.images
+
+    @property
+    def step(self) -> int:
+        """One window, in images."""
+        return self.changes.every if self.window is None else self.window
+
+    @property
+    def pause(self) -> int:
+        """From one recalibration to the next, in images."""
+        return self.changes.every if self.period is None else self.period
+
+
 def check_followed(
     spec: Spec, stream: Stream, targets: Sequence[str], estimators: Sequence[Estimator | None]
 ) -> None:
@@ -91,13 +134,3 @@ def check_followed(
             spec.at(highest)
         except ValueError as error:
             raise ValueError(f"{spec} may wander up to {highest:g}: {error}") from None
-
-
-def check_lengths(stream: Stream, *, images: int, window: int, period: int) -> None:
-    """Raise ValueError where windows of one score would straddle a change or a recalibration."""
-    for name, value in (("images", images), ("window", window), ("period", period)):
-        if not value >= 1:
-            raise ValueError(f"{name} must be >= 1, got {value}")
-    for name, value in (("every", stream.every), ("period", period), ("images", images)):
-        if value % window:
-            raise ValueError(f"{name} must be a multiple of window {window}, got {value}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from noiseproof.specs.designs import parse_design
 from noiseproof.specs.estimators import parse_estimator
 from noiseproof.specs.noise import parse, parse_targets
-from noiseproof.stats.pacing import Pace
+from noiseproof.specs.pace import Pace
 from noiseproof.study.comparable import check_measured, is_selected
 from noiseproof.study.file import (
     MOST_NETWORKS,

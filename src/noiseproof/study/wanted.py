@@ -7,7 +7,8 @@ from functools import cached_property
 from noiseproof.specs.catalog import norm_text
 from noiseproof.specs.designs import Design, images_of, sized
 from noiseproof.specs.noise import Spec
-from noiseproof.stats.pacing import Pace, most_units, units_wanted
+from noiseproof.specs.pace import Pace
+from noiseproof.stats.pacing import most_units, units_wanted
 from noiseproof.stats.stopping import FIRST
 from noiseproof.study.keys import Value
 

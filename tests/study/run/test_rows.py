@@ -8,7 +8,7 @@ import torch
 from noiseproof.core.rng import stream
 from noiseproof.data.datasets import open_dataset
 from noiseproof.measuring.curves import measure
-from noiseproof.measuring.evaluator import Subject
+from noiseproof.measuring.requests import Subject
 from noiseproof.measuring.setup import calibration_from
 from noiseproof.models import building as models
 from noiseproof.models.checkpoint import file_sha256, fill, load_state

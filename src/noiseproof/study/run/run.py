@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from noiseproof.core.device import pick_device
+from noiseproof.core.device import pick_device, using_threads
 from noiseproof.study.folder import open_study, out_folder
 from noiseproof.study.run.driver import OnNews, drive
 from noiseproof.study.run.loading import Places, load_data, open_source
@@ -66,6 +66,7 @@ def run_study(
     data_dir: str | Path | None = None,
     download: bool = False,
     device: str = "auto",
+    threads: int | str | None = None,
     ray: str | None = None,
     own_code: bool = False,
     on_news: OnNews | None = None,
@@ -82,6 +83,8 @@ def run_study(
         data_dir: Folder of data sets; None: $NOISEPROOF_DATA, else ~/.cache/noiseproof.
         download: Fetch a data set that is missing.
         device: auto, cpu, cuda or mps; a cluster has its own.
+        threads: Of the CPU: a number, or auto: as many as there are free cores; None: torch's own
+            number. A cluster's workers have their own.
         ray: Send the work to a Ray cluster: `auto`, `local` or HOST:PORT.
         own_code: Allow models and data that are code of one's own.
         on_news: Hears where the run stands.
@@ -106,7 +109,8 @@ def run_study(
     grid, data, places = opened.grid, opened.data, opened.places
     if ray is None:
         local = LocalPool(data, device=device, on_training=on_training)
-        return drive(grid, data, places, local, device=device, on_news=on_news)
+        with using_threads(threads):
+            return drive(grid, data, places, local, device=device, on_news=on_news)
 
     with closing(RayPool(open_cluster(ray), data, device=device)) as pool:
         return drive(grid, data, places, pool, device="cpu", on_news=on_news)

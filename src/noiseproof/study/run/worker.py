@@ -10,8 +10,10 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from noiseproof.measuring.evaluator import Evaluator, Subject, open_evaluator
-from noiseproof.measuring.setup import network_of
+from noiseproof.measuring import requests
+from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.requests import Subject
+from noiseproof.measuring.setup import Setup, network_of
 from noiseproof.measuring.units import Units, open_units
 from noiseproof.results.rows import Row
 from noiseproof.specs.designs import Chips, sized
@@ -62,24 +64,21 @@ def evaluator_of(
 ) -> Evaluator:
     """A network of a study with a way to recalibrate it."""
     network = trained.network
-    return open_evaluator(
-        model,
-        data.test,
-        estimator=parse_estimator(recalibrate),
-        calibration=trained.calibration.get(augment),
-        score=None,
-        scale=trained.scale,
-        batch_size=None,
-        device=device,
-        subject=Subject(
-            checkpoint=trained.sha256,
-            model=network.model,
-            norm=network.norm_text,
-            task=data.task,
-            data=data.name,
-            calibration="train augmented" if augment else "train",
-        ),
+    subject = Subject(
+        checkpoint=trained.sha256,
+        model=network.model,
+        norm=network.norm_text,
+        task=data.task,
+        data=data.name,
+        calibration="train augmented" if augment else "train",
     )
+    setup = Setup(
+        model=model,
+        test=data.test,
+        calibration=trained.calibration.get(augment),
+        network=requests.Network(scale=trained.scale, device=device, subject=subject),
+    )
+    return open_evaluator(setup, parse_estimator(recalibrate))
 
 
 def blank_of(task: Task, evaluator: Evaluator) -> Row:

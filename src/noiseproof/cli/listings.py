@@ -1,0 +1,47 @@
+"""What `info` lists."""
+
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+
+from noiseproof.specs import catalog
+from noiseproof.specs.designs import DESIGNS
+from noiseproof.specs.estimators import AUTO, ESTIMATORS, Estimator
+from noiseproof.specs.noise import REFERENCES, ROLES, SCOPES
+
+NOISES = {
+    "gaussian(level, reference=std, scope=tensor)": "W + level r z, z standard normal",
+    "laplace(level, reference=std, scope=tensor)": "the same, z Laplace of unit variance",
+    "uniform(level, reference=std, scope=tensor)": "the same, z uniform of unit variance",
+    "lognormal(level)": "W exp(level z), element by element",
+    "stuck(p, at=zero)": "each element stuck with probability p, at zero or at max (own sign)",
+    "quantize(bits=6, scope=tensor)": "symmetric uniform, 2^bits - 1 values",
+    "A + B": "first A, then B: quantize(bits=6) + gaussian(0.05, reference=max)",
+    "reference=": f"what sigma is relative to: {', '.join(REFERENCES)}",
+    "scope=": f"over what the reference is taken: {', '.join(SCOPES)}",
+    "--targets": f"roles that get noise: {', '.join(ROLES)}; default kernel",
+}
+LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
+    "models": lambda: {**catalog.MODELS, **catalog.OUTSIDE_MODELS},
+    "norms": lambda: dict(catalog.NORMS),
+    "noises": lambda: dict(NOISES),
+    "recalibrations": lambda: dict(
+        [(_form(cls), cls.about) for cls in ESTIMATORS.values()],
+        auto=f"{AUTO}; a number N is pooled(N)",
+        off="as the chip comes",
+    ),
+    "designs": lambda: {name: cls.about for name, cls in DESIGNS.items()},
+    "datasets": lambda: dict(
+        [(name, facts.about) for name, facts in catalog.DATASETS.items()],
+        **catalog.OUTSIDE_DATASETS,
+    ),
+}
+TOPICS = (*LISTINGS, "model")
+
+
+def _form(cls: type[Estimator]) -> str:
+    """`blend(images, prior)`: how an estimator is written; what has a default stands with it."""
+    names = [
+        field.name if field.default is MISSING else f"{field.name}={field.default or '...'}"
+        for field in fields(cls)
+    ]
+    return f"{cls.kind}({', '.join(names)})"

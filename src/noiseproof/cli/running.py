@@ -1,0 +1,141 @@
+"""What the commands that measure do once their request is whole: open, compute, print."""
+
+from dataclasses import replace
+
+from noiseproof import stats
+from noiseproof.cli.bars import Bars, MeasuringBar
+from noiseproof.cli.console import (
+    console,
+    print_coverage,
+    print_curves,
+    print_ranking,
+    print_traces,
+)
+from noiseproof.cli.options import DrawnOptions, PageOptions, StoreOptions
+from noiseproof.cli.printing import print_json, say
+from noiseproof.measuring.activations import explain_setup
+from noiseproof.measuring.curves import measure_setup
+from noiseproof.measuring.requests import (
+    ExplainRequest,
+    MeasureRequest,
+    RankRequest,
+    TrackRequest,
+)
+from noiseproof.measuring.sensitivity import rank_setup
+from noiseproof.measuring.setup import opened
+from noiseproof.measuring.streams import track_setup
+from noiseproof.network.state import places, state_of
+from noiseproof.noise.perturbation import coverage
+from noiseproof.report.activations.figure import write_anatomy_figure
+from noiseproof.report.activations.page import write_anatomy
+from noiseproof.report.activations.table import anatomy_tables, score_lines
+from noiseproof.report.sensitivity.figures import write_ranking_figure
+from noiseproof.results.activations import findings
+from noiseproof.results.curves import as_json
+from noiseproof.results.rows import Row
+from noiseproof.results.store import Store
+from noiseproof.specs.designs import sized
+
+WIDTH_OF_PAGE = 120  # of explain's tables, without a terminal
+PROVENANCE = (
+    *("checkpoint", "model", "norm", "task", "data", "data_sha256", "scale"),
+    *("versions", "device"),
+)
+
+
+def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
+    """Measure curves, print them, and say what the noise reached."""
+    setup, asked = opened(request.network, request.calibration), request.measurement
+    if asked.design.needs_hits:
+        sized(asked.design, len(setup.test))
+    with Store(output.store) as store, MeasuringBar() as bar:
+        curves = measure_setup(setup, request, store=store, on_row=bar.update, on_design=say)
+    print_curves(curves, above=asked.above)
+    strongest = max(asked.specs, key=lambda one: one.level or 0)
+    state, where = state_of(setup.model), places(setup.model)
+    print_coverage(strongest, asked.targets, *coverage(state, where, strongest, asked.targets))
+    print(f"Rows: {output.store}")
+    if output.as_json:
+        print_json(as_json(curves, above=asked.above))
+
+
+def run_track(request: TrackRequest, output: StoreOptions) -> None:
+    """Follow chips along a stream, and print the traces."""
+    setup = opened(request.network, request.calibration)
+    with Store(output.store) as store, Bars() as bars:
+
+        def show(row: Row, done: int, total: int) -> None:
+            text = f"{row.recalibrate}, chip {row.chip}, images {row.seen:,} on: "
+            bars.update("tracking", done, total, f"{text}{100 * row.score:.1f} %")
+
+        traces = track_setup(setup, request, store=store, on_row=show)
+    print_traces(traces)
+    print(f"Rows: {output.store}")
+    if output.as_json:
+        provenance = _provenance(traces[0].first, "chip") | {"seed": traces[0].first.seed}
+        print_json({"traces": [trace.as_json() for trace in traces], "provenance": provenance})
+
+
+def run_ranking(request: RankRequest, output: DrawnOptions) -> None:
+    """Rank layers, and print, and draw where a figure is asked for."""
+    setup = opened(request.network, request.calibration)
+    with Store(output.store) as store, Bars() as bars:
+
+        def show(row: Row, done: int, total: int) -> None:
+            step, text = _ranking_step(row)
+            bars.update(step, done, total, text)
+
+        ranking = rank_setup(setup, request, store=store, on_row=show)
+    print_ranking(ranking)
+    if output.figure is not None:
+        write_ranking_figure(ranking, output.figure)
+        print(f"Figure: {output.figure}")
+    print(f"Rows: {output.store}")
+    if output.as_json:
+        provenance = _provenance(ranking.first, "block of images")
+        print_json(ranking.as_json() | {"provenance": provenance})
+
+
+def run_explain(request: ExplainRequest, output: PageOptions, *, usual_images: int) -> None:
+    """Explain, print the table, and write the page. `usual_images`: how many, where no number is
+    given."""
+    setup = opened(request.network, request.calibration)
+    if request.network.images is None:
+        few = setup.test.first(min(usual_images, len(setup.test)))
+        setup = replace(setup, test=few)
+    with Bars() as bars:
+        found = explain_setup(
+            setup,
+            request,
+            on_pass=lambda way, done, total: bars.update("explaining", done, total, way),
+        )
+    for table in anatomy_tables(found):
+        console(width=WIDTH_OF_PAGE).print(table)
+    for line in (*score_lines(found), *findings(found)):
+        print(line)
+    if output.figure is not None:
+        write_anatomy_figure(found, output.figure)
+        print(f"Figure: {output.figure}")
+    write_anatomy(found, output.out)
+    print(f"Page: {output.out}")
+    if output.as_json:
+        print_json({"page": str(output.out), **found.as_json()})
+
+
+def _provenance(first: Row, replicate: str) -> dict[str, object]:
+    """Where the numbers come from; `replicate`: the unit of replication."""
+    named: dict[str, object] = {name: getattr(first, name) for name in PROVENANCE}
+    return named | {"interval": stats.CONFIDENCE, "unit of replication": replicate}
+
+
+def _ranking_step(row: Row) -> tuple[str, str]:
+    """The step of the work that a row belongs to, and what it says."""
+    kind, _, rest = row.part.partition(":")
+    by, _, names = rest.partition(":")
+    score = f"block {row.chip}: {100 * row.score:.1f} %"
+    if kind == "but":
+        return (
+            "most sensitive kept digital",
+            f"{len(names.split(',')) * bool(names)} {by}s, {score}",
+        )
+    return "noise in one alone", f"{names or 'clean'}, {score}"

@@ -1,0 +1,36 @@
+"""What `study status` and `study report` do: no torch."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from noiseproof.cli.console import print_status
+from noiseproof.cli.printing import print_json
+from noiseproof.cli.study_options import PlaceOptions
+from noiseproof.study.folder import open_study, out_folder, results_of
+from noiseproof.study.progress import progress_of
+from noiseproof.study.report import document_of, report_of, write_study_report
+
+
+def print_progress(file: Path, place: PlaceOptions, *, as_json: bool) -> None:
+    """How far a run is."""
+    study, name, grid = open_study(file, place.profile)
+    facts, rows = results_of(out_folder(study, name, place.out))
+    states = progress_of(grid, facts, rows)
+    print_status(f"{study.name} ({name})", states)
+    if as_json:
+        print_json({"study": study.name, "profile": name, "networks": [asdict(s) for s in states]})
+
+
+def write_pages(file: Path, place: PlaceOptions, *, as_json: bool) -> None:
+    """The report of what is there."""
+    study, name, grid = open_study(file, place.profile)
+    folder = out_folder(study, name, place.out)
+    facts, rows = results_of(folder)
+    if not rows:
+        raise ValueError(f"{folder} holds no rows: run `noiseproof study run {file}` first")
+    command = f"noiseproof study run {file} --profile {name}"
+    found = report_of(study, name, grid, facts, rows, command=command)
+    for path in write_study_report(found, folder):
+        print(f"Report: {path}")
+    if as_json:
+        print_json(document_of(found))

@@ -1,0 +1,63 @@
+"""What `study plan` and `study run` do."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+
+from noiseproof.cli.bars import StudyBar
+from noiseproof.cli.console import print_plan
+from noiseproof.cli.printing import print_json, say
+from noiseproof.cli.study_options import ClusterOptions, MachineOptions, NeedOptions, PlaceOptions
+from noiseproof.core.device import using_threads
+from noiseproof.core.threads import parse_threads
+from noiseproof.study.folder import STORE, open_study, out_folder
+from noiseproof.study.run.estimate import estimate
+from noiseproof.study.run.run import open_run, run_study
+
+
+def plan_study(
+    file: Path, place: PlaceOptions, needs: NeedOptions, machine: MachineOptions, *, as_json: bool
+) -> None:
+    """Time a little of each kind of work, and say how long all of it takes."""
+    study, name, grid = open_study(file, place.profile)
+    opened = open_run(file, name, out=place.out, device=machine.device, **asdict(needs))
+    with using_threads(parse_threads(machine.threads)):
+        lines = estimate(
+            opened.grid, opened.data, opened.places, device=machine.device, on_step=say
+        )
+    print_plan(f"{study.name} ({name}: {study.profiles[name].about})", lines)
+    if as_json:
+        print_json(
+            {
+                "study": study.name,
+                "profile": name,
+                "networks": len(grid.networks),
+                "curves": len(grid.tasks),
+                "seconds": sum(line.seconds for line in lines),
+                "work": [asdict(line) | {"seconds": line.seconds} for line in lines],
+            }
+        )
+
+
+def carry_on(file: Path, place: PlaceOptions, needs: NeedOptions, machine: ClusterOptions) -> None:
+    """Run what is missing, and exit with 1 where some of it failed."""
+    study, name, _ = open_study(file, place.profile)
+    with StudyBar() as bar:
+        failures = run_study(
+            file,
+            name,
+            out=place.out,
+            device=machine.device,
+            threads=parse_threads(machine.threads),
+            ray=machine.ray,
+            on_news=bar.update,
+            on_training=bar.training,
+            **asdict(needs),
+        )
+    print(f"Rows: {out_folder(study, name, place.out) / STORE}")
+    for failure in failures:
+        say(failure)
+    if failures:
+        say(f"{len(failures)} of the pieces failed; all others are done")
+        raise typer.Exit(1)

@@ -1,0 +1,222 @@
+"""The keywords of the public functions, and what they ask for: one adapter for all of them."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+from noiseproof.core.inputs import Inputs, as_inputs, count
+from noiseproof.measuring.requests import (
+    Calibration,
+    Measurement,
+    Network,
+    RankRequest,
+    Subject,
+)
+from noiseproof.results.row_cache import OnRow
+from noiseproof.results.store import Store
+from noiseproof.specs.catalog import PixelScale, parse_pixel_scale
+from noiseproof.specs.designs import Design, parse_design
+from noiseproof.specs.estimators import Estimator, Pooled, parse_estimator
+from noiseproof.specs.noise import Spec, parse_targets
+from noiseproof.tasks.own import Score
+
+Way = Estimator | str | None
+OnPass = Callable[[str, int, int], None]
+V = TypeVar("V")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class RunOptions(TypedDict, total=False):
+    """What every function takes, as in `Network` and `Measurement`."""
+
+    targets: Sequence[str]
+    seed: int
+    scale: PixelScale | None
+    batch_size: int | None
+    device: str | None
+    threads: int | str | None
+    subject: Subject | None
+
+
+class StoreOptions(TypedDict, total=False):
+    """`store` has the rows that are not measured again and gets each new one at once;
+    `on_row(row, done, total)` sees them."""
+
+    store: Store | None
+    on_row: OnRow | None
+
+
+class MeasureOptions(RunOptions, StoreOptions, total=False):
+    """Of `measure`: `recalibrate` is one way, `calibration` the images for it (images alone: pooled
+    over all of them). `on_design(text)` gets what design `auto` chose and why. All else is as in
+    `Network` and `Measurement`."""
+
+    design: Design | str
+    chips: int | None
+    passes: int | None
+    precision: float | None
+    budget: float | None
+    recalibrate: Way
+    calibration: Inputs | None
+    score: Score | None
+    compiled: bool
+    on_design: Callable[[str], None] | None
+
+
+class TrackOptions(RunOptions, StoreOptions, total=False):
+    """Of `track`: `recalibrate` are the ways to compare (off), `calibration` the images for them;
+    `images`, `window` and `period` are as in `Course`."""
+
+    recalibrate: Way | Sequence[Way]
+    calibration: Inputs | None
+    images: int | None
+    window: int | None
+    period: int | None
+    chips: int
+
+
+class RankOptions(RunOptions, StoreOptions, total=False):
+    """Of `rank_layers`: `by` and `keep` are as in `RankRequest`."""
+
+    by: str
+    keep: Sequence[int]
+
+
+class ExplainOptions(RunOptions, total=False):
+    """Of `explain`: `recalibrate` are the ways beside the chip as it comes, `calibration` the
+    images for them; `on_pass(way, done, total)` is called after each chip and way."""
+
+    recalibrate: Sequence[Way]
+    calibration: Inputs | None
+    chips: int
+    on_pass: OnPass | None
+
+
+class SetupOptions(TypedDict, total=False):
+    """Of `open_setup`, as in `Network`; `normalize` is the pixel scale as a text. `calibration`:
+    how many images to draw from the training split (none), by `calibration_seed` (0), and with
+    `augment` changed at random as in training (no)."""
+
+    model: str | None
+    norm: str | None
+    norm_where: str
+    data: str | None
+    data_dir: str | Path | None
+    download: bool
+    normalize: str | None
+    classes: int | None
+    task: str | None
+    images: int | None
+    calibration: int
+    augment: bool
+    calibration_seed: int
+
+
+DEFAULTS: dict[str, object] = {
+    field.name: field.default
+    for request in (Network, Measurement, RankRequest)
+    for field in fields(request)
+    if field.default is not MISSING
+}
+IN_MEMORY = ("scale", "score", "batch_size", "device", "compiled", "threads", "subject")
+
+
+def with_keywords(known: type, **own: object) -> Callable[[F], F]:
+    """The function itself; `help` and the docs see the keywords of `known` in place of `options`,
+    with its `own` defaults and those of the requests that they end in."""
+
+    def mark(function: F) -> F:
+        signature = inspect.signature(function)
+        given = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
+        hints = known.__annotations__
+        keywords = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=(DEFAULTS | own).get(name),
+                annotation=hints[name],
+            )
+            for name in hints
+        ]
+        function.__signature__ = signature.replace(parameters=[*given, *keywords])  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def check_keywords(function: str, options: Mapping[str, object], known: type) -> None:
+    """Raise TypeError, as Python would, for a keyword that the function does not have."""
+    names = known.__annotations__
+    for name in options:
+        if name not in names:
+            listed = ", ".join(sorted(names))
+            raise TypeError(f"{function} has no keyword {name!r}: expected one of {listed}")
+
+
+def asked_network(options: Mapping[str, Any]) -> Network:
+    """What `options` say of a network in memory."""
+    return Network(**{name: options[name] for name in IN_MEMORY if name in options})
+
+
+def named_network(weights: str | Path, options: Mapping[str, Any]) -> tuple[Network, Calibration]:
+    """What `options` say of a network by name, and of the images drawn for it."""
+    given = _of(Network, options)
+    if options.get("normalize") is not None:
+        given["scale"] = parse_pixel_scale(options["normalize"])
+    if given.get("data_dir") is not None:
+        given["data_dir"] = Path(given["data_dir"])
+    calibration = Calibration(
+        images=options.get("calibration", 0),
+        augment=options.get("augment", False),
+        seed=options.get("calibration_seed", 0),
+    )
+    return Network(weights=Path(weights), **given), calibration
+
+
+def asked_measurement(specs: Spec | Sequence[Spec], options: Mapping[str, Any]) -> Measurement:
+    """What `options` say of a measurement; texts are read."""
+    given = _of(Measurement, options)
+    if isinstance(given.get("design"), str):
+        given["design"] = parse_design(given["design"])
+    if isinstance(given.get("targets"), str):
+        given["targets"] = parse_targets(given["targets"])
+    return Measurement(specs=(specs,) if isinstance(specs, Spec) else tuple(specs), **given)
+
+
+def asked_calibration(ways: Sequence[Way], images: Inputs | None) -> Calibration:
+    """The ways, and images that are enough for all of them.
+
+    Raises:
+        ValueError: where they are not.
+    """
+    there = 0 if images is None else count(as_inputs(images, "calibration"))
+    found = [parse_estimator(way) if isinstance(way, str) else way for way in ways]
+    for way in found:
+        if way is not None and way.calibration_images > there:
+            raise ValueError(
+                f"{way} needs {way.calibration_images} calibration images, got {there}"
+            )
+    return Calibration(ways=tuple(found), images=images)
+
+
+def only_way(recalibrate: Way, images: Inputs | None) -> list[Way]:
+    """The one way of `measure`: images alone mean that the statistics are pooled over all of
+    them."""
+    if recalibrate is None and images is not None:
+        return [Pooled(images=count(as_inputs(images, "calibration")))]
+    return [recalibrate]
+
+
+def several_ways(recalibrate: Way | Sequence[Way]) -> list[Way]:
+    """The ways of `track`, of which one may stand alone."""
+    if isinstance(recalibrate, str) or not isinstance(recalibrate, Sequence):
+        return [recalibrate]
+    return list(recalibrate)
+
+
+def _of(request: type, options: Mapping[str, V]) -> dict[str, V]:
+    """Those of the options that are fields of a request."""
+    names = {field.name for field in fields(request)}
+    return {name: value for name, value in options.items() if name in names}

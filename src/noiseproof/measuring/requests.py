@@ -1,0 +1,291 @@
+"""What is asked for, as frozen values that are checked when they are made: the network, how its
+chips are recalibrated, what is measured. No torch here, so that a mistake is refused before
+anything heavy is imported; the command line and Python build the same values.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from noiseproof.core.checks import at_least, check_device, check_seed, one_of
+from noiseproof.core.threads import check_threads
+from noiseproof.specs import catalog
+from noiseproof.specs.designs import Chips, Design, check_above, check_design, check_length
+from noiseproof.specs.estimators import Estimator
+from noiseproof.specs.noise import Spec, ordered_targets
+from noiseproof.specs.pace import Pace
+from noiseproof.specs.selection import GROUPINGS, check_ranked
+from noiseproof.specs.streams import Course, check_followed
+
+if TYPE_CHECKING:
+    from noiseproof.core.inputs import Inputs
+    from noiseproof.tasks.own import Score
+
+USUAL_CHIPS = 10
+"""Chips that are followed or explained, unless said otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is measured, in the words that every row carries.
+
+    `checkpoint`: a sha256 (default: of the model's layers and tensors). `model`: its name (default:
+    its class). `norm`: its normalisation. `task` and `data`: names of a score and data of one's
+    own. `calibration`: where the calibration images come from.
+    """
+
+    checkpoint: str = ""
+    model: str = ""
+    norm: str = "own"
+    task: str = "own"
+    data: str = "own"
+    calibration: str = "own"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Network:
+    """What is run, on which test images, and how.
+
+    By name, for `open_setup` and the command line:
+
+    - `weights`: checkpoint file, or a training run's folder.
+    - `model`: name of the model, or `package.module:builder` (default: the weights' card's).
+    - `norm`: name of the normalisation (default: the card's, else the model's own); `norm_where`:
+      the layers that get it: all (default), first:K, last:K, every:K or name:PATTERN.
+    - `data`: name of the data set (default: the card's); `data_dir`: folder of data sets (default:
+      $NOISEPROOF_DATA, else ~/.cache/noiseproof); `download`: fetch what is missing (default: no).
+    - `images`: the first N test images (default: all).
+    - `classes`: what the network tells apart, where that is more than the data set has (default:
+      the card's, else the data set's).
+    - `task`: what the labels ask for, classify, detect or segment (default: the data set's), or the
+      name of a score of one's own, `package.module:function`.
+
+    With a model and data in memory too:
+
+    - `scale`: by which uint8 pixels pass; floats go in as they are (default: the card's, else the
+      data set's; in memory: as they are).
+    - `score`: a score of one's own, `score(model, test) -> float` (default: the task's).
+    - `batch_size`: inputs per forward pass (default: 50 on a CPU, else 250; masks 16, boxes 8).
+    - `device`: auto, cpu, cuda or mps (default: where the model is).
+    - `compiled`: by torch.compile, once for all chips (default: no).
+    - `threads`: of the CPU: a number, or auto: as many as there are free cores (default: torch's
+      own number).
+    - `subject`: what rows call it.
+
+    Raises:
+        ValueError: for names that there are not, and numbers out of range.
+    """
+
+    weights: Path | None = None
+    model: str | None = None
+    norm: str | None = None
+    norm_where: str = "all"
+    data: str | None = None
+    data_dir: Path | None = None
+    download: bool = False
+    images: int | None = None
+    classes: int | None = None
+    task: str | None = None
+    scale: catalog.PixelScale | None = None
+    score: "Score | None" = None
+    batch_size: int | None = None
+    device: str | None = None
+    compiled: bool = False
+    threads: int | str | None = None
+    subject: Subject | None = None
+
+    def __post_init__(self) -> None:
+        catalog.check_norm_where(self.norm, self.norm_where)
+        at_least(images=self.images, classes=self.classes, batch_size=self.batch_size)
+        if self.task is not None and ":" not in self.task:
+            one_of("task", self.task, catalog.TASKS)
+        if self.model is not None:
+            catalog.check_model(self.model)
+        if self.data is not None:
+            catalog.check_dataset(self.data)
+        if self.device is not None:
+            check_device(self.device)
+        if self.threads is not None:
+            check_threads(self.threads)
+
+    @property
+    def own_score(self) -> str:
+        """The score of one's own in a few words; empty where the task has its own."""
+        if self.task is not None and ":" in self.task:
+            return f"the score {self.task} makes itself"
+        return "" if self.score is None else "a score of your own makes"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Calibration:
+    """How chips are recalibrated, and on what.
+
+    - `ways`: the estimators to compare, each once; None is the chip as it comes (default: only
+      that).
+    - `images`: the calibration images, as the test images but without labels; or how many to draw
+      from the training split (default: as many as the ways ask for).
+    - `augment`: change the drawn images at random, as in training (default: no).
+    - `seed`: names the draw (default: 0).
+    """
+
+    ways: tuple[Estimator | None, ...] = (None,)
+    images: "Inputs | int | None" = None
+    augment: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ways", tuple(dict.fromkeys(self.ways)))
+        check_seed(self.seed)
+
+    @property
+    def needed(self) -> int:
+        """The most images that any way asks for."""
+        return max((way.calibration_images for way in self.ways if way is not None), default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """Which noise, on how many chips, and how long.
+
+    - `specs`: one kind of noise, at one or several levels.
+    - `targets`: roles of tensors that get noise: kernel (default), bias, norm_affine, norm_stats,
+      other.
+    - `design`: which images see which chips: chips (default), nested, per-image or auto.
+    - `chips`: how many, with a precision or a budget at most (default: 25; nested 200; 10 where
+      chips are followed or explained). `passes`: of per-image chips over the test images
+      (default: 1).
+    - `precision`: measure each level until the 95 % interval's half-width is that, in units of the
+      score (0.01: one point of accuracy). `budget`: as precise as that many seconds allow.
+    - `seed`: names all random streams (default: 0).
+    - `above`: also the yield, the share of chips that score at least this.
+
+    Raises:
+        ValueError: for numbers out of range, and numbers that the design does not have.
+    """
+
+    specs: tuple[Spec, ...]
+    targets: tuple[str, ...] = ("kernel",)
+    design: Design = field(default_factory=Chips)
+    chips: int | None = None
+    passes: int | None = None
+    precision: float | None = None
+    budget: float | None = None
+    seed: int = 0
+    above: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "specs", tuple(dict.fromkeys(self.specs)))
+        object.__setattr__(self, "targets", ordered_targets(self.targets))
+        at_least(chips=self.chips, passes=self.passes)
+        check_seed(self.seed)
+        Pace(precision=self.precision, budget=self.budget)
+        check_length(self.design, chips=self.chips, passes=self.passes)
+        check_above(self.above, self.design)
+
+    @property
+    def spec(self) -> Spec:
+        """The noise, where there is one level of it."""
+        (only,) = self.specs
+        return only
+
+    @property
+    def followed(self) -> int:
+        """How many chips are followed or explained."""
+        return USUAL_CHIPS if self.chips is None else self.chips
+
+
+# --- a request for each command: what must hold between the three ---------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Request:
+    """What all commands are asked."""
+
+    network: Network
+    measurement: Measurement
+    calibration: Calibration = field(default_factory=Calibration)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MeasureRequest(Request):
+    """A curve for each way to recalibrate.
+
+    Raises:
+        ValueError: for several kinds of noise or none, and for a design that holds neither for the
+            noise nor for a way or a score of one's own.
+    """
+
+    def __post_init__(self) -> None:
+        asked, own = self.measurement, self.network.own_score
+        families = sorted({spec.family for spec in asked.specs})
+        if len(families) != 1:
+            raise ValueError(
+                f"one kind of noise at a time, got {len(families)}: {', '.join(families)}"
+            )
+        if families == ["none"]:
+            raise ValueError("there is nothing to measure without noise: give a spec with a stage")
+        for way in self.calibration.ways:
+            if own and way is not None and way.sees_test:
+                raise ValueError(f"{way} needs the test batches, which {own}")
+            check_design(asked.design, asked.specs, asked.targets, estimator=way, has_hits=not own)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrackRequest(Request):
+    """Chips followed along a stream.
+
+    Raises:
+        ValueError: where noise cannot change so, or nothing could follow it.
+    """
+
+    course: Course
+
+    def __post_init__(self) -> None:
+        asked = self.measurement
+        _check_known_task(self.network)
+        check_followed(asked.spec, self.course.changes, asked.targets, self.calibration.ways)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RankRequest(Request):
+    """Layers by what noise in one of them alone takes.
+
+    `by`: what is ranked, a key of `selection.GROUPINGS`. `keep`: how many of the most sensitive are
+    kept digital, several numbers (default: Fibonacci numbers).
+
+    Raises:
+        ValueError: for noise that does not let every image have a chip of its own.
+    """
+
+    by: str = "layer"
+    keep: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        one_of("grouping", self.by, GROUPINGS)
+        check_ranked(self.measurement.spec, self.measurement.targets)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExplainRequest(Request):
+    """Activations on chips as they come, and after each way to recalibrate.
+
+    Raises:
+        ValueError: without noise, and for ways that follow the test batches.
+    """
+
+    def __post_init__(self) -> None:
+        _check_known_task(self.network)
+        if not self.measurement.spec.stages:
+            raise ValueError("there is nothing to explain without noise: give a spec with a stage")
+        for way in self.calibration.ways:
+            if way is not None and way.sees_test:
+                raise ValueError(
+                    f"explain compares chips that stay as they are, and {way} follows the test "
+                    "batches: leave it out"
+                )
+
+
+def _check_known_task(network: Network) -> None:
+    """Raise ValueError where a score of one's own is named and none can be used."""
+    if network.task is not None:
+        one_of("task", network.task, catalog.TASKS)
