@@ -38,6 +38,7 @@ from noiseproof.measuring.requests import Calibration, Network
 from noiseproof.measuring.sensitivity import _Block, _Study
 from noiseproof.measuring.setup import held, open_setup
 from noiseproof.measuring.units import open_units
+from noiseproof.network.chip import Chip
 from noiseproof.noise.perturbation import perturb
 from noiseproof.specs.catalog import PixelScale
 from noiseproof.specs.designs import PerImage
@@ -196,7 +197,7 @@ def chip_hits(evaluator: Evaluator, tensor: str, chips: int) -> NDArray[np.bool_
     found = []
     for chip in range(chips):
         state = perturb(evaluator.state, evaluator.places, NOISE, only={tensor}, seed=1, chip=chip)
-        hits = evaluator.score(state).hits
+        hits = evaluator.score(Chip(state)).hits
         assert hits is not None
         found.append(hits)
     return np.stack(found)

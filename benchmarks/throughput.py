@@ -33,8 +33,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import noiseproof as npf
 from noiseproof.core.device import device_name, pick_device
+from noiseproof.network.chip import outputs
 from noiseproof.network.passes import Passes
-from noiseproof.network.state import outputs, places, skeleton_of, state_of
+from noiseproof.network.state import places, skeleton_of, state_of
 from noiseproof.noise.per_image import ImageChips
 from noiseproof.noise.perturbation import Programme
 from noiseproof.recalibration.statistics import recalibrated
@@ -177,9 +178,9 @@ def plain_chip(model: nn.Module, x: Tensor, batch_size: int) -> Work:
     skeleton, programme = skeleton_of(model), programme_of(model)
 
     def work(chip: int) -> None:
-        state = programme.chip(0, chip)
+        made = programme.chip(0, chip)
         for part in x.split(batch_size):
-            outputs(skeleton, state, part).argmax(1)
+            outputs(skeleton, made, part).argmax(1)
 
     return work
 

@@ -13,6 +13,7 @@ from noiseproof.data.splits import Split
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.requests import Network, Subject
 from noiseproof.measuring.setup import Setup
+from noiseproof.network.chip import Chip
 from noiseproof.network.state import network_sha256, state_of, state_sha256
 from noiseproof.specs.estimators import Ema, Estimator, Match, Pooled
 
@@ -84,8 +85,8 @@ def test_only_the_first_images_are_used_and_only_they_are_named(estimator: Estim
     first = IMAGES.flip(0)[:7]
     whole, cut = evaluator(estimator), evaluator(estimator, calibration=first)
     assert whole.chip_row == cut.chip_row
-    for name, tensor in whole.recalibrated(whole.state).items():
-        assert torch.equal(tensor, cut.recalibrated(cut.state)[name])
+    for name, tensor in whole.recalibrated(whole.clean).state.items():
+        assert torch.equal(tensor, cut.recalibrated(cut.clean).state[name])
 
 
 def test_extra_images_are_those_that_pass_the_network_for_one_chip() -> None:
@@ -103,7 +104,7 @@ def test_the_clean_signature_is_taken_once_for_all_chips() -> None:
     count = matching.skeleton.register_forward_hook(lambda *_: passes.append(1))
     for level in (1.0, 2.0, 3.0):
         state = {**matching.state, "0.weight": matching.state["0.weight"] * level}
-        matching.recalibrated(state)
+        matching.recalibrated(Chip(state))
     count.remove()
     assert len(passes) == 1 + 3, "one of the clean network, one of each chip"
 
@@ -111,7 +112,7 @@ def test_the_clean_signature_is_taken_once_for_all_chips() -> None:
 def test_a_part_of_the_test_images_is_scored_with_the_same_evaluator() -> None:
     whole = evaluator()
     parts = [TEST.part(start, start + 5) for start in (0, 5, 10, 15)]
-    scores = [whole.score(whole.state, part).score for part in parts]
+    scores = [whole.score(whole.clean, part).score for part in parts]
     assert sum(scores) / 4 == pytest.approx(whole.clean_score().score)
     assert whole.test is TEST
 
@@ -119,7 +120,7 @@ def test_a_part_of_the_test_images_is_scored_with_the_same_evaluator() -> None:
 def test_a_filled_row_adds_up_and_is_recalibrated_in_words_too() -> None:
     pooled = evaluator(Pooled(images=7))
     state = {**pooled.state, "0.weight": pooled.state["0.weight"] * 2}
-    row = pooled.filled(replace(pooled.chip_row, chip=3), pooled.score(state), 0.0)
+    row = pooled.filled(replace(pooled.chip_row, chip=3), pooled.score(Chip(state)), 0.0)
     assert row.correct == row.unpacked().sum() == row.score * 20
     assert (row.chip, row.extra_images, row.classes) == (3, 7, 4)
     clean = pooled.filled(pooled.clean_row, pooled.clean_score(), 0.0)
@@ -135,6 +136,6 @@ def test_pixels_reach_the_network_and_its_recalibration_in_the_same_scale() -> N
     for images in (pixels, floats):
         split = Split(inputs=images, labels=TEST.labels)
         one = evaluator(Pooled(images=20), calibration=images, test=split, scale=scale)
-        fixed.append(one.recalibrated(one.state))
+        fixed.append(one.recalibrated(one.clean).state)
         assert one.clean_row.scale == (str(scale) if images is pixels else "as is")
     assert all(torch.equal(fixed[0][name], fixed[1][name]) for name in fixed[0])

@@ -17,6 +17,7 @@ from noiseproof.data.splits import Split
 from noiseproof.measuring.evaluator import open_evaluator
 from noiseproof.measuring.requests import Calibration, Network
 from noiseproof.measuring.setup import held
+from noiseproof.network.chip import Chip
 from noiseproof.results.store import Store
 from noiseproof.specs.catalog import UNSCALED
 from noiseproof.specs.noise import parse
@@ -263,9 +264,9 @@ def test_labels_never_reach_a_recalibration() -> None:
             evaluator = open_evaluator(setup, estimator)
             state = npf.noise.perturb(evaluator.state, evaluator.places, GAUSSIAN, seed=0, chip=0)
             if evaluator.calibration is None:
-                fixed.append(evaluator.scored(state)[1])
+                fixed.append(evaluator.scored(Chip(state))[1].state)
             else:
-                fixed.append(evaluator.recalibrated(state))
+                fixed.append(evaluator.recalibrated(Chip(state)).state)
         assert fixed[0].keys() == fixed[1].keys()
         assert all(torch.equal(fixed[0][name], fixed[1][name]) for name in fixed[0])
         assert any(not torch.equal(fixed[0][name], state[name]) for name in state)

@@ -16,7 +16,8 @@ from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
 from noiseproof.measuring.groups import TensorGroup, groups_of
 from noiseproof.measuring.sensitivity import rank_layers
-from noiseproof.network.state import outputs, places, skeleton_of, state_of
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.state import places, skeleton_of, state_of
 from noiseproof.noise.flipout import Flipout, flipped_tensor
 from noiseproof.noise.perturbation import Programme, perturb
 from noiseproof.results.rows import Row
@@ -99,7 +100,7 @@ def literal_hits(spec: Spec, roles: Sequence[str], tensors: Sequence[str], row: 
     for i in range(row.images):
         image = order[start + i]
         own = {n: flipped_tensor(n, whole.base, noise, signs, i) for n in tensors}
-        logits = outputs(skeleton_of(net), {**state, **own}, split.inputs[image : image + 1])
+        logits = outputs(skeleton_of(net), Chip({**state, **own}), split.inputs[image : image + 1])
         found.append(int(logits.argmax()) == int(torch.as_tensor(split.labels)[image]))
     return found
 
@@ -201,7 +202,7 @@ def test_deterministic_stages_act_in_the_noisy_layers_only(tmp_path: Path) -> No
         start = row.chip % BLOCKS * IMAGES // BLOCKS
         images = order[start : start + row.images]
         right = (
-            outputs(net, chip, split.inputs[images]).argmax(1)
+            outputs(net, Chip(chip), split.inputs[images]).argmax(1)
             == torch.as_tensor(split.labels)[images]
         )
         assert row.unpacked().tolist() == right.tolist()
@@ -220,7 +221,7 @@ def test_the_mean_over_blocks_is_the_mean_over_chips() -> None:
     chips = []
     for chip in range(150):
         noisy = perturb(state, where, NOISE, only={"stem.weight"}, seed=99, chip=chip)
-        right = outputs(net, noisy, split.inputs).argmax(1) == torch.as_tensor(split.labels)
+        right = outputs(net, Chip(noisy), split.inputs).argmax(1) == torch.as_tensor(split.labels)
         chips.append(1 - float(right.double().mean()))
     half = (stem.drop.high - stem.drop.low) / 2
     own = half / float(sps.t.ppf(0.975, ranking.blocks - 1))
@@ -418,7 +419,7 @@ def test_other_networks_are_ranked_by_literal_chips_too(
         tensors = layers[row.part.rpartition(":")[2]].tensors
         for i, image in enumerate(order[10 * row.chip : 10 * row.chip + 10]):
             own = {n: flipped_tensor(n, whole.base, noise, signs, i) for n in tensors}
-            right = outputs(net, {**state, **own}, x[image : image + 1]).argmax(1)
+            right = outputs(net, Chip({**state, **own}), x[image : image + 1]).argmax(1)
             assert bool(row.unpacked()[i]) == bool(right == torch.as_tensor(split.labels)[image])
 
 

@@ -19,6 +19,7 @@ from noiseproof.core.rng import derived, stream
 from noiseproof.data.splits import Split
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.streams import track, wandered
+from noiseproof.network.chip import Chip
 from noiseproof.network.state import places, state_of
 from noiseproof.noise.perturbation import perturb
 from noiseproof.results.rows import Row, key_of
@@ -195,11 +196,11 @@ def test_ways_to_recalibrate_see_the_same_noise_and_the_same_images(
     seen: dict[str, list[tuple[bytes, bytes]]] = {}
     score = Evaluator.scored
 
-    def watched(evaluator: Evaluator, state: dict[str, Tensor], test: Split) -> object:
+    def watched(evaluator: Evaluator, chip: Chip, test: Split) -> object:
         name = str(evaluator.estimator)
-        pair = (test.inputs.numpy().tobytes(), state["0.weight"].numpy().tobytes())
+        pair = (test.inputs.numpy().tobytes(), chip.state["0.weight"].numpy().tobytes())
         seen.setdefault(name, []).append(pair)
-        return score(evaluator, state, test)
+        return score(evaluator, chip, test)
 
     monkeypatch.setattr(Evaluator, "scored", watched)
     traces = track(

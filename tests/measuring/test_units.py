@@ -287,4 +287,4 @@ def test_chips_that_are_made_ahead_are_the_same_chips() -> None:
     for which, chip in [(0, 0), (0, 1), (0, 2), (0, 5), (1, 6), (1, 7), (0, 6)]:
         made = ahead.chip(programmes[which], 3, chip)
         expected = programmes[which].chip(3, chip)
-        assert all(torch.equal(made[name], expected[name]) for name in expected)
+        assert all(torch.equal(made.state[name], w) for name, w in expected.state.items())

@@ -11,9 +11,10 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from noiseproof.core.rng import stream
 from noiseproof.models.building import build
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.folding import Fold, fold_of
 from noiseproof.network.norms import NORMS, ScaledBatchNorm
-from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
+from noiseproof.network.state import State, places, skeleton_of, state_of
 from noiseproof.noise.perturbation import Programme
 from noiseproof.specs.noise import parse
 
@@ -116,7 +117,7 @@ def test_a_folded_pair_computes_what_the_two_layers_compute(name: str) -> None:
     norm = skeleton.get_submodule(fold.pairs[0].norm)
     chip = {n: t + 0.1 if t.is_floating_point() else t for n, t in state.items()}
     x = inputs(*shape)
-    assert_same(outputs(fold.skeleton, fold.state(chip), x), outputs(skeleton, chip, x))
+    assert_same(outputs(fold.skeleton, Chip(fold.state(chip)), x), outputs(skeleton, Chip(chip), x))
     gone = {id(tensor) for tensor in (*norm.parameters(), *norm.buffers())}
     assert not gone & {id(tensor) for tensor in fold.skeleton.parameters()}
 
@@ -156,7 +157,9 @@ def test_every_normalisation_of_a_network_folds(name: str, norms: int) -> None:
     skeleton, state, fold = folded(build(name), x)
     assert fold is not None
     assert len(fold.pairs) == norms
-    assert_same(outputs(fold.skeleton, fold.state(state), x), outputs(skeleton, state, x))
+    assert_same(
+        outputs(fold.skeleton, Chip(fold.state(state)), x), outputs(skeleton, Chip(state), x)
+    )
 
 
 # --- what is left alone -------------------------------------------------------------------------
@@ -336,7 +339,9 @@ def test_a_bad_pair_does_not_cost_the_good_ones() -> None:
     skeleton, state, fold = folded(nn.Sequential(good, bad, *lively(good)), x)
     assert fold is not None
     assert [pair.layer for pair in fold.pairs] == ["0.0", "2"]
-    assert_same(outputs(fold.skeleton, fold.state(state), x), outputs(skeleton, state, x))
+    assert_same(
+        outputs(fold.skeleton, Chip(fold.state(state)), x), outputs(skeleton, Chip(state), x)
+    )
 
 
 def test_random_layers_of_the_networks_own_do_not_disturb() -> None:

@@ -9,8 +9,9 @@ from torch._dynamo.utils import counters
 
 from noiseproof.core.rng import stream
 from noiseproof.models.building import build
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.passes import Passes
-from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
+from noiseproof.network.state import State, places, skeleton_of, state_of
 from noiseproof.noise.perturbation import perturb
 from noiseproof.specs.noise import parse
 
@@ -41,7 +42,7 @@ def test_a_chip_returns_what_the_plain_network_returns(norm: str | None) -> None
     x = images(5)
     for chip in range(2):
         state = chip_of(model, chip)
-        assert_close(passes.load(state)(x), outputs(model, state, x))
+        assert_close(passes.load(Chip(state))(x), outputs(model, Chip(state), x))
     assert (passes.fold is None) == (norm in ("group", "none"))
     assert passes.channels_last
 
@@ -50,14 +51,14 @@ def test_chips_that_are_loaded_together_stay_apart() -> None:
     model = skeleton_of(build("resnet8"))
     passes = Passes(model, state_of(model), images(2))
     states = [chip_of(model, chip) for chip in range(2)]
-    first, second = (passes.load(state) for state in states)
-    assert_close(second(images(3)), outputs(model, states[1], images(3)))
-    assert_close(first(images(3)), outputs(model, states[0], images(3)))
+    first, second = (passes.load(Chip(state)) for state in states)
+    assert_close(second(images(3)), outputs(model, Chip(states[1]), images(3)))
+    assert_close(first(images(3)), outputs(model, Chip(states[0]), images(3)))
 
 
 def test_the_batch_size_changes_rounding_only() -> None:
     model = skeleton_of(build("resnet8"))
-    forward = Passes(model, state_of(model), images(2)).load(chip_of(model))
+    forward = Passes(model, state_of(model), images(2)).load(Chip(chip_of(model)))
     x = images(12)
     whole = forward(x)
     for size in (1, 5):
@@ -84,7 +85,7 @@ def test_a_network_that_cannot_run_channels_last_runs_as_it_is() -> None:
     passes = Passes(model, state_of(model), x[:2])
     assert not passes.channels_last
     assert passes.fold is not None
-    assert_close(passes.load(chip_of(model))(x), outputs(model, chip_of(model), x))
+    assert_close(passes.load(Chip(chip_of(model)))(x), outputs(model, Chip(chip_of(model)), x))
 
 
 class Striding(nn.Module):
@@ -104,7 +105,7 @@ def test_a_network_that_reads_memory_as_it_lies_runs_as_it_is() -> None:
     x = images(3, side=8)
     passes = Passes(model, state_of(model), x[:2])
     assert not passes.channels_last
-    assert_close(passes.load(chip_of(model))(x), outputs(model, chip_of(model), x))
+    assert_close(passes.load(Chip(chip_of(model)))(x), outputs(model, Chip(chip_of(model)), x))
 
 
 def test_a_network_without_images_runs() -> None:
@@ -113,15 +114,15 @@ def test_a_network_without_images_runs() -> None:
     passes = Passes(model, state_of(model), x[:2])
     assert passes.fold is not None
     assert not passes.channels_last
-    assert_close(passes.load(state_of(model))(x), outputs(model, state_of(model), x))
+    assert_close(passes.load(Chip(state_of(model)))(x), outputs(model, Chip(state_of(model)), x))
 
 
 @pytest.mark.parametrize("name", ["fcos", "ssdlite"])
 def test_a_detector_returns_the_same_boxes(name: str) -> None:
     model = skeleton_of(build(name, classes=4))
     x = images(2, side=64)
-    got = Passes(model, state_of(model), x).load(chip_of(model))(x)
-    wanted = outputs(model, chip_of(model), x)
+    got = Passes(model, state_of(model), x).load(Chip(chip_of(model)))(x)
+    wanted = outputs(model, Chip(chip_of(model)), x)
     assert len(got) == len(wanted) == 2
     assert any(len(one["boxes"]) for one in wanted)
     for one, other in zip(got, wanted, strict=True):
@@ -136,12 +137,12 @@ def test_nothing_that_is_given_changes() -> None:
     before = {name: tensor.clone() for name, tensor in state.items()}
     layouts = {name: tensor.stride() for name, tensor in state.items()}
     passes = Passes(model, state, images(2))
-    passes.load(state)(images(3))
+    passes.load(Chip(state))(images(3))
     assert all(torch.equal(tensor, before[name]) for name, tensor in state_of(model).items())
     assert {name: tensor.stride() for name, tensor in state_of(model).items()} == layouts
     assert all(module.training for module in model.modules())
     assert all(p.requires_grad for p in model.parameters())
-    assert not passes.load(state)(images(3)).requires_grad
+    assert not passes.load(Chip(state))(images(3)).requires_grad
 
 
 def test_the_private_copy_shares_its_tensors_with_the_network() -> None:
@@ -154,7 +155,7 @@ def test_the_private_copy_shares_its_tensors_with_the_network() -> None:
 
 def test_inputs_that_the_network_cannot_take_are_one_sentence() -> None:
     model = skeleton_of(build("resnet8"))
-    forward = Passes(model, state_of(model), images(2)).load(state_of(model))
+    forward = Passes(model, state_of(model), images(2)).load(Chip(state_of(model)))
     with pytest.raises(ValueError, match=r"the network fails on inputs of shape \(2, 5, 32, 32\)"):
         forward(images(2, channels=5))
 
@@ -170,9 +171,9 @@ def test_all_chips_share_one_compilation() -> None:
     x = images(7)
     for chip in range(3):
         state = chip_of(model, chip)
-        forward = passes.load(state)
+        forward = passes.load(Chip(state))
         for part in x.split(4):  # the last part is smaller and runs without compilation
-            assert_close(forward(part), outputs(model, state, part))
+            assert_close(forward(part), outputs(model, Chip(state), part))
     assert counters["stats"]["unique_graphs"] == 1
     with pytest.raises(ValueError, match=r"inputs of shape \(4, 5, 32, 32\): Given groups=1"):
         forward(images(4, channels=5))

@@ -16,8 +16,9 @@ from torchvision import models as tv
 
 from noiseproof.core.rng import seeded, stream
 from noiseproof.models import building as models
+from noiseproof.network.chip import Chip, StopForward, outputs
 from noiseproof.network.replay import Replay
-from noiseproof.network.state import State, StopForward, outputs, skeleton_of, state_of
+from noiseproof.network.state import State, skeleton_of, state_of
 
 INVERTED = [[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 2, 1]]  # the first of mobilenet_v2's stages
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {  # and the side of their images
@@ -54,7 +55,7 @@ def changed_from(replay: Replay, state: State, other: State, start: str) -> Stat
 
 def running(skeleton: nn.Module, state: State, x: Tensor) -> Callable[[], Any]:
     """A run on inputs of its own, which it may write into."""
-    return lambda: outputs(skeleton, state, x.clone())
+    return lambda: outputs(skeleton, Chip(state), x.clone())
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -64,10 +65,10 @@ def test_a_replayed_pass_is_the_full_pass_bit_by_bit_for_every_start(name: str) 
     run, other = running(skeleton, state, x), noisy(state)
     with Replay(skeleton) as replay:
         clean = replay.record(run)
-        assert torch.equal(clean, outputs(reference, state, x))
+        assert torch.equal(clean, outputs(reference, Chip(state), x))
         for start in replay.starts:
             new = changed_from(replay, state, other, start)
-            full = outputs(reference, new, x)
+            full = outputs(reference, Chip(new), x)
             assert torch.equal(replay.resume(running(skeleton, new, x), start), full), start
             if all(new[n] is state[n] for n in state):
                 assert torch.equal(full, clean)
@@ -245,7 +246,7 @@ def small(net: nn.Module) -> tuple[nn.Module, Callable[[], Any]]:
     """A skeleton and its clean run."""
     skeleton = skeleton_of(net)
     state, x = state_of(skeleton), torch.randn(3, 4, generator=stream(0, "small"))
-    return skeleton, lambda: outputs(skeleton, state, x)
+    return skeleton, lambda: outputs(skeleton, Chip(state), x)
 
 
 def test_a_caller_may_write_into_the_results() -> None:

@@ -10,16 +10,9 @@ from torch.nn import functional as F
 from torchvision.ops import FrozenBatchNorm2d
 
 from noiseproof.core.rng import seeded, stream
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.norms import ScaledBatchNorm
-from noiseproof.network.state import (
-    Place,
-    State,
-    outputs,
-    places,
-    skeleton_of,
-    state_of,
-    with_state,
-)
+from noiseproof.network.state import Place, State, places, skeleton_of, state_of, with_state
 from noiseproof.noise.chips import manufacture
 from noiseproof.specs.noise import ROLES, parse
 
@@ -122,7 +115,7 @@ def test_places_and_state_have_the_same_names_in_the_same_order(case: str) -> No
 @pytest.mark.parametrize(
     ("make", "place"),
     [
-        (lambda: nn.Conv2d(4, 6, 3, groups=2), Place(role="kernel")),
+        (lambda: nn.Conv2d(4, 6, 3, groups=2), Place(role="kernel", groups=2)),
         (lambda: nn.Linear(4, 6), Place(role="kernel")),
         (lambda: nn.Embedding(5, 3), Place(role="kernel", input_first=True)),
         (lambda: nn.EmbeddingBag(5, 3), Place(role="kernel", input_first=True)),
@@ -222,7 +215,7 @@ def snapshot(model: nn.Module) -> State:
 def test_logits_of_the_own_state_are_the_models_own_in_evaluation_mode(case: str) -> None:
     model, x = network(case)
     expected = copy.deepcopy(model).eval()(x)
-    actual = outputs(skeleton_of(model), state_of(model), x)
+    actual = outputs(skeleton_of(model), Chip(state_of(model)), x)
     torch.testing.assert_close(actual, expected)
     assert not actual.requires_grad
 
@@ -239,7 +232,7 @@ def test_every_tensor_of_the_state_reaches_the_output_as_it_would_inside_the_mod
             continue
         noise = torch.rand(state[name].shape, generator=stream(0, name)) + 0.5
         other = {**state, name: state[name] + noise}
-        actual = outputs(skeleton, other, x)
+        actual = outputs(skeleton, Chip(other), x)
         torch.testing.assert_close(actual, with_state(model, other)(x))
         assert not torch.allclose(actual, clean), f"{name} does not reach the output"
 
@@ -255,7 +248,7 @@ def test_attention_with_other_weights_is_what_its_formula_says(name: str) -> Non
     mixed = (q @ k.mT / 4**0.5).softmax(-1) @ v
     mixed = mixed.transpose(1, 2).reshape(2, 5, 8)
     out = F.linear(mixed, state["attention.out_proj.weight"], state["attention.out_proj.bias"])
-    torch.testing.assert_close(outputs(skeleton_of(model), state, x), out)
+    torch.testing.assert_close(outputs(skeleton_of(model), Chip(state), x), out)
 
 
 @pytest.mark.parametrize("targets", [("kernel",), ("kernel", "bias", "norm_affine")])
@@ -266,7 +259,7 @@ def test_a_manufactured_chip_computes_what_logits_of_its_state_does(
     model, x = network(case)
     spec = parse("gaussian(0.3, reference=max)")
     chip = manufacture(model.eval(), spec, targets=targets, seed=1, chip=2)
-    actual = outputs(skeleton_of(model), state_of(chip), x)
+    actual = outputs(skeleton_of(model), Chip(state_of(chip)), x)
     torch.testing.assert_close(actual, chip(x))
     assert not torch.allclose(actual, model(x))
 
@@ -277,7 +270,9 @@ def test_tied_weights_appear_once_and_stay_tied() -> None:
     assert list(places(model)) == ["embedding.weight"]
     w = torch.randn(5, 4, generator=stream(0, "tied"))
     expected = F.linear(w[ids], w)
-    torch.testing.assert_close(outputs(skeleton_of(model), {"embedding.weight": w}, ids), expected)
+    torch.testing.assert_close(
+        outputs(skeleton_of(model), Chip({"embedding.weight": w}), ids), expected
+    )
     filled = with_state(model, {"embedding.weight": w})
     torch.testing.assert_close(filled(ids), expected)
     assert isinstance(filled, Tied)
@@ -297,7 +292,7 @@ def test_the_model_is_left_as_it_is(case: str) -> None:
     flags = [p.requires_grad for p in model.parameters()]
     other = {name: tensor + 1 for name, tensor in state_of(model).items()}
     skeleton = skeleton_of(model)
-    outputs(skeleton, other, x)
+    outputs(skeleton, Chip(other), x)
     with_state(model, other)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name])

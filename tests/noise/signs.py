@@ -9,8 +9,9 @@ from torchvision.models import VisionTransformer
 from torchvision.ops import FrozenBatchNorm2d
 
 from noiseproof.core.rng import seeded, stream
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.norms import ScaledBatchNorm
-from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
+from noiseproof.network.state import State, places, skeleton_of, state_of
 from noiseproof.noise.flipout import FLIPPED_ROLES, Signs, flipped_tensor
 from noiseproof.noise.perturbation import Programme
 from noiseproof.specs.noise import parse
@@ -61,7 +62,7 @@ def literal(model: nn.Module, noise: State, signs: Signs, x: Tensor) -> Tensor:
         base | {n: flipped_tensor(n, base, noise, signs, i) for n in noise} for i in range(len(x))
     ]
     skeleton = skeleton_of(model)
-    return torch.cat([outputs(skeleton, c, x[i : i + 1]) for i, c in enumerate(chips)])
+    return torch.cat([outputs(skeleton, Chip(c), x[i : i + 1]) for i, c in enumerate(chips)])
 
 
 def itself(layer: nn.Module, x: Tensor) -> Any:

@@ -12,7 +12,8 @@ from torchvision.models.convnext import CNBlockConfig, ConvNeXt
 
 from noiseproof.core.rng import seeded
 from noiseproof.models.building import build
-from noiseproof.network.state import State, outputs, skeleton_of, state_of
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.state import State, skeleton_of, state_of
 from noiseproof.noise.flipout import Flipout, check_flipout
 from tests.noise.signs import (
     IDS,
@@ -36,9 +37,11 @@ def same_as_literal(model: nn.Module, x: Tensor, noise: State | None = None) -> 
     signs = flipout.signs(0, 0, len(x))
     wanted = literal(model, noise, signs, x)
     kept = x.clone()
-    got = flipout.outputs(state_of(model), noise, signs, x)
+    got = flipout.outputs(Chip(state_of(model)), noise, signs, x)
     size = wanted.abs().max()
-    assert (wanted - outputs(skeleton_of(model), state_of(model), x)).abs().max() > 1e-3 * size
+    assert (
+        wanted - outputs(skeleton_of(model), Chip(state_of(model)), x)
+    ).abs().max() > 1e-3 * size
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-11 * float(size))
     assert torch.equal(x, kept)
 

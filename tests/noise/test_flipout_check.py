@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from torchvision.models import SwinTransformer
 
 from noiseproof.core.rng import seeded
-from noiseproof.network.state import outputs, skeleton_of, state_of
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.state import skeleton_of, state_of
 from noiseproof.noise.flipout import Flipout, Signs, check_flipout, flipped_tensor
 from tests.noise.signs import (
     IDS,
@@ -101,7 +102,7 @@ def test_with_every_sign_plus_all_images_see_the_chip() -> None:
     )
     chip = base | {name: base[name] + noise[name] for name in noise}
     torch.testing.assert_close(
-        flipout.outputs(base, noise, plus, x), outputs(skeleton_of(model), chip, x)
+        flipout.outputs(Chip(base), noise, plus, x), outputs(skeleton_of(model), Chip(chip), x)
     )
 
 
@@ -110,9 +111,10 @@ def test_batches_and_longer_blocks_change_nothing() -> None:
     base, noise = state_of(model), noise_on(model)
     flipout = Flipout(model, list(noise))
     signs = flipout.signs(3, 5, len(x))
-    whole = flipout.outputs(base, noise, signs, x)
+    whole = flipout.outputs(Chip(base), noise, signs, x)
     parts = [
-        flipout.outputs(base, noise, signs.rows(a, b), x[a:b]) for a, b in ((0, 1), (1, 6), (6, 8))
+        flipout.outputs(Chip(base), noise, signs.rows(a, b), x[a:b])
+        for a, b in ((0, 1), (1, 6), (6, 8))
     ]
     torch.testing.assert_close(torch.cat(parts), whole)
     longer = flipout.signs(3, 5, 50).rows(0, len(x))
@@ -130,9 +132,9 @@ def test_the_model_is_left_as_it_is_and_clean_layers_run_as_ever() -> None:
     flipout = Flipout(model, list(noise))
     base = copy.deepcopy(state_of(model))
     signs = flipout.signs(0, 0, len(x))
-    flipout.outputs(base, noise, signs, x)
-    clean = flipout.outputs(base, {}, signs, x)
-    assert torch.equal(clean, outputs(skeleton_of(model), base, x))
+    flipout.outputs(Chip(base), noise, signs, x)
+    clean = flipout.outputs(Chip(base), {}, signs, x)
+    assert torch.equal(clean, outputs(skeleton_of(model), Chip(base), x))
     assert all(torch.equal(base[name], tensor) for name, tensor in before.items())
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
     assert model.training
@@ -148,9 +150,9 @@ def test_bfloat16_states_keep_their_type_and_stay_within_its_rounding() -> None:
         name: t.bfloat16() if t.is_floating_point() else t for name, t in state_of(model).items()
     }
     coarse = {name: t.bfloat16() for name, t in noise.items()}
-    got = flipout.outputs(half, coarse, signs, x.bfloat16())
+    got = flipout.outputs(Chip(half), coarse, signs, x.bfloat16())
     exact = flipout.outputs(
-        {name: t.double() if t.is_floating_point() else t for name, t in half.items()},
+        Chip({name: t.double() if t.is_floating_point() else t for name, t in half.items()}),
         {name: t.double() for name, t in coarse.items()},
         signs,
         x.bfloat16().double(),
@@ -168,7 +170,7 @@ def test_channels_last_images_stay_so() -> None:
     x = normal(2, 3, 8, 8).float().contiguous(memory_format=torch.channels_last)
     noise = {name: n.contiguous() for name, n in noise_on(model).items()}
     flipout = Flipout(model, list(noise))
-    y = flipout.outputs(state_of(model), noise, flipout.signs(0, 0, 2), x)
+    y = flipout.outputs(Chip(state_of(model)), noise, flipout.signs(0, 0, 2), x)
     assert y.is_contiguous(memory_format=torch.channels_last)
     wanted = literal(model, noise, flipout.signs(0, 0, 2), x)
     torch.testing.assert_close(y, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
@@ -288,14 +290,17 @@ def test_wrong_noise_signs_and_rows_are_refused() -> None:
     flipout = Flipout(model, ["0.weight"])
     signs = flipout.signs(0, 0, len(x))
     with pytest.raises(ValueError, match="tensors of this Flipout, got '0.bias'"):
-        flipout.outputs(base, noise, signs, x)
+        flipout.outputs(Chip(base), noise, signs, x)
     with pytest.raises(ValueError, match="signs must be of the 7 images, got those of 8"):
-        flipout.outputs(base, {"0.weight": noise["0.weight"]}, signs, x[:7])
+        flipout.outputs(Chip(base), {"0.weight": noise["0.weight"]}, signs, x[:7])
     with pytest.raises(ValueError, match="rows must be within 0 to 8, got 6 to 9"):
         signs.rows(6, 9)
     linear = nn.Linear(4, 5)
     single = Flipout(linear, ["weight"])
     with pytest.raises(ValueError, match="a layer with noise must get a batch"):
         single.outputs(
-            state_of(linear), {"weight": torch.ones(5, 4)}, single.signs(0, 0, 4), torch.ones(4)
+            Chip(state_of(linear)),
+            {"weight": torch.ones(5, 4)},
+            single.signs(0, 0, 4),
+            torch.ones(4),
         )

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 
 import noiseproof as npf
 from noiseproof.core.rng import seeded, stream
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.passes import Passes
-from noiseproof.network.state import outputs, places, skeleton_of, state_of
+from noiseproof.network.state import places, skeleton_of, state_of
 from noiseproof.noise.flipout import Flipout, flipped_tensor
 from noiseproof.noise.per_image import ImageChips
 from noiseproof.noise.perturbation import Programme
@@ -47,11 +48,11 @@ def test_every_image_sees_its_own_literal_chip(targets: tuple[str, ...], noise: 
 
     def literal(i: int) -> Tensor:
         chip = {name: flipped_tensor(name, base, drawn, signs, i) for name in programme.names}
-        logits: Tensor = outputs(skeleton, {**base, **chip}, x[i : i + 1])
+        logits: Tensor = outputs(skeleton, Chip({**base, **chip}), x[i : i + 1])
         return logits[0]
 
     expected = torch.stack([literal(i) for i in range(len(x))])
-    clean = outputs(skeleton, base, x)
+    clean = outputs(skeleton, Chip(base), x)
     assert (expected - clean).abs().max() > 100 * SLACK * expected.abs().max()
     assert (together - expected).abs().max() < SLACK * expected.abs().max()
 
@@ -59,4 +60,4 @@ def test_every_image_sees_its_own_literal_chip(targets: tuple[str, ...], noise: 
 def test_noise_on_a_normalisation_keeps_it_unfolded() -> None:
     folded, *_ = chips(("kernel",), "gaussian(0.3)")
     unfolded, *_ = chips(("kernel", "norm_affine"), "gaussian(0.3)")
-    assert len(folded.state(())) < len(unfolded.state(()))
+    assert len(folded.base(()).state) < len(unfolded.base(()).state)

@@ -15,7 +15,8 @@ from scipy import stats as sps
 from torch import Tensor, nn
 
 from noiseproof.core.rng import seeded, stream
-from noiseproof.network.state import Place, State, outputs, places, skeleton_of, state_of
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.state import Place, State, places, skeleton_of, state_of
 from noiseproof.noise.perturbation import perturb, targeted, touched
 from noiseproof.specs.noise import (
     REFERENCES,
@@ -368,7 +369,7 @@ def test_noise_on_running_variances_can_make_them_negative_and_the_output_not_fi
     )
     broken = state["running_var"] < -net.eps
     assert 0 < broken.sum() < 64  # P(no negative one) = P(z > -1/2)^64 < 1e-10
-    out = outputs(skeleton_of(net), state, torch.ones(2, 64))
+    out = outputs(skeleton_of(net), Chip(state), torch.ones(2, 64))
     assert torch.equal(out.isfinite().all(0), ~broken)
 
 

@@ -14,6 +14,7 @@ from torchvision.ops import FrozenBatchNorm2d
 import noiseproof as npf
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.rng import stream
+from noiseproof.network.chip import Chip
 from noiseproof.network.state import State, skeleton_of, state_of
 from noiseproof.recalibration.affine import with_bias_zeros, with_biases
 from noiseproof.recalibration.following import followed
@@ -71,7 +72,7 @@ def test_match_without_a_signature_is_refused() -> None:
     assert estimator is not None
     skeleton = skeleton_of(network())
     with pytest.raises(ValueError, match="needs the clean network's"):
-        calibrated(skeleton, state_of(skeleton), images(10), estimator)
+        calibrated(skeleton, Chip(state_of(skeleton)), images(10), estimator)
 
 
 def test_ema_treats_the_images_as_its_stream() -> None:
@@ -93,7 +94,7 @@ def test_calibrated_gives_what_recalibrate_gives(text: str) -> None:
     net, estimator = network(), parse_estimator(text)
     assert estimator is not None
     skeleton = skeleton_of(net)
-    state = calibrated(skeleton, state_of(skeleton), images(10), estimator)
+    state = calibrated(skeleton, Chip(state_of(skeleton)), images(10), estimator).state
     for name, value in stats(npf.recalibrate(net, images(10), estimator=estimator)).items():
         assert torch.equal(state[name], value)
 
@@ -151,11 +152,11 @@ EVERY = [
 def apply(estimator: Estimator, skeleton: nn.Module, state: State, x: Tensor) -> State:
     """As code that measures does it."""
     if isinstance(estimator, Ema | Batch):
-        return followed(skeleton, state, x.split(estimator.batch), estimator)
-    signature = signature_of(skeleton, state, x)
+        return followed(skeleton, Chip(state), x.split(estimator.batch), estimator).state
+    signature = signature_of(skeleton, Chip(state), x)
     biased = with_biases(skeleton)
     extended = with_bias_zeros(state, biased)
-    return calibrated(biased, extended, x, estimator, signature=signature)
+    return calibrated(biased, Chip(extended), x, estimator, signature=signature).state
 
 
 @pytest.mark.parametrize("text", EVERY)

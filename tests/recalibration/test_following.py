@@ -7,8 +7,9 @@ from torchvision.ops import FrozenBatchNorm2d
 
 import noiseproof as npf
 from noiseproof.core.rng import stream
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.norms import SCALES, by_channel
-from noiseproof.network.state import State, outputs, skeleton_of, state_of
+from noiseproof.network.state import State, skeleton_of, state_of
 from noiseproof.recalibration.following import followed, following
 from noiseproof.specs.estimators import Batch, Ema
 
@@ -56,7 +57,7 @@ def test_ema_is_a_geometric_sum_of_the_batches_statistics(kind: str, dims: int) 
     m, total = 0.3, 5
     skeleton, state = prepared(network(kind, dims=dims))
     batches = [images(8 + t, seed=t, size=(6,) * dims) for t in range(total)]
-    final = followed(skeleton, state, batches, Ema(momentum=m))
+    final = followed(skeleton, Chip(state), batches, Ema(momentum=m)).state
     seen = [statistics(skeleton[0](batch), kind) for batch in batches]
     for which in (0, 1):
         expected = (1 - m) ** total * running(state, "1")[which].double()
@@ -70,12 +71,14 @@ def test_ema_accumulates_beyond_the_precision_of_the_state() -> None:
     skeleton, state = prepared(nn.Sequential(nn.BatchNorm1d(1)))
     batch = torch.full((4, 1), 100.0)
     with following(
-        skeleton, {**state, "0.running_mean": torch.ones(1)}, Ema(momentum=2e-10)
+        skeleton, Chip({**state, "0.running_mean": torch.ones(1)}), Ema(momentum=2e-10)
     ) as live:
         for _ in range(1000):
             outputs(skeleton, live, batch)
     expected = 1 + 99 * 2e-7  # first order in the momentum
-    torch.testing.assert_close(live["0.running_mean"], torch.tensor([expected]), rtol=6e-8, atol=0)
+    torch.testing.assert_close(
+        live.state["0.running_mean"], torch.tensor([expected]), rtol=6e-8, atol=0
+    )
 
 
 @pytest.mark.parametrize("kind", BATCH_KINDS)
@@ -86,7 +89,7 @@ def test_batch_is_the_forward_pass_of_training(kind: str, dims: int, size: int) 
     skeleton, state = prepared(net)
     net[1].train()
     net[4].train()  # dropout stays off
-    with following(skeleton, state, Batch(batch=size)) as live:
+    with following(skeleton, Chip(state), Batch(batch=size)) as live:
         for seed in range(3):
             x = images(size, seed=seed, size=(6,) * dims)
             torch.testing.assert_close(outputs(skeleton, live, x), net(x), rtol=1e-4, atol=1e-5)
@@ -95,9 +98,9 @@ def test_batch_is_the_forward_pass_of_training(kind: str, dims: int, size: int) 
 def test_ema_with_momentum_one_is_batch() -> None:
     skeleton, state = prepared(network())
     x = images(7)
-    with following(skeleton, state, Ema(momentum=1)) as live:
+    with following(skeleton, Chip(state), Ema(momentum=1)) as live:
         one = outputs(skeleton, live, x)
-    with following(skeleton, state, Batch(batch=7)) as live:
+    with following(skeleton, Chip(state), Batch(batch=7)) as live:
         torch.testing.assert_close(outputs(skeleton, live, x), one, rtol=0, atol=0)
 
 
@@ -106,7 +109,7 @@ def test_each_layer_normalises_with_what_it_has_just_become() -> None:
     net = network()
     skeleton, state = prepared(net)
     x = images(6)
-    with following(skeleton, state, Ema(momentum=m)) as live:
+    with following(skeleton, Chip(state), Ema(momentum=m)) as live:
         actual = outputs(skeleton, live, x)
     for place in (1, 4):  # the slow way: set one layer, run up to the next
         mean, var = statistics(net[:place](x).detach())
@@ -122,7 +125,7 @@ def test_a_single_value_per_channel_gives_beta(kind: str, shape: tuple[int, ...]
     with torch.no_grad():
         norm[0].bias.copy_(torch.tensor([1.0, 2.0, 3.0]))
     skeleton, state = prepared(norm)
-    with following(skeleton, state, Batch(batch=1)) as live:
+    with following(skeleton, Chip(state), Batch(batch=1)) as live:
         y = outputs(skeleton, live, torch.full(shape, 7.25))
     rounding = 7.25 / 1e-5**0.5 * torch.finfo(torch.float32).eps  # x and mean are scaled apart
     torch.testing.assert_close(y.flatten(), torch.tensor([1.0, 2.0, 3.0]), rtol=0, atol=rounding)
@@ -131,7 +134,7 @@ def test_a_single_value_per_channel_gives_beta(kind: str, shape: tuple[int, ...]
 def test_one_image_at_a_time_is_instance_normalisation() -> None:
     skeleton, state = prepared(nn.Sequential(nn.BatchNorm2d(3)))
     x = images(4)
-    with following(skeleton, state, Batch(batch=1)) as live:
+    with following(skeleton, Chip(state), Batch(batch=1)) as live:
         ys = torch.cat([outputs(skeleton, live, image[None]) for image in x])
     torch.testing.assert_close(ys, nn.functional.instance_norm(x), rtol=1e-5, atol=1e-6)
 
@@ -151,13 +154,13 @@ def test_a_layer_that_runs_twice_moves_twice_or_takes_each_call_s_own() -> None:
     x = torch.randn(10, 2, 2, generator=stream(0, "levels"))
     skeleton, state = prepared(Shared())
     m = 0.25
-    final = followed(skeleton, state, [x], Ema(momentum=m))
+    final = followed(skeleton, Chip(state), [x], Ema(momentum=m)).state
     first, second = statistics(x[:, 0]), statistics(x[:, 1] * 5 + 1)
     for which, start in ((0, 0.0), (1, 1.0)):
         expected = (1 - m) * ((1 - m) * start + m * first[which]) + m * second[which]
         actual = running(final, "norm")[which].double()
         torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-7)
-    with following(skeleton, state, Batch(batch=10)) as live:
+    with following(skeleton, Chip(state), Batch(batch=10)) as live:
         y = outputs(skeleton, live, x)
     own = nn.BatchNorm1d(2)
     expected_y = torch.stack([own(x[:, 0]), own(x[:, 1] * 5 + 1)])
@@ -167,7 +170,7 @@ def test_a_layer_that_runs_twice_moves_twice_or_takes_each_call_s_own() -> None:
 def test_a_frozen_batch_norm_follows_too() -> None:
     skeleton, state = prepared(nn.Sequential(FrozenBatchNorm2d(3)))
     x = images(5)
-    with following(skeleton, state, Batch(batch=5)) as live:
+    with following(skeleton, Chip(state), Batch(batch=5)) as live:
         y = outputs(skeleton, live, x)
     torch.testing.assert_close(y, nn.BatchNorm2d(3)(x), rtol=1e-5, atol=1e-5)
 
@@ -175,28 +178,28 @@ def test_a_frozen_batch_norm_follows_too() -> None:
 def test_statistics_that_overflowed_do_not_outlive_the_first_batch() -> None:
     skeleton, state = prepared(nn.Sequential(nn.BatchNorm2d(3)))
     broken = {**state, "0.running_var": torch.full((3,), torch.inf)}
-    with following(skeleton, broken, Batch(batch=5)) as live:
+    with following(skeleton, Chip(broken), Batch(batch=5)) as live:
         assert outputs(skeleton, live, images(5)).isfinite().all()
 
 
 def test_the_given_state_and_the_skeleton_come_out_as_they_went_in() -> None:
     skeleton, state = prepared(network())
     kept = {name: tensor.clone() for name, tensor in state.items()}
-    before = outputs(skeleton, state, images(3))
-    with following(skeleton, state, Ema(momentum=0.5)) as live:
+    before = outputs(skeleton, Chip(state), images(3))
+    with following(skeleton, Chip(state), Ema(momentum=0.5)) as live:
         outputs(skeleton, live, images(20))
-        moved = live["1.running_mean"].clone()
+        moved = live.state["1.running_mean"].clone()
     assert not torch.equal(moved, kept["1.running_mean"])
     outputs(skeleton, live, images(20, seed=1))  # outside the block nothing moves
-    assert torch.equal(live["1.running_mean"], moved)
+    assert torch.equal(live.state["1.running_mean"], moved)
     assert all(torch.equal(state[name], tensor) for name, tensor in kept.items())
-    assert torch.equal(outputs(skeleton, state, images(3)), before)
-    assert live["0.weight"].data_ptr() == state["0.weight"].data_ptr()
+    assert torch.equal(outputs(skeleton, Chip(state), images(3)), before)
+    assert live.state["0.weight"].data_ptr() == state["0.weight"].data_ptr()
 
 
 def test_the_hooks_go_when_the_block_fails() -> None:
     skeleton, state = prepared(network())
-    with pytest.raises(KeyError), following(skeleton, state, Batch(batch=2)):
+    with pytest.raises(KeyError), following(skeleton, Chip(state), Batch(batch=2)):
         raise KeyError
     assert not any(module._forward_pre_hooks for module in skeleton.modules())
 
@@ -204,5 +207,5 @@ def test_the_hooks_go_when_the_block_fails() -> None:
 def test_a_network_without_running_statistics_runs_as_it_is() -> None:
     skeleton, state = prepared(npf.replace_norms(network(), "group"))
     x = images(4)
-    with following(skeleton, state, Ema(momentum=0.1)) as live:
-        assert torch.equal(outputs(skeleton, live, x), outputs(skeleton, state, x))
+    with following(skeleton, Chip(state), Ema(momentum=0.1)) as live:
+        assert torch.equal(outputs(skeleton, live, x), outputs(skeleton, Chip(state), x))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 import noiseproof as npf
 from noiseproof.core.rng import stream
+from noiseproof.network.chip import Chip
 from noiseproof.network.norms import by_channel
 from noiseproof.network.state import skeleton_of, state_of
 from noiseproof.recalibration.statistics import blended, layerwise, recalibrated
@@ -51,7 +52,7 @@ def test_layerwise_with_all_images_in_one_batch_is_one_pooled_pass() -> None:
     passes = []
     counting = skeleton_of(net)
     counting[0].register_forward_hook(lambda *_: passes.append(1))
-    fixed = layerwise(counting, state_of(counting), x)
+    fixed = layerwise(counting, Chip(state_of(counting)), x).state
     assert len(passes) == 1
     for name, value in stats(npf.recalibrate(net, x)).items():
         assert torch.equal(fixed[name], value)
@@ -67,7 +68,7 @@ def test_layerwise_ends_each_pass_at_the_layer_it_looks_for() -> None:
             runs[place] += 1
 
         counting[place].register_forward_hook(count)
-    layerwise(counting, state_of(counting), x, batch_size=10)
+    layerwise(counting, Chip(state_of(counting)), x, batch_size=10)
     assert runs == {0: 1 + 4 + 4, 4: 1 + 4, 8: 1}  # a pilot, then four batches per layer
     assert not any(module._forward_pre_hooks for module in counting.modules())
 
@@ -138,9 +139,9 @@ def test_blend_lies_between_the_clean_and_the_pooled_statistics() -> None:
     net, x = shifted(network()), images(30)
     skeleton, state = skeleton_of(net), state_of(net)
     clean = {name: state[name] for name in stats(net)}
-    tiny = blended(skeleton, state, x, prior=1)
-    huge = blended(skeleton, state, x, prior=10**12)
-    pooled = recalibrated(skeleton, state, x)
+    tiny = blended(skeleton, Chip(state), x, prior=1).state
+    huge = blended(skeleton, Chip(state), x, prior=10**12).state
+    pooled = recalibrated(skeleton, Chip(state), x).state
     for name, value in clean.items():
         torch.testing.assert_close(huge[name], value, rtol=1e-6, atol=1e-6)
         assert (tiny[name] - pooled[name]).norm() < 0.2 * (value - pooled[name]).norm()

@@ -10,10 +10,16 @@ from torchvision.models import VisionTransformer, resnet18
 
 import noiseproof as npf
 from noiseproof.core.rng import seeded, stream
-from noiseproof.network.layers import analog_layers, ports
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.moments import moments_of
-from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
-from noiseproof.recalibration.affine import Affine, folded, with_bias_zeros, with_biases
+from noiseproof.network.state import State, places, skeleton_of, state_of
+from noiseproof.recalibration.affine import (
+    Affine,
+    folded,
+    matched_maps,
+    with_bias_zeros,
+    with_biases,
+)
 from noiseproof.recalibration.matching import Signature, correction, matched, signature_of
 
 TOKENS, WIDTH = 5, 8
@@ -121,13 +127,13 @@ def prepared(name: str) -> tuple[nn.Module, State, Tensor]:
 
 def disturbed(skeleton: nn.Module, state: State, signature: Signature) -> State:
     """A gain in [0.5, 1.5) and a normal offset in every output channel of every analog layer."""
-    layout, chip = places(skeleton), dict(state)
-    for name, port in ports(skeleton).items():
+    chip = dict(state)
+    for name, one in matched_maps(skeleton).items():
         channels = len(signature.batches[0][name][0].mean)
         g = stream(0, "disturbed", name)
         gain = torch.rand(channels, generator=g).double() + 0.5
         offset = torch.randn(channels, generator=g).double()
-        chip |= folded(state, port, Affine(gain=gain, offset=offset), layout[port.weight])
+        chip |= folded(state, one, Affine(gain=gain, offset=offset))
     return chip
 
 
@@ -135,26 +141,28 @@ def disturbed(skeleton: nn.Module, state: State, signature: Signature) -> State:
 @pytest.mark.parametrize("name", CASES)
 def test_a_gain_and_an_offset_of_each_channel_are_undone(name: str, batch_size: int | None) -> None:
     skeleton, state, x = prepared(name)
-    signature = signature_of(skeleton, state, x, batch_size=batch_size)
-    assert set(signature.batches[0]) == set(ports(skeleton)), "a layer was not seen"
+    signature = signature_of(skeleton, Chip(state), x, batch_size=batch_size)
+    assert set(signature.batches[0]) == set(matched_maps(skeleton)), "a layer was not seen"
     chip = disturbed(skeleton, state, signature)
-    clean = outputs(skeleton, state, x)
+    clean = outputs(skeleton, Chip(state), x)
     scale = clean.abs().max()
-    assert (outputs(skeleton, chip, x) - clean).abs().max() > 0.1 * scale
-    fixed = matched(skeleton, chip, x, signature, batch_size=batch_size)
-    assert (outputs(skeleton, fixed, x) - clean).abs().max() < 1e-5 * scale  # float32 rounding
-    for port in ports(skeleton).values():
-        wanted = state[port.weight]
+    assert (outputs(skeleton, Chip(chip), x) - clean).abs().max() > 0.1 * scale
+    fixed = matched(skeleton, Chip(chip), x, signature, batch_size=batch_size).state
+    assert (
+        outputs(skeleton, Chip(fixed), x) - clean
+    ).abs().max() < 1e-5 * scale  # float32 rounding
+    for one in matched_maps(skeleton).values():
+        wanted = state[one.weight]
         rounding = 1e-5 * float(wanted.abs().max())
-        torch.testing.assert_close(fixed[port.weight], wanted, rtol=1e-4, atol=rounding)
+        torch.testing.assert_close(fixed[one.weight], wanted, rtol=1e-4, atol=rounding)
 
 
 @pytest.mark.parametrize("batch_size", [None, 7])
 @pytest.mark.parametrize("name", CASES)
 def test_without_noise_nothing_changes(name: str, batch_size: int | None) -> None:
     skeleton, state, x = prepared(name)
-    signature = signature_of(skeleton, state, x, batch_size=batch_size)
-    fixed = matched(skeleton, state, x, signature, batch_size=batch_size)
+    signature = signature_of(skeleton, Chip(state), x, batch_size=batch_size)
+    fixed = matched(skeleton, Chip(state), x, signature, batch_size=batch_size).state
     for key, tensor in state.items():
         tolerance = 1e-6 * float(tensor.abs().max() + 1)
         torch.testing.assert_close(fixed[key], tensor, rtol=1e-6, atol=tolerance)
@@ -164,12 +172,12 @@ def test_without_noise_nothing_changes(name: str, batch_size: int | None) -> Non
 def test_on_a_noisy_chip_every_layer_gets_the_clean_moments(name: str) -> None:
     """The folded state itself, run again, has the signature: folding and correcting agree."""
     skeleton, state, x = prepared(name)
-    signature = signature_of(skeleton, state, x)
+    signature = signature_of(skeleton, Chip(state), x)
     spec = npf.noise.parse("gaussian(0.2)")
     chip = npf.noise.perturb(state, places(skeleton), spec, seed=0, chip=0)
-    again = signature_of(skeleton, matched(skeleton, chip, x, signature), x)
-    for port, (wanted,) in signature.batches[0].items():
-        (actual,) = again.batches[0][port]
+    again = signature_of(skeleton, Chip(matched(skeleton, Chip(chip), x, signature).state), x)
+    for one, (wanted,) in signature.batches[0].items():
+        (actual,) = again.batches[0][one]
         size = float((wanted.var + wanted.mean.square()).sqrt().max())
         torch.testing.assert_close(actual.mean, wanted.mean, rtol=1e-4, atol=1e-5 * size)
         torch.testing.assert_close(actual.var, wanted.var, rtol=1e-3, atol=1e-5 * size**2)
@@ -177,8 +185,8 @@ def test_on_a_noisy_chip_every_layer_gets_the_clean_moments(name: str) -> None:
 
 def test_the_signature_is_the_mean_and_variance_over_images_and_positions() -> None:
     skeleton, state, x = prepared("linear on tokens")
-    (calls,) = signature_of(skeleton, state, x).batches
-    y = outputs(skeleton, state, x).double().reshape(-1, 6)
+    (calls,) = signature_of(skeleton, Chip(state), x).batches
+    y = outputs(skeleton, Chip(state), x).double().reshape(-1, 6)
     (moments,) = calls[""]
     torch.testing.assert_close(moments.mean, y.mean(0), rtol=1e-6, atol=1e-7)
     torch.testing.assert_close(moments.var, y.var(0, correction=0), rtol=1e-6, atol=1e-7)
@@ -189,9 +197,9 @@ def test_the_map_of_the_first_layer_does_not_depend_on_the_batches(batch_size: i
     skeleton, state, x = prepared("conv 2d")
     spec = npf.noise.parse("gaussian(0.5)")
     chip = npf.noise.perturb(state, places(skeleton), spec, seed=0, chip=0)
-    whole = matched(skeleton, chip, x, signature_of(skeleton, state, x))
-    signature = signature_of(skeleton, state, x, batch_size=batch_size)
-    parts = matched(skeleton, chip, x, signature, batch_size=batch_size)
+    whole = matched(skeleton, Chip(chip), x, signature_of(skeleton, Chip(state), x)).state
+    signature = signature_of(skeleton, Chip(state), x, batch_size=batch_size)
+    parts = matched(skeleton, Chip(chip), x, signature, batch_size=batch_size).state
     for key in ("weight", "bias"):
         torch.testing.assert_close(parts[key], whole[key], rtol=1e-5, atol=1e-6)
 
@@ -213,14 +221,14 @@ def test_a_layer_called_twice_gets_the_map_of_both_calls(batch_size: int | None)
     with seeded(0, "shared"):
         skeleton = with_biases(skeleton_of(Shared()))
     state, x = state_of(skeleton), normal(24, WIDTH)
-    signature = signature_of(skeleton, state, x, batch_size=batch_size)
+    signature = signature_of(skeleton, Chip(state), x, batch_size=batch_size)
     assert all(len(batch["head"]) == 2 for batch in signature.batches)
     chip = disturbed(skeleton, state, signature)
-    fixed = matched(skeleton, chip, x, signature, batch_size=batch_size)
+    fixed = matched(skeleton, Chip(chip), x, signature, batch_size=batch_size).state
     for key, tensor in state.items():  # a map that is the same for both calls is undone
         torch.testing.assert_close(fixed[key], tensor, rtol=1e-4, atol=1e-5)
     noisy = {**state, "head.weight": state["head.weight"] + 0.3 * normal(4, WIDTH, seed=1)}
-    fixed = matched(skeleton, noisy, x, signature, batch_size=batch_size)
+    fixed = matched(skeleton, Chip(noisy), x, signature, batch_size=batch_size).state
     both = torch.cat([x, 3 * x - 1])
     y, wanted = both @ fixed["head.weight"].T + fixed["head.bias"], both @ state["head.weight"].T
     torch.testing.assert_close(y.mean(0), wanted.mean(0), rtol=1e-5, atol=1e-5)
@@ -247,9 +255,9 @@ def test_a_channel_without_weights_is_not_blown_up(value: float) -> None:
     with seeded(0, "stuck"):
         skeleton = skeleton_of(nn.Conv2d(3, 4, 3))
     state, x = state_of(skeleton), normal(24, 3, 17, 19)
-    signature = signature_of(skeleton, state, x)
+    signature = signature_of(skeleton, Chip(state), x)
     dead = {"weight": torch.zeros(4, 3, 3, 3), "bias": torch.full((4,), value)}
-    fixed = matched(skeleton, dead, x, signature)
+    fixed = matched(skeleton, Chip(dead), x, signature).state
     (wanted,) = signature.batches[0][""]
     assert torch.equal(fixed["weight"], dead["weight"])
     torch.testing.assert_close(fixed["bias"].double(), wanted.mean, rtol=1e-5, atol=1e-6)
@@ -287,8 +295,7 @@ def test_which_layers_are_matched() -> None:
             "norm": nn.BatchNorm2d(3),
         }
     )
-    assert list(analog_layers(net)) == ["tied.middle", "attention", "other widths"]
-    assert list(ports(net)) == [
+    assert list(matched_maps(net)) == [
         "tied.middle",
         "attention.in_proj",
         "attention.out_proj",
@@ -300,11 +307,11 @@ def test_tied_weights_stay_tied_and_as_they_are() -> None:
     with seeded(0, "tied"):
         skeleton = with_biases(skeleton_of(Tied()))
     state, words = state_of(skeleton), WORDS()
-    signature = signature_of(skeleton, state, words)
+    signature = signature_of(skeleton, Chip(state), words)
     chip = npf.noise.perturb(
         state, places(skeleton), npf.noise.parse("gaussian(0.2)"), seed=0, chip=0
     )
-    fixed = matched(skeleton, chip, words, signature)
+    fixed = matched(skeleton, Chip(chip), words, signature).state
     changed = {key for key in chip if not torch.equal(fixed[key], chip[key])}
     assert changed == {"middle.weight", "middle.bias"}
     assert skeleton.decoder.bias is None
@@ -323,11 +330,11 @@ def test_attention_with_keys_of_another_width_is_matched_at_its_output() -> None
     with seeded(0, "cross"):
         skeleton = with_biases(skeleton_of(Cross()))
     state, x = state_of(skeleton), VECTORS()
-    signature = signature_of(skeleton, state, x)
+    signature = signature_of(skeleton, Chip(state), x)
     chip = disturbed(skeleton, state, signature)
-    fixed = matched(skeleton, chip, x, signature)
+    fixed = matched(skeleton, Chip(chip), x, signature).state
     torch.testing.assert_close(
-        outputs(skeleton, fixed, x), outputs(skeleton, state, x), rtol=1e-4, atol=1e-6
+        outputs(skeleton, Chip(fixed), x), outputs(skeleton, Chip(state), x), rtol=1e-4, atol=1e-6
     )
 
 
@@ -343,9 +350,11 @@ def test_a_layer_that_gets_no_value_at_all_is_left_out_of_the_moments() -> None:
     with seeded(0, "sometimes"):
         skeleton = skeleton_of(Sometimes())
     state, x = state_of(skeleton), normal(9, WIDTH)
-    signature = signature_of(skeleton, state, x)
+    signature = signature_of(skeleton, Chip(state), x)
     assert len(signature.batches[0]["head"]) == 1
-    fixed = matched(skeleton, {**state, "head.weight": state["head.weight"] * 2}, x, signature)
+    fixed = matched(
+        skeleton, Chip({**state, "head.weight": state["head.weight"] * 2}), x, signature
+    ).state
     assert all(tensor.isfinite().all() for tensor in fixed.values())
 
 
@@ -362,11 +371,11 @@ def test_a_sequence_without_a_batch_has_its_channels_in_the_same_place() -> None
     with seeded(0, "single"):
         skeleton = skeleton_of(Single())
     state, x = state_of(skeleton), normal(9, TOKENS, WIDTH)
-    signature = signature_of(skeleton, state, x)
+    signature = signature_of(skeleton, Chip(state), x)
     assert len(signature.batches[0]["conv"]) == len(signature.batches[0]["linear"]) == 9
     assert len(signature.batches[0]["conv"][0].mean) == 6
     chip = {**state, "conv.weight": state["conv.weight"] * 2, "conv.bias": state["conv.bias"] * 2}
-    fixed = matched(skeleton, chip, x, signature)
+    fixed = matched(skeleton, Chip(chip), x, signature).state
     torch.testing.assert_close(fixed["conv.weight"], state["conv.weight"], rtol=1e-4, atol=1e-6)
 
 
@@ -382,8 +391,10 @@ def test_added_biases_change_nothing_and_are_all_there() -> None:
     assert set(state) - set(state_of(net)) == {"0.bias"}
     assert state["3.weight"].data_ptr() == net[3].weight.data_ptr()
     x = IMAGES()
-    same = outputs(skeleton_of(biased), state, x)
-    torch.testing.assert_close(same, outputs(skeleton_of(net), state_of(net), x), rtol=0, atol=0)
+    same = outputs(skeleton_of(biased), Chip(state), x)
+    torch.testing.assert_close(
+        same, outputs(skeleton_of(net), Chip(state_of(net)), x), rtol=0, atol=0
+    )
 
 
 def test_recalibrate_with_match_gives_a_module_with_biases() -> None:
@@ -404,27 +415,27 @@ def test_recalibrate_with_match_gives_a_module_with_biases() -> None:
 
 def test_a_signature_of_other_images_is_refused() -> None:
     skeleton, state, x = prepared("conv 2d")
-    signature = signature_of(skeleton, state, x, batch_size=12)
+    signature = signature_of(skeleton, Chip(state), x, batch_size=12)
     reason = "^the signature must be of the same images, got 24 images in 2 batches for 20 in 1$"
     with pytest.raises(ValueError, match=reason):
-        matched(skeleton, state, x[:20], signature)
+        matched(skeleton, Chip(state), x[:20], signature)
 
 
 def test_a_layer_without_a_bias_is_refused_by_name() -> None:
     skeleton = skeleton_of(conv_net("none"))
     state, x = state_of(skeleton), IMAGES()
-    signature = signature_of(skeleton, state, x)
+    signature = signature_of(skeleton, Chip(state), x)
     with pytest.raises(ValueError, match="^layer '0' must have a bias to be matched: use with_bia"):
-        matched(skeleton, state, x, signature)
+        matched(skeleton, Chip(state), x, signature)
 
 
 def test_the_state_and_the_hooks_are_as_before() -> None:
     skeleton, state, x = prepared("torchvision vit")
     kept = {key: tensor.clone() for key, tensor in state.items()}
-    signature = signature_of(skeleton, state, x, batch_size=10)
+    signature = signature_of(skeleton, Chip(state), x, batch_size=10)
     chip = disturbed(skeleton, state, signature)
     chip_kept = {key: tensor.clone() for key, tensor in chip.items()}
-    matched(skeleton, chip, x, signature, batch_size=10)
+    matched(skeleton, Chip(chip), x, signature, batch_size=10)
     assert all(torch.equal(state[key], tensor) for key, tensor in kept.items())
     assert all(torch.equal(chip[key], tensor) for key, tensor in chip_kept.items())
     for module in skeleton.modules():

@@ -10,8 +10,9 @@ from torchvision.ops import FrozenBatchNorm2d
 import noiseproof as npf
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.rng import stream
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.norms import SCALES, by_channel
-from noiseproof.network.state import outputs, skeleton_of, state_of
+from noiseproof.network.state import skeleton_of, state_of
 from tests.recalibration.toys import BATCH_KINDS, images, network, stats
 
 
@@ -172,7 +173,7 @@ def test_recalibrated_leaves_the_given_state_alone() -> None:
     skeleton = skeleton_of(network())
     state = state_of(skeleton)
     kept = {name: tensor.clone() for name, tensor in state.items()}
-    fresh = npf.recalibration.recalibrated(skeleton, state, images(20))
+    fresh = npf.recalibration.recalibrated(skeleton, Chip(state), images(20)).state
     assert all(torch.equal(state[name], kept[name]) for name in state)
     assert not torch.equal(fresh["1.running_mean"], state["1.running_mean"])
-    assert torch.equal(outputs(skeleton, state, images(3)), network()(images(3)))
+    assert torch.equal(outputs(skeleton, Chip(state), images(3)), network()(images(3)))

@@ -30,8 +30,8 @@ from noiseproof.measuring.options import (
 from noiseproof.measuring.requests import USUAL_CHIPS, ExplainRequest, Measurement
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.network.activations import Key, Site, listening, sites_of
+from noiseproof.network.chip import Chip
 from noiseproof.network.moments import Moments, double, joined, moments_of
-from noiseproof.network.state import State
 from noiseproof.noise.perturbation import Programme
 from noiseproof.recalibration.affine import with_biases
 from noiseproof.results.activations import (
@@ -129,7 +129,7 @@ def _explained(
 ) -> Activations:
     """All chips in all ways. Chip after chip, so that only one chip's states are held."""
     spec, targets, chips = asked.spec, asked.targets, asked.followed
-    clean_score, clean = tour.walk(evaluators[0].skeleton, evaluators[0].state)
+    clean_score, clean = tour.walk(evaluators[0].skeleton, evaluators[0].clean)
     programme = Programme(
         state=evaluators[0].state, places=evaluators[0].places, spec=spec, targets=targets
     )
@@ -143,9 +143,9 @@ def _explained(
     tables: list[list[Floats]] = [[] for _ in evaluators]
     scores: list[list[float]] = [[] for _ in evaluators]
     for chip in range(different):
-        state = programme.chip(asked.seed, chip)
+        made = programme.chip(asked.seed, chip)
         for place, evaluator in enumerate(evaluators):
-            fixed = state if evaluator.estimator is None else evaluator.recalibrated(state)
+            fixed = made if evaluator.estimator is None else evaluator.recalibrated(made)
             found, noisy = tour.walk(skeletons[place], fixed)
             scores[place].append(found)
             tables[place].append(_values(clean, noisy))
@@ -191,7 +191,7 @@ def _batch_size(evaluator: Evaluator) -> int:
     sizes: list[int] = []
     single = evaluator.test.part(0, 1).inputs
     with listening(evaluator.skeleton, lambda key, y: sizes.append(y.numel())):
-        evaluator.forward(evaluator.skeleton, evaluator.state, single)
+        evaluator.forward(evaluator.skeleton, evaluator.clean, single)
     if not sizes:
         raise ValueError(
             "explain needs layers with kernel weights or normalisation layers that return tensors, "
@@ -217,8 +217,8 @@ class _Tour:
     batch_size: int
     labelled: bool
 
-    def walk(self, skeleton: nn.Module, state: State) -> tuple[float, dict[Key, _Seen]]:
-        """The score of the chip `state`, nan without labels, and what is seen at each point."""
+    def walk(self, skeleton: nn.Module, chip: Chip) -> tuple[float, dict[Key, _Seen]]:
+        """The score of `chip`, nan without labels, and what is seen at each point."""
         seen: dict[Key, _Seen] = {}
 
         def forward(inputs: Inputs) -> Any:
@@ -229,7 +229,7 @@ class _Tour:
                 seen[key] = _added(seen[key], new) if key in seen else new
 
             with listening(skeleton, see):
-                return self.evaluator.forward(skeleton, state, inputs)
+                return self.evaluator.forward(skeleton, chip, inputs)
 
         if self.labelled:
             task = TASKS[self.evaluator.test.task]
@@ -242,7 +242,7 @@ class _Tour:
         """The clean activations of one batch; copies, since later layers may work in place."""
         held: dict[Key, Tensor] = {}
         with listening(self.evaluator.skeleton, lambda key, y: held.update({key: y.clone()})):
-            self.evaluator.forward(self.evaluator.skeleton, self.evaluator.state, inputs)
+            self.evaluator.forward(self.evaluator.skeleton, self.evaluator.clean, inputs)
         return held
 
 

@@ -15,20 +15,19 @@ from noiseproof.core.inputs import Inputs, count, count_of_call, named_tensors, 
 from noiseproof.core.version import __version__
 from noiseproof.data.splits import Split, scaled
 from noiseproof.measuring.setup import Setup
-from noiseproof.network.layers import analog_layers
+from noiseproof.network.chip import Chip, at_products, outputs
 from noiseproof.network.passes import Passes
 from noiseproof.network.state import (
     Place,
     State,
     network_sha256,
-    outputs,
     places,
     skeleton_of,
     state_of,
     state_sha256,
     with_state,
 )
-from noiseproof.recalibration.affine import with_bias_zeros, with_biases
+from noiseproof.recalibration.affine import matched_maps, with_bias_zeros, with_biases
 from noiseproof.recalibration.following import following
 from noiseproof.recalibration.matching import Signature, signature_of
 from noiseproof.recalibration.running_stats import running_layers
@@ -45,7 +44,7 @@ from noiseproof.tasks.task import Forward, Result
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluator:
-    """One network, its test set, its score and its way to recalibrate, ready to run any state."""
+    """One network, its test set, its score and its way to recalibrate, ready to run any chip."""
 
     skeleton: nn.Module
     state: State
@@ -59,6 +58,11 @@ class Evaluator:
     batch_size: int
     compiled: bool  # by torch.compile, once for all chips
     clean_row: Row  # a row with everything filled in but the results
+
+    @property
+    def clean(self) -> Chip:
+        """The network as it is: no noise, exact products."""
+        return Chip(self.state)
 
     @property
     def device(self) -> torch.device:
@@ -83,47 +87,47 @@ class Evaluator:
     def can_recalibrate(self) -> bool:
         """Is there anything in this network that the estimator works on?"""
         if isinstance(self.estimator, Match):
-            return bool(analog_layers(self.skeleton))
+            return bool(matched_maps(self.skeleton))
         return bool(running_layers(self.skeleton))
 
     def clean_score(self) -> Result:
         """The network as it is, not recalibrated."""
         if self.own_score is not None:
-            return self._owned(self.skeleton, self.state)
-        return self._on(self.passes, self.state)
+            return self._owned(self.skeleton, self.clean)
+        return self._on(self.passes, self.clean)
 
-    def score(self, state: State, test: Split | None = None) -> Result:
-        """The chip `state`, recalibrated where an estimator says so, on the test images or
+    def score(self, chip: Chip, test: Split | None = None) -> Result:
+        """`chip`, recalibrated where an estimator says so, on the test images or
         others of their kind."""
         if self.calibration is None:
-            return self.scored(state, test)[0]
+            return self.scored(chip, test)[0]
         biased = self._signature is not None
-        recalibrated = self.recalibrated(state)
+        recalibrated = self.recalibrated(chip)
         if self.own_score is not None:
             return self._owned(self._biased if biased else self.skeleton, recalibrated)
         passes = self._biased_passes if biased else self.passes
         return self._on(passes, recalibrated, test)
 
-    def scored(self, state: State, test: Split | None = None) -> tuple[Result, State]:
-        """The chip `state` as it is, and its state afterwards, which an estimator that follows the
-        test batches has moved."""
+    def scored(self, chip: Chip, test: Split | None = None) -> tuple[Result, Chip]:
+        """`chip` as it is, and what it is afterwards, which an estimator that follows the test
+        batches has moved."""
         if self.own_score is not None:
-            return self._owned(self.skeleton, state), state
+            return self._owned(self.skeleton, chip), chip
         if not isinstance(self.estimator, Ema | Batch):
-            return self._on(self.passes, state, test), state
+            return self._on(self.passes, chip, test), chip
         part: Split = self.test if test is None else test
-        with following(self.skeleton, state, self.estimator) as live:
+        with following(self.skeleton, chip, self.estimator) as live:
             forward = partial(self.forward, self.skeleton, live)
             return self.result(forward, part, self.estimator.batch), live
 
-    def recalibrated(self, state: State) -> State:
-        """The chip `state` after an estimator with calibration images."""
+    def recalibrated(self, chip: Chip) -> Chip:
+        """`chip` after an estimator with calibration images."""
         assert self.estimator is not None
         if self._signature is None:
-            return calibrated(self.skeleton, state, self._calibration_inputs, self.estimator)
+            return calibrated(self.skeleton, chip, self._calibration_inputs, self.estimator)
         return calibrated(
             self._biased,
-            with_bias_zeros(state, self._biased),
+            replace(chip, state=with_bias_zeros(chip.state, self._biased)),
             self._calibration_inputs,
             self.estimator,
             signature=self._signature,
@@ -142,7 +146,7 @@ class Evaluator:
             lambda _, args, kwargs: counts.append(count_of_call(args, kwargs)), with_kwargs=True
         )
         try:
-            self.recalibrated(self.state)
+            self.recalibrated(self.clean)
         finally:
             hook.remove()
         return sum(counts)
@@ -171,9 +175,9 @@ class Evaluator:
         """What `forward`, from inputs as the data set holds them to outputs, scores on `test`."""
         return TASKS[test.task].evaluate(forward, test, batch_size or self.batch_size)
 
-    def forward(self, skeleton: nn.Module, state: State, inputs: Inputs) -> Any:
-        """What the network returns for `inputs` (n, ...) as the data set holds them."""
-        return outputs(skeleton, state, self.ready(inputs))
+    def forward(self, skeleton: nn.Module, chip: Chip, inputs: Inputs) -> Any:
+        """What the network returns on `chip` for `inputs` (n, ...) as the data set holds them."""
+        return outputs(skeleton, chip, self.ready(inputs))
 
     def ready(self, inputs: Inputs) -> Inputs:
         """What the network takes, on its device, for `inputs` (n, ...) as the data set has them."""
@@ -193,14 +197,16 @@ class Evaluator:
     def _example(self) -> Inputs:
         return self.ready(rows(self.test.inputs, slice(0, 2)))
 
-    def _on(self, passes: Passes, state: State, test: Split | None = None) -> Result:
-        run = passes.load(state)
+    def _on(self, passes: Passes, chip: Chip, test: Split | None = None) -> Result:
+        run = passes.load(chip)
         part = self.test if test is None else test
         return self.result(lambda inputs: run(self.ready(inputs)), part)
 
-    def _owned(self, skeleton: nn.Module, state: State) -> Result:
+    def _owned(self, skeleton: nn.Module, chip: Chip) -> Result:
         assert self.own_score is not None
-        return owned(self.own_score, with_state(skeleton, state), self.test)
+        model = with_state(skeleton, chip.state)
+        with at_products(model, chip.products):
+            return owned(self.own_score, model, self.test)
 
     @cached_property
     def _calibration_inputs(self) -> Inputs:
@@ -216,7 +222,7 @@ class Evaluator:
         """Of the clean network, where the estimator needs it: taken once for all chips."""
         if not isinstance(self.estimator, Match):
             return None
-        return signature_of(self.skeleton, self.state, self._calibration_inputs)
+        return signature_of(self.skeleton, self.clean, self._calibration_inputs)
 
 
 def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
@@ -240,7 +246,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
     assert needed == (0 if used is None else count(used)), "whoever made the setup has counted"
     if used is not None:  # refused now, not after the first chips
         few = to(rows(used, slice(0, 2)), device_of(state))
-        outputs(skeleton, state, scaled(few, scale))
+        outputs(skeleton, Chip(state), scaled(few, scale))
     pixels = isinstance(data, Split) and any(
         tensor.dtype == torch.uint8 for tensor in tensors(data.inputs)
     )

@@ -1,13 +1,14 @@
 """Which tensors of a network are noisy together: those of a layer, a block or a role."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from noiseproof.core.inputs import Inputs
 from noiseproof.network.costs import costs_of
-from noiseproof.network.state import places
+from noiseproof.network.linear_maps import linear_maps
+from noiseproof.network.state import State, places
 from noiseproof.noise.flipped_layers import known_layer
 from noiseproof.specs.selection import WHOLE_NETWORK
 
@@ -40,7 +41,7 @@ class TensorGroup:
 
 def groups_of(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
+    state: State,
     names: Collection[str],
     *,
     by: str,
@@ -52,12 +53,12 @@ def groups_of(
     Raises:
         ValueError: where there are none, or a group's name has a comma.
     """
-    where, users = places(skeleton), _users(skeleton)
+    where, users, layers = places(skeleton), _users(skeleton), _layers(skeleton)
     costs = costs_of(skeleton, state, example)
     modules = dict(skeleton.named_modules())
     members: dict[str, list[str]] = {}
     for name in names:
-        layer = _layer(skeleton, name)
+        layer = layers[name]
         key = {"layer": layer, "block": _block(layer), "role": where[name].role}[by]
         members.setdefault(key or WHOLE_NETWORK, []).append(name)
     if not members:
@@ -67,14 +68,14 @@ def groups_of(
     found = []
     for group, tensors in members.items():
         own = dict.fromkeys(user for name in tensors for user in users[name])
-        layers = {_layer(skeleton, name) for name in tensors if where[name].role == "kernel"}
+        analog = {layers[name] for name in tensors if where[name].role == "kernel"}
         found.append(
             TensorGroup(
                 name=group,
                 tensors=tuple(tensors),
                 modules=tuple(own),
                 weights=sum(state[name].numel() for name in tensors),
-                macs=sum(costs[layer].macs for layer in layers),
+                macs=sum(costs[layer].macs for layer in analog),
                 # layers that run image by image call themselves once for each
                 is_replayable=all(known_layer(modules[user]) is not None for user in own),
             )
@@ -82,13 +83,14 @@ def groups_of(
     return found
 
 
-def _layer(skeleton: nn.Module, name: str) -> str:
-    """The module that owns a tensor; of attention's output projection the attention, which never
-    calls it."""
-    owner = name.rpartition(".")[0]
-    parent = owner.rpartition(".")[0]
-    inside = isinstance(skeleton.get_submodule(parent), nn.MultiheadAttention)
-    return parent if inside and owner else owner
+def _layers(skeleton: nn.Module) -> dict[str, str]:
+    """The layer of each tensor: the module that owns it, but of attention's output projection the
+    attention, which never calls it."""
+    found: dict[str, str] = {}
+    for one in linear_maps(skeleton).values():
+        for name in (one.weight, one.bias or ""):
+            found.setdefault(name, one.layer)
+    return {name: found.get(name, name.rpartition(".")[0]) for name in places(skeleton)}
 
 
 def _block(layer: str) -> str:

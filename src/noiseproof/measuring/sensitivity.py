@@ -243,7 +243,7 @@ class _Batch:
         names = [name for group in noisy for name in group.tensors]
         chips = self.study.chips
         noise = {name: self.noise[name] for name in names if name in self.noise}
-        return chips.outputs(chips.state(names), noise, self.signs, self.x)
+        return chips.outputs(chips.base(names), noise, self.signs, self.x)
 
     def found(self, compute: Callable[[], Any]) -> _Found:
         started = time.perf_counter()

@@ -30,8 +30,8 @@ from noiseproof.measuring.options import (
 )
 from noiseproof.measuring.requests import USUAL_CHIPS, TrackRequest
 from noiseproof.measuring.setup import Setup, held
-from noiseproof.network.state import State
-from noiseproof.noise.perturbation import perturb
+from noiseproof.network.chip import Chip
+from noiseproof.noise.perturbation import Programme
 from noiseproof.recalibration.running_stats import running_layers
 from noiseproof.results.row_cache import OnRow
 from noiseproof.results.rows import Row, key_of
@@ -159,23 +159,24 @@ def _followed(
     ends = ("running_mean", "running_var")
     names = [f"{layer}.{end}".removeprefix(".") for layer in layers for end in ends]
     statistics = {name: evaluator.state[name] for name in names}
-    state: State = {}
+    chip = evaluator.clean
     for row in named:
         started = time.perf_counter()
         if row.seen % course.changes.every == 0:
-            state = _changed(evaluator, row, spec, course.changes)
+            chip = _changed(evaluator, row, spec, course.changes)
         now = row.seen % course.pause == 0 and evaluator.calibration is not None
         if now:
-            recalibrated = evaluator.recalibrated(state)
-            statistics = {name: recalibrated[name] for name in names}
+            recalibrated = evaluator.recalibrated(chip)
+            statistics = {name: recalibrated.state[name] for name in names}
         places = torch.arange(row.seen, row.seen + row.images) % len(test)
-        result, last = evaluator.scored(state | statistics, test.take(order[places]))
-        statistics = {name: last[name] for name in names}
+        moved = replace(chip, state=chip.state | statistics)
+        result, last = evaluator.scored(moved, test.take(order[places]))
+        statistics = {name: last.state[name] for name in names}
         filled = evaluator.filled(row, result, started)
         yield filled if now else replace(filled, extra_images=0)
 
 
-def _changed(evaluator: Evaluator, row: Row, spec: Spec, changes: Stream) -> State:
+def _changed(evaluator: Evaluator, row: Row, spec: Spec, changes: Stream) -> Chip:
     """The chip as it is from image `row.seen` on."""
     change = row.seen // changes.every
     seed, level = row.seed, spec
@@ -183,14 +184,13 @@ def _changed(evaluator: Evaluator, row: Row, spec: Spec, changes: Stream) -> Sta
         seed = derived(row.seed, "redraw", change) if change else row.seed
     elif change:
         level = spec.at(wandered(spec.level or 0.0, changes.wander, row.seed, row.chip, change))
-    return perturb(
-        evaluator.state,
-        evaluator.places,
-        level,
+    programme = Programme(
+        state=evaluator.state,
+        places=evaluator.places,
+        spec=level,
         targets=row.targets.split(","),
-        seed=seed,
-        chip=row.chip,
     )
+    return programme.chip(seed, row.chip)
 
 
 def wandered(start: float, wander: float, seed: int, chip: int, change: int) -> float:

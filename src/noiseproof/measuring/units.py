@@ -12,7 +12,7 @@ import torch
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
 from noiseproof.measuring.evaluator import Evaluator
-from noiseproof.network.state import State
+from noiseproof.network.chip import Chip
 from noiseproof.noise.flipout import check_flipout
 from noiseproof.noise.per_image import ImageChips
 from noiseproof.noise.perturbation import Programme
@@ -258,15 +258,15 @@ class Ahead:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
-        self._next: tuple[tuple[int, int, int], Future[State]] | None = None
+        self._next: tuple[tuple[int, int, int], Future[Chip]] | None = None
 
-    def chip(self, programme: Programme, seed: int, chip: int) -> State:
-        """The state of that chip; the one after it is then being made."""
+    def chip(self, programme: Programme, seed: int, chip: int) -> Chip:
+        """That chip; the one after it is then being made."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(max_workers=1)
         name = (id(programme), seed, chip)
         made = self._next[1].result() if self._next and self._next[0] == name else None
-        state = programme.chip(seed, chip) if made is None else made
+        now = programme.chip(seed, chip) if made is None else made
         following = (id(programme), seed, chip + 1)
         self._next = (following, self._pool.submit(programme.chip, seed, chip + 1))
-        return state
+        return now

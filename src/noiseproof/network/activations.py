@@ -8,10 +8,9 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
+from noiseproof.network.linear_maps import linear_maps
 from noiseproof.network.norms import is_norm
-from noiseproof.network.state import places
 
 Key = tuple[str, int]  # a layer's name, and which of its calls in a pass, from 1
 See = Callable[[Key, Tensor], None]
@@ -29,8 +28,7 @@ class Site:
 
 def sites_of(model: nn.Module) -> dict[str, Site]:
     """The layers that own kernel weights, and the normalisation layers, by name."""
-    where = places(model)
-    kernels = {id(p) for name, p in model.named_parameters() if where[name].role == "kernel"}
+    analog = {one.layer: one.axis for one in linear_maps(model).values()}
     found = {}
     for name, module in model.named_modules():
         shape = getattr(module, "normalized_shape", None)  # LayerNorm, RMSNorm and their like
@@ -39,9 +37,8 @@ def sites_of(model: nn.Module) -> dict[str, Site]:
             found[name] = Site(module=module, role="norm", axis=axis)
         elif is_norm(module):
             found[name] = Site(module=module, role="norm", axis=1)
-        elif any(id(p) in kernels for p in module.parameters(recurse=False)):
-            axis = -1 - len(module.kernel_size) if isinstance(module, _ConvNd) else -1
-            found[name] = Site(module=module, role="analog", axis=axis)
+        elif name in analog:
+            found[name] = Site(module=module, role="analog", axis=analog[name])
     return found
 
 

@@ -1,7 +1,7 @@
 """What each layer costs: its weights, and the products that one image needs with them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from noiseproof.core.inputs import Inputs, count
-from noiseproof.network.state import outputs, places
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.linear_maps import Kind, kind_of, linear_maps
+from noiseproof.network.state import State
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class Cost:
     macs: int
 
 
-def costs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) -> dict[str, Cost]:
+def costs_of(skeleton: nn.Module, state: State, example: Inputs) -> dict[str, Cost]:
     """The cost of every layer that owns kernels, by module name, for inputs like `example`
     (N, ...); where its macs are no multiple of N, the mean is rounded.
 
@@ -38,7 +40,7 @@ def costs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) 
     Raises:
         ValueError: where the network cannot take such inputs.
     """
-    weights, owner = _kernels(skeleton)
+    weights, owner = _kernels(skeleton, state)
     macs: Counter[str] = Counter()
 
     def see(name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
@@ -46,11 +48,11 @@ def costs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) 
         macs[name] += _macs(module, list(given.values()), output)
 
     hooks = [
-        module.register_forward_hook(partial(see, name), with_kwargs=True)
-        for module, name in owner.items()
+        skeleton.get_submodule(layer).register_forward_hook(partial(see, name), with_kwargs=True)
+        for layer, name in owner.items()
     ]
     try:
-        outputs(skeleton, state, example)
+        outputs(skeleton, Chip(state), example)
     finally:
         for hook in hooks:
             hook.remove()
@@ -60,27 +62,17 @@ def costs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) 
     }
 
 
-def _kernels(skeleton: nn.Module) -> tuple[dict[str, int], dict[nn.Module, str]]:
-    """The elements of each layer's kernels, and for every module with kernels the layer that it
-    counts in: its own, or the first one that has the same kernel."""
-    roles = places(skeleton)
-    inside = {
-        f"{name}.out_proj" if name else "out_proj": name
-        for name, module in skeleton.named_modules()
-        if isinstance(module, nn.MultiheadAttention)
-    }
+def _kernels(skeleton: nn.Module, state: State) -> tuple[dict[str, int], dict[str, str]]:
+    """The elements of each layer's kernels, and for every layer with kernels the one that its
+    products count in: itself, or the first one that has the same kernel."""
     weights: Counter[str] = Counter()
-    first: dict[int, str] = {}
-    owner: dict[nn.Module, str] = {}
-    for name, module in skeleton.named_modules():
-        layer = inside.get(name, name)
-        for local, tensor in module._parameters.items():
-            full = f"{name}.{local}" if name else local
-            if tensor is not None and full in roles and roles[full].role == "kernel":
-                weights[layer] += tensor.numel()
-                first[id(tensor)] = layer
-            if id(tensor) in first:
-                owner.setdefault(module, first[id(tensor)])
+    first: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    for one in linear_maps(skeleton).values():
+        if one.weight not in first:
+            first[one.weight] = one.layer
+            weights[one.layer] += state[one.weight].numel()
+        owner.setdefault(one.layer, first[one.weight])
     return dict(weights), owner
 
 
@@ -88,12 +80,8 @@ def _kernels(skeleton: nn.Module) -> tuple[dict[str, int], dict[nn.Module, str]]
 
 
 def _macs(module: nn.Module, inputs: list[Any], output: Any) -> int:
-    counts = (count for cls, count in MACS.items() if isinstance(module, cls))
-    return next(counts, _none)(module, inputs, output)
-
-
-def _none(layer: nn.Module, inputs: list[Any], output: Any) -> int:
-    return 0
+    kind = kind_of(module)
+    return MACS[kind](module, inputs, output) if kind in MACS else 0
 
 
 def _convolution(conv: _ConvNd, inputs: list[Tensor], output: Tensor) -> int:
@@ -122,12 +110,12 @@ def _attention(layer: nn.MultiheadAttention, inputs: list[Any], output: Any) -> 
     return elements * width
 
 
-MACS: dict[type[nn.Module], Callable[..., int]] = {  # the first that fits
-    _ConvTransposeNd: _transposed,
-    _ConvNd: _convolution,
-    nn.Linear: _rows,
-    nn.Bilinear: _rows,
-    nn.RNNBase: _recurrent,
-    nn.RNNCellBase: _recurrent,
-    nn.MultiheadAttention: _attention,
+MACS: dict[Kind | None, Callable[..., int]] = {  # of the others none: an embedding looks up
+    Kind.CONVOLUTION: _convolution,
+    Kind.TRANSPOSED: _transposed,
+    Kind.LINEAR: _rows,
+    Kind.BILINEAR: _rows,
+    Kind.RECURRENT: _recurrent,
+    Kind.CELL: _recurrent,
+    Kind.ATTENTION: _attention,
 }

@@ -8,19 +8,22 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs, device_of_inputs, map_tensors, numel, tensors
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.folding import Fold, fold_of, probe_of, shared_copy
-from noiseproof.network.state import State, outputs
+from noiseproof.network.linear_maps import Kind, linear_maps
+from noiseproof.network.state import State
 
 Forward = Callable[[Inputs], Any]
 
 
 class Passes:
-    """A network that takes the states of chips: `load(state)` gives the chip as a function.
+    """A network that takes chips: `load(chip)` gives one as a function.
 
-    The outputs are those of `network.outputs(skeleton, state, x)` but for rounding: relative to
+    The outputs are those of `network.outputs(skeleton, chip, x)` but for rounding: relative to
     the largest output the difference is of the order of eps sqrt(depth), and as much larger as the
     network itself amplifies a rounding error in its first layer. What cannot be folded or laid out
-    anew runs as it is. `example` (N, ...), two inputs as the network takes them, decides it once.
+    anew runs as it is, and so does a normalisation behind a layer at whose products the chip has
+    something. `example` (N, ...), two inputs as the network takes them, decides it once.
 
     The modules are a private copy in evaluation mode; tensors are shared, and never written.
 
@@ -29,52 +32,61 @@ class Passes:
     """
 
     def __init__(
-        self,
-        skeleton: nn.Module,
-        state: Mapping[str, Tensor],
-        example: Inputs,
-        *,
-        compiled: bool = False,
+        self, skeleton: nn.Module, state: State, example: Inputs, *, compiled: bool = False
     ) -> None:
-        private = shared_copy(skeleton).eval()
-        self.fold: Fold | None = fold_of(private, state, example)
-        self.skeleton = private if self.fold is None else self.fold.skeleton
-        self._flat = _flat_kernels(self.skeleton)
-        self.channels_last = self._can_be_flat(private, state, example)
+        self._whole = shared_copy(skeleton).eval()
+        self.fold: Fold | None = fold_of(self._whole, state, example)
+        self._folds: dict[frozenset[str], Fold | None] = {frozenset(): self.fold}
+        self.skeleton = self._whole if self.fold is None else self.fold.skeleton
+        self._flat = _flat_kernels(self._whole, state)
+        self.channels_last = self._can_be_flat(state, example)
         self._compiled = _compiled(self.skeleton) if compiled else None
         self._compiled_elements = 0
 
-    def load(self, state: Mapping[str, Tensor]) -> Forward:
-        """One chip as a function of inputs (n, ...), without gradients. Of `state` one copy is
-        made of the kernels that are folded or laid out anew; the rest is shared.
+    def load(self, chip: Chip) -> Forward:
+        """One chip as a function of inputs (n, ...), without gradients. Of its state one copy is
+        made of the kernels that are folded or laid out anew; the rest is shared. A chip with
+        products is never compiled: torch would keep what it met at the first.
 
         Raises:
             ValueError: where the network cannot take the inputs; from the function itself.
         """
-        ready = self.ready(state)
+        fold, ready = self._fold_for(chip), self.ready(chip)
+        skeleton = self._whole if fold is None else fold.skeleton
+        if chip.products:
+            return lambda x: outputs(skeleton, ready, self.laid_out(x))
         return lambda x: self._run(ready, self.laid_out(x))
 
-    def ready(self, state: Mapping[str, Tensor]) -> State:
-        """The state of `skeleton` for that of a chip."""
-        ready = dict(state) if self.fold is None else self.fold.state(state)
+    def ready(self, chip: Chip) -> Chip:
+        """`chip` as the network with its normalisation folded away takes it, which is `skeleton`
+        for a chip without products."""
+        fold = self._fold_for(chip)
+        state = dict(chip.state) if fold is None else fold.state(chip.state)
         if self.channels_last:
-            _flatten_(ready, self._flat)
-        return ready
+            _flatten_(state, self._flat)
+        return Chip(state, chip.products)
+
+    def _fold_for(self, chip: Chip) -> Fold | None:
+        products = frozenset(chip.products)
+        if products not in self._folds:
+            fold = self.fold
+            self._folds[products] = None if fold is None else fold.without(products, self._whole)
+        return self._folds[products]
 
     def noise(self, base: Mapping[str, Tensor], noise: Mapping[str, Tensor]) -> State:
-        """Additive noise on `base` as noise on `ready(base)`; ValueError for noise on tensors that
-        are folded into others."""
+        """Additive noise on `base` as noise on what `ready` makes of it; ValueError for noise on
+        tensors that are folded into others."""
         return dict(noise) if self.fold is None else self.fold.noise(base, noise)
 
     def laid_out(self, x: Inputs) -> Inputs:
         """Inputs (n, ...) as `skeleton` takes them fastest."""
         return map_tensors(x, _flat) if self.channels_last else x
 
-    def _run(self, ready: State, x: Inputs) -> Any:
+    def _run(self, ready: Chip, x: Inputs) -> Any:
         """Smaller inputs than seen before, the rest of a split, do not pay for a compilation."""
         if self._compiled is None or numel(x) < self._compiled_elements:
             return outputs(self.skeleton, ready, x)
-        inner = {f"_orig_mod.{name}": tensor for name, tensor in ready.items()}
+        inner = Chip({f"_orig_mod.{name}": tensor for name, tensor in ready.state.items()})
         try:
             result = outputs(self._compiled, inner, x)
         except ValueError as error:
@@ -85,9 +97,7 @@ class Passes:
         self._compiled_elements = numel(x)
         return result
 
-    def _can_be_flat(
-        self, skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs
-    ) -> bool:
+    def _can_be_flat(self, state: State, example: Inputs) -> bool:
         """Has the network 2-d convolutions, and does all of it take their outputs channels last?
         (A `view` of activations does not.)"""
         is_image = any(tensor.dim() == 4 for tensor in tensors(example))
@@ -98,9 +108,9 @@ class Passes:
         def run(state: State, x: Inputs) -> Any:
             ready = dict(state) if self.fold is None else self.fold.state(state)
             _flatten_(ready, self._flat)
-            return outputs(self.skeleton, ready, map_tensors(x, _flat))
+            return outputs(self.skeleton, Chip(ready), map_tensors(x, _flat))
 
-        return probe_of(skeleton, state, example).agrees(run)
+        return probe_of(self._whole, state, example).agrees(run)
 
 
 def _compiled(skeleton: nn.Module) -> nn.Module:
@@ -111,10 +121,11 @@ def _compiled(skeleton: nn.Module) -> nn.Module:
     return module
 
 
-def _flat_kernels(skeleton: nn.Module) -> list[str]:
+def _flat_kernels(skeleton: nn.Module, state: State) -> list[str]:
     """The kernels of 2-d convolutions, by name."""
-    kinds = (nn.Conv2d, nn.ConvTranspose2d)
-    return [f"{n}.weight" for n, m in skeleton.named_modules() if n and isinstance(m, kinds)]
+    maps = linear_maps(skeleton).values()
+    kinds = (Kind.CONVOLUTION, Kind.TRANSPOSED)
+    return [m.weight for m in maps if m.layer and m.kind in kinds and state[m.weight].dim() == 4]
 
 
 def _flatten_(state: State, names: list[str]) -> None:

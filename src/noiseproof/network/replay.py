@@ -2,9 +2,10 @@
 given back.
 
     with Replay(skeleton) as replay:
-        clean = replay.record(lambda: outputs(skeleton, state, x))
+        clean = replay.record(lambda: outputs(skeleton, Chip(state), x))
         for name in replay.starts:
-            changed = replay.resume(lambda: outputs(skeleton, {**state, **noisy[name]}, x), name)
+            chip = Chip({**state, **noisy[name]})
+            changed = replay.resume(lambda: outputs(skeleton, chip, x), name)
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -1,58 +1,36 @@
 """The seam between a network's skeleton (an nn.Module) and its state (a dict of tensors).
 
-`places` says what every tensor is, `state_of` takes the tensors out, `outputs` runs the skeleton
-with any state. The module that is passed in is never changed.
+`places` says what every tensor is, `state_of` takes the tensors out; `chip.outputs` runs the
+skeleton with any. The module that is passed in is never changed.
 """
 
 import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils.parametrize import is_parametrized
 
-from noiseproof.core.inputs import Inputs, as_call, shapes
+from noiseproof.network.linear_maps import Layout, kind_of, linear_maps
 from noiseproof.network.norms import is_batch_norm
 
 State = dict[str, Tensor]
 
 
-class StopForward(Exception):  # noqa: N818  # not an error: a hook has seen what it wanted
-    """Raised in a hook to end a pass early; `outputs` lets it through."""
-
-
 M = TypeVar("M", bound=nn.Module)
 
-_KERNEL_OWNERS = (
-    _ConvNd,
-    nn.Linear,
-    nn.Bilinear,
-    nn.Embedding,
-    nn.EmbeddingBag,
-    nn.MultiheadAttention,
-    nn.RNNBase,
-    nn.RNNCellBase,
-)
 _NORM_OWNERS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, _InstanceNorm)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """What one tensor is: its role and where its output channels lie.
+class Place(Layout):
+    """What one tensor is: its role, and how it lies if it is a kernel."""
 
-    `input_first`: the output channel is axis 1 (embeddings, transposed convolutions), and with
-    `groups` > 1 output channel g * size(1) + j is slice j of the g-th part of axis 0.
-    """
-
-    role: str  # one of spec.ROLES, or "constant" for what is never a target
-    input_first: bool = False
-    groups: int = 1
+    role: str  # one of specs.noise.ROLES, or "constant" for what is never a target
 
 
 def places(model: nn.Module) -> dict[str, Place]:
@@ -71,15 +49,20 @@ def places(model: nn.Module) -> dict[str, Place]:
             )
     found: dict[str, Place] = {}
     names = state_of(model).keys()
+    kernels: dict[str, Layout] = {}
+    for one in linear_maps(model).values():
+        kernels.setdefault(one.weight, one)  # a tied kernel lies as its first layer has it
     for prefix, module in model.named_modules():
         for local in (*module._parameters, *module._buffers):
             name = f"{prefix}.{local}" if prefix else local
             if name in names:
-                found[name] = _place(module, local)
+                found[name] = _place(module, local, kernels.get(name))
     return {name: found[name] for name in names}
 
 
-def _place(module: nn.Module, local: str) -> Place:
+def _place(module: nn.Module, local: str, kernel: Layout | None) -> Place:
+    if kernel is not None:
+        return Place(role="kernel", input_first=kernel.input_first, groups=kernel.groups)
     if is_batch_norm(module) or isinstance(module, _NORM_OWNERS):
         if local in ("weight", "bias"):
             return Place(role="norm_affine")
@@ -87,13 +70,7 @@ def _place(module: nn.Module, local: str) -> Place:
             return Place(role="norm_stats")
     if local in module._buffers:
         return Place(role="constant")
-    if isinstance(module, _KERNEL_OWNERS):
-        if "bias" in local:
-            return Place(role="bias")
-        if isinstance(module, _ConvTransposeNd):
-            return Place(role="kernel", input_first=True, groups=module.groups)
-        return Place(role="kernel", input_first=isinstance(module, nn.Embedding | nn.EmbeddingBag))
-    return Place(role="other")
+    return Place(role="other" if kind_of(module) is None else "bias")
 
 
 def state_of(model: nn.Module) -> State:
@@ -108,27 +85,6 @@ def state_of(model: nn.Module) -> State:
 def skeleton_of(model: M) -> M:
     """A private copy of `model` in evaluation mode, to run states with."""
     return copy.deepcopy(model).eval().requires_grad_(False)
-
-
-def outputs(skeleton: nn.Module, state: Mapping[str, Tensor], x: Inputs) -> Any:
-    """What `skeleton` returns for the inputs x (N, ...) with the tensors of `state`: logits
-    (N, C) of a classifier, and whatever a detector or a segmenter returns. A tuple of tensors goes
-    in as positional arguments, a dict as keyword arguments.
-
-    A skeleton from `skeleton_of` is in evaluation mode. Tied tensors stay tied.
-
-    Raises:
-        ValueError: where the network cannot take such inputs.
-    """
-    args, kwargs = as_call(x)
-    try:
-        with torch.no_grad():
-            return functional_call(skeleton, dict(state), args, kwargs)
-    except StopForward:
-        raise
-    except Exception as error:  # whatever the user's own network does with these inputs
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"the network fails on inputs of shape {shapes(x)}: {reason}") from error
 
 
 def with_state(model: M, state: Mapping[str, Tensor]) -> M:

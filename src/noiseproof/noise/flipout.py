@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.conv import _ConvNd
 
 from noiseproof.core.inputs import (
     Inputs,
@@ -26,7 +25,9 @@ from noiseproof.core.inputs import (
     tensors_within,
 )
 from noiseproof.core.rng import stream
-from noiseproof.network.state import State, outputs, places, skeleton_of, state_of
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.linear_maps import Kind, kind_of, linear_maps
+from noiseproof.network.state import State, places, skeleton_of, state_of
 from noiseproof.noise.flipped_layers import Flip, known_layer
 from noiseproof.noise.perturbation import Programme
 
@@ -77,10 +78,8 @@ class Flipout:
         roles = {name: place.role for name, place in places(self._skeleton).items()}
         self._shapes = {name: shapes[name] for name in names}
         self._outer = {n for n in names if roles[n] == "kernel" and len(shapes[n]) > 1}
-        self._groups: dict[str, int] = {}
+        self._groups = {m.weight: m.groups for m in linear_maps(self._skeleton).values()}
         for module, own in _owned(self._skeleton, names):
-            if isinstance(module, _ConvNd):
-                self._groups |= dict.fromkeys(own.values(), module.groups)
             module.forward = partial(self._run, module, own, known_layer(module), module.forward)
         _leave_fast_paths_(self._skeleton)
 
@@ -105,9 +104,7 @@ class Flipout:
         both = _random_signs(images, sum(widths), g)
         return torch.split(both, widths, dim=1)
 
-    def outputs(
-        self, base: Mapping[str, Tensor], noise: Mapping[str, Tensor], signs: Signs, x: Inputs
-    ) -> Any:
+    def outputs(self, base: Chip, noise: Mapping[str, Tensor], signs: Signs, x: Inputs) -> Any:
         """What the network returns for x (n, ...) where image i sees `base` plus `noise` under row
         i of `signs` (n images); with every sign plus, that is the chip `base` + `noise`.
 
@@ -115,17 +112,22 @@ class Flipout:
         `noise` and signs go to the device of x: move them there once for many batches.
 
         Raises:
-            ValueError: where the network cannot take such inputs, `noise` has another tensor, or
-                `signs` is of another number of images.
+            ValueError: where the network cannot take such inputs, `noise` has another tensor,
+                `signs` is of another number of images, or `base` has products.
         """
+        if base.products:
+            raise ValueError(
+                "per-image chips hold for noise on weights alone, and something happens at the "
+                f"products of {next(iter(base.products))!r}: use the design `chips`"
+            )
         if unknown := sorted(noise.keys() - self._shapes.keys()):
             raise ValueError(f"noise must be on the tensors of this Flipout, got {unknown[0]!r}")
         if count(x) != signs.images:
             raise ValueError(f"signs must be of the {count(x)} images, got those of {signs.images}")
-        base = _on(device_of_inputs(x), base)
-        self._now = {name: _flip(base[name], n, signs.tables[name]) for name, n in noise.items()}
+        state = _on(device_of_inputs(x), base.state)
+        self._now = {name: _flip(state[name], n, signs.tables[name]) for name, n in noise.items()}
         try:
-            return outputs(self._skeleton, base, x)
+            return outputs(self._skeleton, Chip(state), x)
         finally:
             self._now = {}
 
@@ -232,7 +234,7 @@ def _check_names(model: nn.Module, names: Collection[str]) -> None:
 def _tensors(module: nn.Module) -> dict[str, Tensor]:
     """The tensors that the module's own forward uses, by local name: its own, and those of an
     attention's output projection, which is never called as a module."""
-    inner = isinstance(module, nn.MultiheadAttention)
+    inner = kind_of(module) == Kind.ATTENTION
     parameters = module.named_parameters(recurse=inner, remove_duplicate=False)
     return dict([*parameters, *module.named_buffers(recurse=inner, remove_duplicate=False)])
 
@@ -261,7 +263,7 @@ def _leave_fast_paths_(model: nn.Module) -> None:
 
 def _image_axes(module: Any) -> tuple[int, int]:
     """The axis of the images in the first input and output, and in the others."""
-    if isinstance(module, nn.RNNBase):
+    if kind_of(module) == Kind.RECURRENT:
         return (0 if module.batch_first else 1), 1
     return 0, 0
 
@@ -322,7 +324,7 @@ def check_flipout(
 class _Trial:
     flipout: Flipout
     plain: nn.Module
-    base: Mapping[str, Tensor]
+    base: State
     noise: Mapping[str, Tensor]
     signs: Signs
     x: Inputs
@@ -348,13 +350,14 @@ class _Trial:
         """The error of the one pass and the effect of the noise (root mean squares of the image
         that is worst and of all), and whether each image is right."""
         noise = {name: self.noise[name] for name in names}
-        together = self.flipout.outputs(self.base, noise, self.signs, self.x)
+        together = self.flipout.outputs(Chip(self.base), noise, self.signs, self.x)
         errors, effects, holds = [], [], True
         for i in range(count(self.x)):
             alone = rows(self.x, slice(i, i + 1))
             chip = {n: flipped_tensor(n, self.base, noise, self.signs, i) for n in noise}
             clean, literal = (
-                _vector(outputs(self.plain, {**self.base, **own}, alone), 0) for own in ({}, chip)
+                _vector(outputs(self.plain, Chip({**self.base, **own}), alone), 0)
+                for own in ({}, chip)
             )
             errors.append(_rms(_vector(together, i) - literal))
             effects.append(_rms(literal - clean))
@@ -372,7 +375,7 @@ def _in_float64(trial: _Trial) -> _Trial:
     base = {name: wide(t) for name, t in trial.base.items()}
     noise = {name: wide(t) for name, t in trial.noise.items()}
     try:
-        outputs(trial.plain, base, map_tensors(trial.x, wide))
+        outputs(trial.plain, Chip(base), map_tensors(trial.x, wide))
     except ValueError:
         eps = max((torch.finfo(t.dtype).eps for t in trial.noise.values()), default=0.0)
         return replace(trial, departure=(1e-2, min(1e3 * eps, 0.1)))

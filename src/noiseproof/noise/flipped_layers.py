@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torchvision.ops import FrozenBatchNorm2d
 
+from noiseproof.network.linear_maps import Kind, is_plain, kind_of, layout_of, output_axis, runs_as
 from noiseproof.network.norms import ScaledBatchNorm
 
 
@@ -60,13 +61,10 @@ module holds the clean tensors; every input has its images on axis 0."""
 def known_layer(module: nn.Module) -> Layer | None:
     """The layer function for `module`; None where it is another kind or has a forward of its own,
     which may use its tensors in another way."""
-    if "forward" in module.__dict__:
-        return None
-    for cls, layer in LAYERS.items():
-        if isinstance(module, cls) and type(module).forward is cls.forward:
-            inner = getattr(cls, "_conv_forward", None)
-            return layer if getattr(type(module), "_conv_forward", None) is inner else None
-    return None
+    kind = kind_of(module)
+    if kind is not None:
+        return LINEAR.get(kind) if is_plain(module) else None
+    return next((layer for cls, layer in NORMS.items() if runs_as(module, [cls])), None)
 
 
 def by_rows(values: Tensor, x: Tensor) -> Tensor:
@@ -123,7 +121,7 @@ def _linear_map(
     return y
 
 
-def _map(again: Callable[..., Tensor], *, axis: int, input_first: bool = False) -> Layer:
+def _map(again: Callable[..., Tensor]) -> Layer:
     """A layer of one input; `again(module, inputs, kernel, *options)` is its map without bias."""
 
     def layer(
@@ -134,16 +132,16 @@ def _map(again: Callable[..., Tensor], *, axis: int, input_first: bool = False) 
         *options: Any,
         **kw: Any,
     ) -> Tensor:
-        if input.dim() < 2 + len(getattr(module, "kernel_size", ())):
+        if input.dim() < 1 - output_axis(module):
             raise ValueError(f"a layer with noise must get a batch, got {tuple(input.shape)}")
         return _linear_map(
             partial(forward, input, *options, **kw),
             lambda x, kernel: again(module, x, kernel, *options, **kw),
             input,
-            axis=axis,
+            axis=output_axis(module),
             weight=flips.get("weight"),
             bias=flips.get("bias"),
-            input_first=input_first,
+            input_first=layout_of(module).input_first,
         )
 
     return layer
@@ -322,15 +320,14 @@ def _mask(q: Tensor, k: Tensor, attention: Tensor | None, padding: Tensor | None
     return total
 
 
-LAYERS: dict[type[nn.Module], Layer] = {
-    **dict.fromkeys((nn.Conv1d, nn.Conv2d, nn.Conv3d), _map(_conv, axis=1)),
-    **dict.fromkeys(
-        (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
-        _map(_transposed, axis=1, input_first=True),
-    ),
-    nn.Linear: _map(lambda m, x, kernel: F.linear(x, kernel), axis=-1),
-    nn.Embedding: _embedding,
-    nn.MultiheadAttention: _attention,
+LINEAR: dict[Kind, Layer] = {
+    Kind.CONVOLUTION: _map(_conv),
+    Kind.TRANSPOSED: _map(_transposed),
+    Kind.LINEAR: _map(lambda m, x, kernel: F.linear(x, kernel)),
+    Kind.EMBEDDING: _embedding,
+    Kind.ATTENTION: _attention,
+}
+NORMS: dict[type[nn.Module], Layer] = {
     **dict.fromkeys(
         (_BatchNorm, nn.SyncBatchNorm, ScaledBatchNorm, FrozenBatchNorm2d), _batch_norm
     ),

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs, count
+from noiseproof.network.chip import Chip
 from noiseproof.network.passes import Forward, Passes
 from noiseproof.network.state import State
 from noiseproof.noise.flipout import Flipout, Signs
@@ -24,22 +25,22 @@ class ImageChips:
         self._flipout = Flipout(
             skeleton if self._passes is None else self._passes.skeleton, programme.names
         )
-        self._states: dict[frozenset[str], State] = {}
+        self._bases: dict[frozenset[str], Chip] = {}
 
     @property
     def skeleton(self) -> nn.Module:
         """The network that runs, a private copy."""
         return self._flipout.skeleton
 
-    def state(self, names: Collection[str]) -> State:
-        """The skeleton's state without noise, the programme's deterministic stages done on the
+    def base(self, names: Collection[str]) -> Chip:
+        """What the skeleton runs without noise, the programme's deterministic stages done on the
         tensors `names`; kept for the next time where there are none."""
         written = frozenset(names) if self._programme.is_written else frozenset()
-        if written not in self._states:
+        if written not in self._bases:
             base = self._programme.base
-            state = {**self._programme.state, **{name: base[name] for name in written}}
-            self._states = {written: state if self._passes is None else self._passes.ready(state)}
-        return self._states[written]
+            chip = Chip({**self._programme.state, **{name: base[name] for name in written}})
+            self._bases = {written: chip if self._passes is None else self._passes.ready(chip)}
+        return self._bases[written]
 
     def noise(self, seed: int, unit: int, device: torch.device) -> State:
         """The draw that the images of a block share."""
@@ -53,21 +54,21 @@ class ImageChips:
         """What makes the draw each image's own."""
         return self._flipout.signs(seed, unit, images)
 
-    def outputs(self, state: State, noise: Mapping[str, Tensor], signs: Signs, x: Inputs) -> Any:
+    def outputs(self, base: Chip, noise: Mapping[str, Tensor], signs: Signs, x: Inputs) -> Any:
         """What the network returns for x (n, ...), whose images have these `signs`."""
         inputs = x if self._passes is None else self._passes.laid_out(x)
-        return self._flipout.outputs(state, noise, signs, inputs)
+        return self._flipout.outputs(base, noise, signs, inputs)
 
     def block(self, seed: int, unit: int, images: int, device: torch.device) -> Forward:
         """Block number `unit` as a function of its inputs, which come in order, in batches of any
         size: image i of the block sees that chip's noise under signs of its own."""
-        state, noise = self.state(self._programme.names), self.noise(seed, unit, device)
+        base, noise = self.base(self._programme.names), self.noise(seed, unit, device)
         signs = self.signs(seed, unit, images).to(device)
         done = 0
 
         def forward(x: Inputs) -> Any:
             nonlocal done
             done += count(x)
-            return self.outputs(state, noise, signs.rows(done - count(x), done), x)
+            return self.outputs(base, noise, signs.rows(done - count(x), done), x)
 
         return forward

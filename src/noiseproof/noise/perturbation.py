@@ -15,6 +15,8 @@ import torch
 from torch import Generator, Tensor
 
 from noiseproof.core.rng import stream
+from noiseproof.network.chip import Chip
+from noiseproof.network.linear_maps import as_matrix, by_output
 from noiseproof.network.state import Place, State
 from noiseproof.specs.noise import (
     Additive,
@@ -52,7 +54,7 @@ def perturb(
         ValueError: for an unknown target.
     """
     programme = Programme(state=state, places=places, spec=spec, targets=targets, only=only)
-    return programme.chip(seed, chip)
+    return programme.chip(seed, chip).state
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,8 +85,8 @@ class Programme:
         fixed = {name: self._start[name].to(self.state[name].device) for name in self.names}
         return {**self.state, **fixed}
 
-    def chip(self, seed: int, chip: int) -> State:
-        """The state of chip number `chip`."""
+    def chip(self, seed: int, chip: int) -> Chip:
+        """Chip number `chip`; its products are exact."""
         noisy, references = self._start, self._references
         for place, (stage, label) in enumerate(self._random):
             if place:
@@ -95,7 +97,7 @@ class Programme:
                 if name in self._kept
             }
         chosen = {n: noisy[n].to(self.state[n].device) for n in self.names}
-        return {**self.state, **chosen}
+        return Chip({**self.state, **chosen})
 
     def noise(self, seed: int, chip: int) -> State:
         """What a last additive stage adds to `base` on chip number `chip`, on the CPU: `base`
@@ -249,13 +251,7 @@ def channel_reference(w: Tensor, place: Place, reference: Callable[[Tensor], Ten
     """
     if w.dim() == 0:
         return reference(w.view(1, 1))[0].to(w)
-    if not place.input_first:
-        rows = reference(w.reshape(w.shape[0], -1))
-        return rows.view(-1, *[1] * (w.dim() - 1)).to(w)
-    grouped = w.reshape(place.groups, -1, *w.shape[1:]).transpose(1, 2)  # (groups, out, in, ...)
-    rows = reference(grouped.flatten(0, 1).flatten(1)).view(place.groups, -1)  # (groups, out)
-    by_input = rows.repeat_interleave(w.shape[0] // place.groups, dim=0)  # (in, out)
-    return by_input.view(*by_input.shape, *[1] * (w.dim() - 2)).to(w)
+    return by_output(reference(as_matrix(w, place).flatten(0, 1)), w, place).to(w)
 
 
 # --- stages ------------------------------------------------------------------------------------

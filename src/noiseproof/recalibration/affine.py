@@ -2,16 +2,19 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from noiseproof.core.device import device_of
-from noiseproof.network.layers import M, Port, ports
+from noiseproof.network.chip import Chip, Plain, Product
+from noiseproof.network.linear_maps import Kind, LinearMap, by_output, channels, linear_maps
 from noiseproof.network.moments import double
-from noiseproof.network.state import Place, State, state_of
+from noiseproof.network.state import M, State, state_of
+
+_MATCHED = (Kind.CONVOLUTION, Kind.TRANSPOSED, Kind.LINEAR, Kind.EMBEDDING, Kind.ATTENTION)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,17 +25,34 @@ class Affine:
     offset: Tensor
 
 
+def matched_maps(model: nn.Module) -> dict[str, LinearMap]:
+    """The linear maps that `match` corrects, by name: those of convolutions (transposed too),
+    linear layers, embeddings and attention.
+
+    Left out: recurrent and bilinear layers; a weight that several modules share (a decoder tied
+    to its embedding), since one correction cannot serve two outputs; what is not `plain`; and the
+    input projections of an attention whose query, key and value have different widths.
+    """
+    return {
+        name: one
+        for name, one in linear_maps(model).items()
+        if one.kind in _MATCHED
+        and one.plain
+        and not one.shared
+        and not (one.kind == Kind.ATTENTION and len(one.inputs) == 1)
+    }
+
+
 def with_biases(model: M) -> M:
-    """A copy of `model` whose analog layers all have a bias: zeros where there was none."""
+    """A copy of `model` whose matched layers all have a bias: zeros where there was none."""
     biased = copy.deepcopy(model)
-    for port in ports(biased).values():
-        owner, _, weight = port.weight.rpartition(".")
+    for one in matched_maps(biased).values():
+        owner, _, local = (one.bias or "").rpartition(".")
         layer = biased.get_submodule(owner)
-        if port.bias is not None and layer._parameters[port.bias.rpartition(".")[2]] is None:
-            like = layer.get_parameter(weight)
-            channels = len(like) if not isinstance(layer, _ConvNd) else layer.out_channels
-            zeros = nn.Parameter(like.new_zeros(channels), requires_grad=like.requires_grad)
-            setattr(layer, port.bias.rpartition(".")[2], zeros)
+        if one.bias is not None and layer._parameters[local] is None:
+            like = biased.get_parameter(one.weight)
+            zeros = like.new_zeros(channels(like, one))
+            setattr(layer, local, nn.Parameter(zeros, requires_grad=like.requires_grad))
     return biased
 
 
@@ -45,25 +65,46 @@ def with_bias_zeros(state: Mapping[str, Tensor], biased: nn.Module) -> State:
     }
 
 
-def folded(state: Mapping[str, Tensor], port: Port, affine: Affine, place: Place) -> State:
-    """The weight and bias of `port` with `affine` behind them, under their names."""
-    weight = state[port.weight]
-    gain = _along(affine.gain, weight, place)
-    if port.bias is None:
-        shifted = double(weight) * gain + _along(affine.offset, weight, place)
-        return {port.weight: shifted.to(weight)}
-    bias = state[port.bias]
+def corrected(chip: Chip, name: str, linear_map: LinearMap, affine: Affine) -> Chip:
+    """`chip` with `affine` behind one of its linear maps: in its weight and bias where its product
+    is exact, else behind what happens there."""
+    if name not in chip.products:
+        return replace(chip, state=chip.state | folded(chip.state, linear_map, affine))
+    # A gain in the kernel would come in front of the converter, which does not commute with it.
+    behind = {name: _Behind(product=chip.products[name], affine=affine)}
+    state = chip.state
+    if linear_map.bias is not None:
+        bias = state[linear_map.bias]  # added last of all: the map stretches it too
+        state = state | {linear_map.bias: (double(bias) * affine.gain).to(bias)}
+    return replace(chip, state=state, products={**chip.products, **behind})
+
+
+def folded(state: Mapping[str, Tensor], linear_map: LinearMap, affine: Affine) -> State:
+    """The weight and bias of `linear_map` with `affine` behind them, under their names."""
+    weight = state[linear_map.weight]
+    gain = by_output(affine.gain, weight, linear_map)
+    if linear_map.bias is None:  # the rows of an embedding are its outputs and take the offset
+        shifted = double(weight) * gain + by_output(affine.offset, weight, linear_map)
+        return {linear_map.weight: shifted.to(weight)}
+    bias = state[linear_map.bias]
     return {
-        port.weight: (double(weight) * gain).to(weight),
-        port.bias: (double(bias) * affine.gain + affine.offset).to(bias),
+        linear_map.weight: (double(weight) * gain).to(weight),
+        linear_map.bias: (double(bias) * affine.gain + affine.offset).to(bias),
     }
 
 
-def _along(values: Tensor, weight: Tensor, place: Place) -> Tensor:
-    """`values` (C,) in a shape that broadcasts against the output channels of `weight`."""
-    ones = [1] * (weight.dim() - 2)
-    if not place.input_first:
-        return values.view(-1, 1, *ones)
-    by_group = values.view(place.groups, 1, -1)  # (groups, inputs of one group, outputs of one)
-    inputs = weight.shape[0] // place.groups
-    return by_group.expand(-1, inputs, -1).reshape(weight.shape[0], -1, *ones)
+def applied(affine: Affine, y: Tensor, axis: int) -> Tensor:
+    """`affine` on outputs whose channels lie on `axis`, from the end."""
+    shape = (-1,) + (1,) * (-1 - axis)
+    return torch.addcmul(affine.offset.to(y).view(shape), y, affine.gain.to(y).view(shape))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Behind:
+    """What happens at a product, then a scale and an offset, digitally."""
+
+    product: Product
+    affine: Affine
+
+    def __call__(self, linear_map: LinearMap, inputs: tuple[Any, ...], plain: Plain) -> Tensor:
+        return applied(self.affine, self.product(linear_map, inputs, plain), linear_map.axis)

@@ -4,27 +4,25 @@ Both see the test images (never a label), so what they give back depends on how 
 batches are, and a moving average on their order too (Nado et al. 2020; Schneider et al. 2020).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
 from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.moments import Moments, moments_of
 from noiseproof.network.norms import scale_kind
-from noiseproof.network.state import State, outputs
 from noiseproof.recalibration.running_stats import held, private, put_, running_layers, watching
 from noiseproof.specs.estimators import Batch, Ema
 
 
 @contextmanager
-def following(
-    skeleton: nn.Module, state: Mapping[str, Tensor], estimator: Ema | Batch
-) -> Iterator[State]:
-    """A live state: inside the block every pass with it first moves its running statistics.
+def following(skeleton: nn.Module, chip: Chip, estimator: Ema | Batch) -> Iterator[Chip]:
+    """A live chip: inside the block every pass on it first moves its running statistics.
 
-        with following(skeleton, state, Ema(momentum=0.1)) as live:
+        with following(skeleton, chip, Ema(momentum=0.1)) as live:
             predictions = [outputs(skeleton, live, batch) for batch in batches]
 
     Layer by layer as a batch passes: the layer's statistics become (1 - m) old + m (the batch's
@@ -32,17 +30,17 @@ def following(
     layer's own estimate, for plain batch normalisation the population variance: unlike torch's
     training mode there is no Bessel correction. A layer that runs several times in one pass moves
     each time. The size of the batches is the caller's. After the block `live` holds the last
-    statistics and `skeleton` (a private copy, see `skeleton_of`) its hooks no more; `state` keeps
+    statistics and `skeleton` (a private copy, see `skeleton_of`) its hooks no more; `chip` keeps
     what it had.
     """
     layers = running_layers(skeleton)
-    live = private(state, layers)
-    running = {name: held(state, name) for name in layers}  # float64, whatever `live` holds
+    live = replace(chip, state=private(chip.state, layers))
+    running = {name: held(chip.state, name) for name in layers}  # float64, whatever `live` holds
 
     def see(name: str, x: Tensor) -> None:
         new = moments_of(x, kind=scale_kind(layers[name]))
         running[name] = _moved(running[name], new, estimator)
-        put_(live, name, running[name])
+        put_(live.state, name, running[name])
 
     with watching(layers, see):
         yield live
@@ -57,12 +55,12 @@ def _moved(old: Moments, new: Moments, estimator: Ema | Batch) -> Moments:
 
 def followed(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
+    chip: Chip,
     batches: Iterable[Inputs],
     estimator: Ema | Batch,
-) -> State:
-    """`state` with the running statistics after all `batches` (N, ...) have passed in order."""
-    with following(skeleton, state, estimator) as live:
+) -> Chip:
+    """`chip` with the running statistics after all `batches` (N, ...) have passed in order."""
+    with following(skeleton, chip, estimator) as live:
         for batch in batches:
             outputs(skeleton, live, batch)
     return live

@@ -10,7 +10,7 @@ the clean network on the same unlabelled images, once, and without noise it chan
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noiseproof.core.inputs import Inputs, count
-from noiseproof.network.layers import Port, analog_layers, ports
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.linear_maps import Kind, LinearMap
 from noiseproof.network.moments import Moments, joined, moments_of
-from noiseproof.network.state import Place, State, outputs, places
-from noiseproof.recalibration.affine import Affine, folded
+from noiseproof.network.state import State
+from noiseproof.recalibration.affine import Affine, applied, corrected, folded, matched_maps
 from noiseproof.recalibration.running_stats import batches_of
 
 ROUNDING = 16 * torch.finfo(torch.float32).eps
@@ -30,8 +31,8 @@ ROUNDING = 16 * torch.finfo(torch.float32).eps
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Signature:
-    """What flows out of each port of the clean network: per batch of the calibration images, per
-    port, the moments (C,) of each call."""
+    """What flows out of each matched linear map of the clean network: per batch of the calibration
+    images, per map, the moments (C,) of each call."""
 
     images: int
     batches: tuple[Mapping[str, Sequence[Moments]], ...]
@@ -43,30 +44,23 @@ See = Callable[[str, Moments], Affine | None]
 
 
 @contextmanager
-def _tapped(
-    skeleton: nn.Module, state: Mapping[str, Tensor], live: State, see: See
-) -> Iterator[None]:
-    """Inside the block `see(port, moments of its output)` is called as each analog layer runs, and
-    the output that later layers get is corrected by the map it returns, if any.
+def _tapped(skeleton: nn.Module, state: State, live: State, see: See) -> Iterator[None]:
+    """Inside the block `see(map, moments of its output)` is called as each layer runs, and the
+    output that later layers get is corrected by the affine that it returns, if any.
 
     The network runs with `live`, which has input projections of its own; those of `state` are the
     chip's, so that a correction written into `live` does not add to the one before.
     """
-    known = ports(skeleton)
     hooks = []
-    for name, module in analog_layers(skeleton).items():
-        if not isinstance(module, nn.MultiheadAttention):
-            axis = -1 - len(getattr(module, "kernel_size", ()))  # of the channels, in the output
-            hooks.append(module.register_forward_hook(partial(_after, see, name, axis)))
-            continue
-        prefix = f"{name}." if name else ""
-        inner = f"{prefix}in_proj"
-        hooks.append(
-            module.register_forward_hook(partial(_after_attention, see, f"{prefix}out_proj"))
-        )
-        if inner in known:
-            before = partial(_before_attention, see, inner, known[inner], state, live)
-            hooks.append(module.register_forward_pre_hook(before, with_kwargs=True))
+    for name, one in matched_maps(skeleton).items():
+        layer = skeleton.get_submodule(one.layer)
+        if one.kind != Kind.ATTENTION:
+            hooks.append(layer.register_forward_hook(partial(_after, see, name, one.axis)))
+        elif not one.inside:
+            hooks.append(layer.register_forward_hook(partial(_after_attention, see, name)))
+        else:
+            before = partial(_before_attention, see, name, one, state, live)
+            hooks.append(layer.register_forward_pre_hook(before, with_kwargs=True))
     try:
         yield
     finally:
@@ -74,27 +68,24 @@ def _tapped(
             hook.remove()
 
 
-def _after(see: See, port: str, axis: int, module: nn.Module, args: object, y: Tensor) -> Tensor:
+def _after(see: See, name: str, axis: int, module: nn.Module, args: object, y: Tensor) -> Tensor:
     if not y.numel():
         return y
-    affine = see(port, moments_of(_rows(y, axis)))
-    if affine is None:
-        return y
-    shape = (-1,) + (1,) * (-1 - axis)
-    return torch.addcmul(affine.offset.to(y).view(shape), y, affine.gain.to(y).view(shape))
+    affine = see(name, moments_of(_rows(y, axis)))
+    return y if affine is None else applied(affine, y, axis)
 
 
 def _after_attention(
-    see: See, port: str, module: nn.Module, args: object, y: tuple[Tensor, Tensor | None]
+    see: See, name: str, module: nn.Module, args: object, y: tuple[Tensor, Tensor | None]
 ) -> tuple[Tensor, Tensor | None]:
-    return _after(see, port, -1, module, args, y[0]), y[1]
+    return _after(see, name, -1, module, args, y[0]), y[1]
 
 
 def _before_attention(
     see: See,
     name: str,
-    port: Port,
-    state: Mapping[str, Tensor],
+    one: LinearMap,
+    state: State,
     live: State,
     module: nn.Module,
     args: tuple[Any, ...],
@@ -102,13 +93,13 @@ def _before_attention(
 ) -> None:
     """The input projection happens inside the layer, out of a hook's reach: it is computed here
     beside it, and its correction written into the weights that the layer is about to use."""
-    given = {**dict(zip(("query", "key", "value"), args, strict=False)), **kwargs}
-    weights = state[port.weight].chunk(3)
-    bias = state.get(port.bias or "")
+    given = {**dict(zip(one.inputs, args, strict=False)), **kwargs}
+    weights = state[one.weight].chunk(3)
+    bias = state.get(one.bias or "")
     biases = (None,) * 3 if bias is None else bias.chunk(3)
     parts = [
         moments_of(_rows(F.linear(given[which], weight, offset), -1))
-        for which, weight, offset in zip(("query", "key", "value"), weights, biases, strict=True)
+        for which, weight, offset in zip(one.inputs, weights, biases, strict=True)
     ]
     affine = see(
         name,
@@ -119,7 +110,7 @@ def _before_attention(
         ),
     )
     if affine is not None:
-        for key, tensor in folded(state, port, affine, Place(role="kernel")).items():
+        for key, tensor in folded(state, one, affine).items():
             live[key].copy_(tensor)
 
 
@@ -134,18 +125,18 @@ def _rows(y: Tensor, axis: int) -> Tensor:
 
 def signature_of(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
+    chip: Chip,
     images: Inputs,
     *,
     batch_size: int | None = None,
 ) -> Signature:
-    """The signature of the clean network (`skeleton` with `state`) on `images` (N, ...): mean and
-    population variance of each output channel of each analog layer. One forward pass."""
+    """The signature of the clean network, `skeleton` on a `chip` without noise, on `images`
+    (N, ...): mean and population variance of each output channel. One forward pass."""
 
     def seen(batch: Inputs) -> Mapping[str, Sequence[Moments]]:
         met: dict[str, list[Moments]] = defaultdict(list)
-        with _tapped(skeleton, state, {}, lambda port, new: met[port].append(new)):
-            outputs(skeleton, state, batch)
+        with _tapped(skeleton, chip.state, {}, lambda name, new: met[name].append(new)):
+            outputs(skeleton, chip, batch)
         return dict(met)
 
     parts = batches_of(images, batch_size)
@@ -154,13 +145,13 @@ def signature_of(
 
 def matched(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
+    chip: Chip,
     images: Inputs,
     signature: Signature,
     *,
     batch_size: int | None = None,
-) -> State:
-    """The chip `state` with every analog layer's outputs matched to `signature`.
+) -> Chip:
+    """`chip` with the outputs of every layer of `matched_maps` matched to `signature`.
 
     One forward pass over the images (N, ...) that the signature was taken on, in the same
     batches. While a batch runs, the output of each call of a layer is corrected to the moments of
@@ -180,45 +171,44 @@ def matched(
             f"the signature must be of the same images, got {signature.images} images in "
             f"{len(signature.batches)} batches for {count(images)} in {len(batches)}"
         )
-    known = ports(skeleton)
-    for name, port in known.items():
-        if port.bias is not None and port.bias not in state:
+    maps = matched_maps(skeleton)
+    for name, one in maps.items():
+        if one.bias is not None and one.bias not in chip.state:
             raise ValueError(f"layer {name!r} must have a bias to be matched: use with_biases")
-    inner = [p for p in known.values() if p.weight.endswith("in_proj_weight")]
-    live = {**state, **{key: state[key].clone() for p in inner for key in (p.weight, p.bias or "")}}
+    inner = [key for m in maps.values() if m.inside for key in (m.weight, m.bias or "")]
+    live = replace(chip, state=chip.state | {key: chip.state[key].clone() for key in inner})
     met: dict[str, list[Moments]] = defaultdict(list)
     for batch, clean in zip(batches, signature.batches, strict=True):
-        for name, moments in _pass(skeleton, state, live, batch, clean).items():
+        for name, moments in _pass(skeleton, chip, live, batch, clean).items():
             met[name] += moments
-    layout = places(skeleton)
-    fixed = dict(state)
-    for name, port in known.items():
+    fixed = chip
+    for name, one in maps.items():
         wanted = [moments for clean in signature.batches for moments in clean.get(name, ())]
         if wanted and met[name]:
             affine = correction(joined(wanted), joined(met[name]))
-            fixed |= folded(state, port, affine, layout[port.weight])
+            fixed = corrected(fixed, name, one, affine)
     return fixed
 
 
 def _pass(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
-    live: State,
+    chip: Chip,
+    live: Chip,
     batch: Inputs,
     clean: Mapping[str, Sequence[Moments]],
 ) -> dict[str, list[Moments]]:
     """Run one batch with each output corrected to `clean`; the moments before correction."""
     met: dict[str, list[Moments]] = defaultdict(list)
 
-    def see(port: str, new: Moments) -> Affine | None:
-        met[port].append(new)
-        calls = clean.get(port)
+    def see(name: str, new: Moments) -> Affine | None:
+        met[name].append(new)
+        calls = clean.get(name)
         if not calls:  # it did not run on the clean network
             return None
-        call = len(met[port]) - 1
+        call = len(met[name]) - 1
         return correction(calls[call] if call < len(calls) else joined(calls), new)
 
-    with _tapped(skeleton, state, live, see):
+    with _tapped(skeleton, chip.state, live.state, see):
         outputs(skeleton, live, batch)
     return met
 

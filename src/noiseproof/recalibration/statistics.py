@@ -1,6 +1,6 @@
 """Recalibrate a noisy chip on unlabelled images: no label, no gradient, no knowledge of the noise.
 
-`recalibrate` takes modules, `calibrated` a skeleton and a state; each estimator is a function of
+`recalibrate` takes modules, `calibrated` a skeleton and a chip; each estimator is a function of
 its own. Pooled, layerwise and blended statistics re-estimate the mean and the scale that each batch
 normalisation layer's input has on this chip (Tsai et al. 2020; Joshi et al. 2020; for blending
 Schneider et al. 2020). Matching is in `matching`, and what follows the test batches in `following`.
@@ -8,8 +8,9 @@ Schneider et al. 2020). Matching is in `matching`, and what follows the test bat
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -17,11 +18,11 @@ from torch import Tensor, nn
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.device import device_of
 from noiseproof.core.inputs import Inputs, as_inputs, count, parts, rows, to
-from noiseproof.network.layers import analog_layers
+from noiseproof.network.chip import Chip, StopForward, outputs
 from noiseproof.network.moments import Moments, joined, mixed, moments_of
 from noiseproof.network.norms import scale_kind
-from noiseproof.network.state import State, StopForward, outputs, skeleton_of, state_of, with_state
-from noiseproof.recalibration.affine import with_biases
+from noiseproof.network.state import skeleton_of, state_of, with_state
+from noiseproof.recalibration.affine import matched_maps, with_biases
 from noiseproof.recalibration.following import followed
 from noiseproof.recalibration.matching import Signature, matched, signature_of
 from noiseproof.recalibration.running_stats import batches_of, held, private, put_, watching
@@ -68,8 +69,8 @@ def recalibrate(
     """
     images = as_inputs(images, "calibration inputs")
     chosen = _chosen(estimator, images)
-    layers = analog_layers(model) if isinstance(chosen, Match) else running_layers(model)
-    if chosen is None or not layers:
+    found = matched_maps(model) if isinstance(chosen, Match) else running_layers(model)
+    if chosen is None or not found:
         what = "analog layers" if isinstance(chosen, Match) else "running statistics"
         reason = f"this {type(model).__name__} has no {what} to recalibrate"
         reason = "recalibration is off" if chosen is None else reason
@@ -82,8 +83,8 @@ def recalibrate(
         return _matched_module(model, used, clean, batch_size=batch_size)
     state = state_of(model)
     there = to(used, device_of(state))
-    fixed = calibrated(skeleton_of(model), state, there, chosen, batch_size=batch_size)
-    return with_state(model, fixed)
+    fixed = calibrated(skeleton_of(model), Chip(state), there, chosen, batch_size=batch_size)
+    return with_state(model, fixed.state)
 
 
 def _chosen(estimator: Estimator | str | None, images: Inputs) -> Estimator | None:
@@ -113,25 +114,26 @@ def _matched_module(model: M, images: Inputs, clean: nn.Module, *, batch_size: i
     state = state_of(biased)
     there = to(images, device_of(state))
     skeleton = skeleton_of(clean).to(device_of(state))
-    signature = signature_of(skeleton, state_of(skeleton), there, batch_size=batch_size)
-    fixed = matched(skeleton_of(biased), state, there, signature, batch_size=batch_size)
-    return with_state(biased, fixed)
+    clean_chip = Chip(state_of(skeleton))
+    signature = signature_of(skeleton, clean_chip, there, batch_size=batch_size)
+    fixed = matched(skeleton_of(biased), Chip(state), there, signature, batch_size=batch_size)
+    return with_state(biased, fixed.state)
 
 
 def calibrated(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
+    chip: Chip,
     images: Inputs,
     estimator: Estimator,
     *,
     signature: Signature | None = None,
     batch_size: int | None = None,
-) -> State:
-    """`state` recalibrated by `estimator` on `images` (N, ...), which are the N it asks for; for
+) -> Chip:
+    """`chip` recalibrated by `estimator` on `images` (N, ...), which are the N it asks for; for
     `ema` and `batch` a stream of any length.
 
     For `match`, `signature` is that of the clean network on the same images (`signature_of`), and
-    `skeleton` and `state` have a bias in every analog layer (`with_biases`, `with_bias_zeros`).
+    `skeleton` and `chip` have a bias in every analog layer (`with_biases`, `with_bias_zeros`).
     `batch_size`: how many images run at once; None is as many as fit. `skeleton` is a private copy
     (`skeleton_of`); it carries hooks for the length of the call.
 
@@ -140,27 +142,27 @@ def calibrated(
     """
     match estimator:
         case Pooled(batch=batch):
-            return recalibrated(skeleton, state, images, batch_size=batch_size or batch)
+            return recalibrated(skeleton, chip, images, batch_size=batch_size or batch)
         case Layerwise():
-            return layerwise(skeleton, state, images, batch_size=batch_size)
+            return layerwise(skeleton, chip, images, batch_size=batch_size)
         case Blend(prior=prior):
-            return blended(skeleton, state, images, prior=prior, batch_size=batch_size)
+            return blended(skeleton, chip, images, prior=prior, batch_size=batch_size)
         case Match():
             if signature is None:
                 raise ValueError(f"{estimator} needs the clean network's signature, got None")
-            return matched(skeleton, state, images, signature, batch_size=batch_size)
+            return matched(skeleton, chip, images, signature, batch_size=batch_size)
         case Ema(batch=batch) | Batch(batch=batch):
-            return followed(skeleton, state, parts(images, batch), estimator)
+            return followed(skeleton, chip, parts(images, batch), estimator)
 
 
 def recalibrated(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
+    chip: Chip,
     images: Inputs,
     *,
     batch_size: int | None = None,
-) -> State:
-    """`state` with the pooled statistics of `images` (N, ...) in every batch normalisation layer.
+) -> Chip:
+    """`chip` with the pooled statistics of `images` (N, ...) in every batch normalisation layer.
 
     One forward pass in evaluation mode (dropout off). Each layer's statistics are set just before
     the layer runs, so every layer sees inputs that are already corrected upstream: with all images
@@ -171,18 +173,18 @@ def recalibrated(
     `skeleton` is a private copy (`skeleton_of`); it carries hooks for the length of the call.
     """
     batches = batches_of(images, batch_size)
-    return _one_pass(skeleton, state, batches, lambda name, kind, new: new)
+    return _one_pass(skeleton, chip, batches, lambda name, kind, new: new)
 
 
 def blended(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
+    chip: Chip,
     images: Inputs,
     *,
     prior: int,
     batch_size: int | None = None,
-) -> State:
-    """As `recalibrated`, with the statistics in `state` counted as `prior` images beside the N.
+) -> Chip:
+    """As `recalibrated`, with the statistics on `chip` counted as `prior` images beside the N.
 
     With w = N / (prior + N): mean = (1-w) old + w new, and the variance is that of all values
     together, (1-w) old + w new + w (1-w) (new mean - old mean)^2; Schneider et al. 2020,
@@ -192,46 +194,46 @@ def blended(
     share = count(images) / (prior + count(images))
 
     def settled(name: str, kind: str, new: Moments) -> Moments:
-        return mixed(held(state, name), new, share=share, kind=kind)
+        return mixed(held(chip.state, name), new, share=share, kind=kind)
 
-    return _one_pass(skeleton, state, batches_of(images, batch_size), settled)
+    return _one_pass(skeleton, chip, batches_of(images, batch_size), settled)
 
 
 def _one_pass(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
+    chip: Chip,
     batches: list[Inputs],
     settled: Callable[[str, str, Moments], Moments],
-) -> State:
+) -> Chip:
     """Every layer gets `settled(name, kind, moments of its input)`: each call's own during the
     pass, those of all calls together at its end."""
     layers = running_layers(skeleton)
     kinds = {name: scale_kind(module) for name, module in layers.items()}
-    fresh = private(state, layers)
+    fresh = replace(chip, state=private(chip.state, layers))
     pools: dict[str, Moments] = {}
 
     def see(name: str, x: Tensor) -> None:
         kind = kinds[name]
         new = moments_of(x, kind=kind)
         pools[name] = joined([pools[name], new], kind=kind) if name in pools else new
-        put_(fresh, name, settled(name, kind, new))
+        put_(fresh.state, name, settled(name, kind, new))
 
     with watching(layers, see):
         for batch in batches:
             outputs(skeleton, fresh, batch)
     for name, pool in pools.items():
-        put_(fresh, name, settled(name, kinds[name], pool))
+        put_(fresh.state, name, settled(name, kinds[name], pool))
     return fresh
 
 
 def layerwise(
     skeleton: nn.Module,
-    state: Mapping[str, Tensor],
+    chip: Chip,
     images: Inputs,
     *,
     batch_size: int | None = None,
-) -> State:
-    """`state` with each layer's statistics from inputs that are exactly corrected upstream.
+) -> Chip:
+    """`chip` with each layer's statistics from inputs that are exactly corrected upstream.
 
     Layer after layer in order of execution: all batches run up to the layer, with the final
     statistics of the layers before it, and its statistics are pooled over all batches and all its
@@ -244,22 +246,22 @@ def layerwise(
     layers = running_layers(skeleton)
     calls: Counter[str] = Counter()  # in order of execution
     with watching(layers, lambda name, x: calls.update([name])):
-        once = recalibrated(skeleton, state, batches[0], batch_size=count(batches[0]))
+        once = recalibrated(skeleton, chip, batches[0], batch_size=count(batches[0]))
     if len(batches) == 1 and set(calls.values()) <= {1}:
         return once
-    fresh = private(state, layers)
+    fresh = replace(chip, state=private(chip.state, layers))
     for name, times in calls.items():
         seen = [
             moments
             for batch in batches
             for moments in _inputs_seen(skeleton, fresh, batch, name, layers[name], times)
         ]
-        put_(fresh, name, joined(seen, kind=scale_kind(layers[name])))
+        put_(fresh.state, name, joined(seen, kind=scale_kind(layers[name])))
     return fresh
 
 
 def _inputs_seen(
-    skeleton: nn.Module, state: State, batch: Inputs, name: str, layer: nn.Module, times: int
+    skeleton: nn.Module, chip: Chip, batch: Inputs, name: str, layer: nn.Module, times: int
 ) -> list[Moments]:
     """The moments of a layer's inputs, up to its call number `times`, where the pass ends."""
     seen: list[Moments] = []
@@ -270,5 +272,5 @@ def _inputs_seen(
             raise StopForward
 
     with watching({name: layer}, see), suppress(StopForward):
-        outputs(skeleton, state, batch)
+        outputs(skeleton, chip, batch)
     return seen

@@ -5,7 +5,8 @@ from torch import nn
 from noiseproof.core.device import device_of
 from noiseproof.core.inputs import rows, to
 from noiseproof.data.splits import Split, scaled
-from noiseproof.network.state import outputs, skeleton_of, state_of
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.state import skeleton_of, state_of
 from noiseproof.specs.catalog import PixelScale
 from noiseproof.tasks.table import TASKS
 from noiseproof.tasks.task import Result, check_top
@@ -17,7 +18,7 @@ def evaluate(model: nn.Module, test: Split, *, scale: PixelScale, batch_size: in
     state = state_of(skeleton)
     device = device_of(state)
     return TASKS[test.task].evaluate(
-        lambda inputs: outputs(skeleton, state, scaled(to(inputs, device), scale)),
+        lambda inputs: outputs(skeleton, Chip(state), scaled(to(inputs, device), scale)),
         test,
         batch_size,
     )
@@ -35,7 +36,7 @@ def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
     x = to(rows(test.inputs, slice(0, 2)), device_of(state))
-    TASKS[test.task].check(outputs(skeleton, state, scaled(x, scale)), test)
+    TASKS[test.task].check(outputs(skeleton, Chip(state), scaled(x, scale)), test)
 
 
 def check_classes(test: Split, classes: int) -> None:

@@ -5,16 +5,17 @@ takes exactly the output of a convolution or a linear layer, and nothing else do
 that layer's kernel and bias. `fold_of` finds such pairs in any network by running it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs
+from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.folding.pairs import Pair, pairs_of, shared_copy
 from noiseproof.network.folding.probe import Probe, probe_of
-from noiseproof.network.state import State, outputs
+from noiseproof.network.state import State
 
 __all__ = ["Fold", "Pair", "Probe", "fold_of", "fold_with", "probe_of", "shared_copy"]
 
@@ -59,6 +60,15 @@ class Fold:
                 folded[name] = as_kernel(noise[name], scale.to(noise[name]))
         return folded
 
+    def without(self, products: Collection[str], skeleton: nn.Module) -> "Fold | None":
+        """What may be folded in `skeleton`, the network that was folded, on a chip with something
+        at these products: a converter between a kernel and its normalisation does not commute
+        with a scale of the kernel, so those stay two layers. None where nothing is left."""
+        kept = [pair for pair in self.pairs if pair.layer not in products]
+        if len(kept) == len(self.pairs):
+            return self
+        return fold_with(skeleton, kept) if kept else None
+
     @property
     def norm_tensors(self) -> set[str]:
         """The tensors of the folded normalisation layers."""
@@ -101,7 +111,7 @@ def fold_with(skeleton: nn.Module, pairs: Sequence[Pair]) -> Fold:
 
 
 def _agrees(probe: Probe, fold: Fold) -> bool:
-    return probe.agrees(lambda state, x: outputs(fold.skeleton, fold.state(state), x))
+    return probe.agrees(lambda state, x: outputs(fold.skeleton, Chip(fold.state(state)), x))
 
 
 def _agreeing(pairs: Sequence[Pair], agree: Callable[[Sequence[Pair]], bool]) -> Sequence[Pair]:

@@ -8,39 +8,47 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torchvision.ops import FrozenBatchNorm2d
 
 from noiseproof.core.inputs import Inputs
-from noiseproof.network.norms import ScaledBatchNorm, channels_of, is_batch_norm
-from noiseproof.network.state import outputs
-
-_LAYERS = (
-    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear),
-    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.linear_maps import (
+    Kind,
+    LinearMap,
+    by_output,
+    channels,
+    linear_maps,
+    runs_as,
 )
+from noiseproof.network.norms import ScaledBatchNorm, channels_of, is_batch_norm
+
+_FOLDABLE = (Kind.CONVOLUTION, Kind.TRANSPOSED, Kind.LINEAR)
 _NORMS = (_BatchNorm, ScaledBatchNorm, FrozenBatchNorm2d)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A layer and the normalisation behind it, by their names in the network."""
+    """A layer's linear map and the normalisation behind it, by its name in the network."""
 
-    layer: str
+    map: LinearMap
     norm: str
     eps: float
     channels: int
-    groups: int | None = None  # of a transposed convolution, whose output channels are axis 1
+
+    @property
+    def layer(self) -> str:
+        return self.map.layer
 
     @property
     def kernel(self) -> str:
-        return f"{self.layer}.weight"
+        return self.map.weight
 
     @property
     def bias(self) -> str:
-        return f"{self.layer}.bias"
+        assert self.map.bias is not None  # every kind that folds may have one
+        return self.map.bias
 
     @property
     def norm_tensors(self) -> frozenset[str]:
@@ -66,13 +74,7 @@ class Pair:
 
     def scaled(self, kernel: Tensor, scale: Tensor) -> Tensor:
         """`kernel` times the scale of each output channel: a new tensor, laid out the same."""
-        if self.groups is None:
-            factor = scale.view(-1, *[1] * (kernel.dim() - 1))
-        else:  # output channel g * size(1) + j is slice j of the g-th part of axis 0
-            rows = scale.view(self.groups, -1)
-            rows = rows.repeat_interleave(kernel.shape[0] // self.groups, dim=0)
-            factor = rows.view(*rows.shape, *[1] * (kernel.dim() - 2))
-        return (kernel * factor).to(kernel.dtype)
+        return (kernel * by_output(scale, kernel, self.map)).to(kernel.dtype)
 
 
 def shared_copy(skeleton: nn.Module) -> nn.Module:
@@ -88,37 +90,43 @@ def pairs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) 
         ValueError: where the network cannot take such inputs.
     """
     watched = shared_copy(skeleton)
-    alone = dict(_standing_alone(watched, state))
+    maps = {
+        name: one
+        for name, one in linear_maps(watched).items()
+        if name == one.layer and one.plain and one.kind in _FOLDABLE
+    }
+    modules = dict(watched.named_modules())
+    alone = {
+        name: modules[name]
+        for name in _standing_alone(watched, state)
+        if name in maps or _is_norm(modules[name])
+    }
     buffers = {name: state[name].clone() for name, _ in watched.named_buffers() if name in state}
     watch = _Watch(alone)
     with watch:
-        result = outputs(watched, {**state, **buffers}, example)  # it may write into its buffers
+        result = outputs(watched, Chip({**state, **buffers}), example)  # it may write into buffers
     watch.read_(result)
     taken = Counter(watch.takers.values())
     found = []
     for norm, layer in watch.takers.items():
         single = watch.calls[layer] == watch.calls[norm] == taken[layer] == 1
-        if single and layer not in watch.read and _fit(alone[layer], alone[norm]):
-            found.append(_pair(layer, alone[layer], norm, alone[norm]))
+        pair = _pair(maps[layer], norm, alone[norm])
+        if (
+            single
+            and layer not in watch.read
+            and channels(state[pair.kernel], pair.map) == pair.channels
+        ):
+            found.append(pair)
     return found
 
 
-def _pair(layer: str, module: nn.Module, norm: str, normalisation: nn.Module) -> Pair:
-    groups = module.groups if isinstance(module, _ConvTransposeNd) else None
-    eps = float(normalisation.eps)  # type: ignore[arg-type]  # every batch normalisation has one
-    return Pair(layer=layer, norm=norm, eps=eps, channels=channels_of(normalisation), groups=groups)
+def _pair(linear_map: LinearMap, norm: str, module: nn.Module) -> Pair:
+    eps = float(module.eps)  # type: ignore[arg-type]  # every batch normalisation has one
+    return Pair(map=linear_map, norm=norm, eps=eps, channels=channels_of(module))
 
 
-def _fit(layer: nn.Module, norm: nn.Module) -> bool:
-    if isinstance(layer, nn.Linear):
-        return layer.out_features == channels_of(norm)
-    return isinstance(layer, _ConvNd) and layer.out_channels == channels_of(norm)
-
-
-def _standing_alone(
-    skeleton: nn.Module, state: Mapping[str, Tensor]
-) -> Iterator[tuple[str, nn.Module]]:
-    """Layers and normalisations that do what their class says and share nothing, by name."""
+def _standing_alone(skeleton: nn.Module, state: Mapping[str, Tensor]) -> Iterator[str]:
+    """The modules that share nothing, have nothing inside and nobody who listens, by name."""
     modules = Counter(id(m) for _, m in skeleton.named_modules(remove_duplicate=False))
     tensors = Counter(
         id(tensor)
@@ -132,24 +140,16 @@ def _standing_alone(
             and modules[id(module)] == 1
             and all(tensors[id(t)] == 1 for t in own.values() if t is not None)
             and all(f"{name}.{local}" in state for local, t in own.items() if t is not None)
-            and "forward" not in vars(module)
             and not (module._modules or module._forward_hooks or module._forward_pre_hooks)
-            and (_is_layer(module) or _is_norm(module))
         ):
-            yield name, module
-
-
-def _is_layer(module: nn.Module) -> bool:
-    return "weight" in module._parameters and any(
-        isinstance(module, cls) and type(module).forward is cls.forward for cls in _LAYERS
-    )
+            yield name
 
 
 def _is_norm(module: nn.Module) -> bool:
     return (
         is_batch_norm(module)
         and not (module.training and isinstance(module, _BatchNorm))
-        and any(type(module).forward is cls.forward for cls in _NORMS)
+        and runs_as(module, _NORMS)
         and getattr(module, "running_mean", None) is not None
         and getattr(module, "running_var", None) is not None
     )

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs, map_tensors, tensors_within
 from noiseproof.core.rng import seeded, stream
-from noiseproof.network.state import State, outputs
+from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.state import State
 
 _SLACK = {torch.float64: 1e-7}  # of the largest output; else the square root of the dtype's eps
 
@@ -53,7 +54,7 @@ def _double(tensor: Tensor) -> Tensor:
 
 def _probe(skeleton: nn.Module, state: State, x: Inputs) -> Probe:
     with seeded(0, "probe"):
-        return Probe(state=state, x=x, wanted=tensors_within(outputs(skeleton, state, x)))
+        return Probe(state=state, x=x, wanted=tensors_within(outputs(skeleton, Chip(state), x)))
 
 
 def _random(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> State:
