@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,6 +45,32 @@ def process(*arguments: object, **options: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, stdout=pipe, stderr=pipe, text=True, env=environment, **options
     )
+
+
+DIES = """
+import os, signal, sys
+from noiseproof import cli
+from noiseproof.results.store import Store
+add, left = Store.add, {rows}
+def add_or_die(store, row):
+    global left
+    add(store, row)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+Store.add = add_or_die
+sys.argv = ["noiseproof", *{words!r}]
+cli.main()
+"""
+
+
+def killed_after(rows: int, *arguments: object) -> None:
+    """Runs the program in a process that is killed when it has stored so many rows."""
+    code = DIES.format(rows=rows, words=[*map(str, arguments)])
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 MEASURE = ("--chips", 3, "--images", 100, "--levels", "0.2,0.1", "--device", "cpu", "--seed", 5)

@@ -1,14 +1,13 @@
 """Running a study that is killed, or whose disk is full: nothing is lost."""
 
 import errno
+import json
 import os
 import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +38,47 @@ from tests.study.run.toy import (
 # --- killed ---------------------------------------------------------------------------------------
 
 
-# Forks a program for each line it is given, since starting Python with torch takes seconds.
+# Forks a program for each line it is given, since starting Python with torch takes seconds. One that
+# is to die does so after so much work of its own from an event on, however busy the machine is: the
+# profiling timer counts the processor time of the process, and its signal ends it on the spot.
 ZYGOTE = """
-import os, resource, sys
+import json, os, resource, signal, sys
 import torch
 torch.set_num_threads(1)
 from noiseproof import cli
 from noiseproof.cli import console
+from noiseproof.results.store import Store
 import noiseproof.study.run.driver, noiseproof.study.run.local, noiseproof.study
 print("ready", flush=True)
+
+def dies(after, placed=None, rows=0):
+    def start():
+        signal.setitimer(signal.ITIMER_PROF, after)
+    def watch(event, arguments):
+        if event == "os.rename" and str(arguments[1]).endswith(placed):
+            start()
+    def add(store, row):
+        nonlocal rows
+        real(store, row)
+        rows -= 1
+        if rows == 0:
+            start()
+    if placed:
+        sys.addaudithook(watch)
+    elif rows:
+        real, Store.add = Store.add, add
+    else:
+        start()
+
 for line in sys.stdin:
     pid = os.fork()
     if not pid:
         os.dup2(2, 1)  # stdout is for the numbers below
-        limit, *words = line.split()
-        if int(limit):
-            resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit),) * 2)
+        limit, death, words = json.loads(line)
+        if limit:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        if death:
+            dies(**death)
         sys.argv = ["noiseproof", *words]
         code = 0
         try:
@@ -63,7 +87,6 @@ for line in sys.stdin:
             code = left.code or 0
         sys.stderr.flush()
         os._exit(code)
-    print(pid, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 """
 
@@ -79,27 +102,14 @@ class Programs:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def start(self, file: Path, out: Path, *, limit: int = 0) -> int:
-        """The number of the process."""
+    def run(self, file: Path, out: Path, *, limit: int = 0, **death: Any) -> int:
+        """Its exit code. It may die: `after` seconds of work, counted from the moment where a
+        file, `placed`, takes its place, or so many `rows` are stored."""
         assert self.process.stdin is not None
-        words = f"{limit} study run {file} --out {out} --device cpu"
-        self.process.stdin.write(words + "\n")
+        words = ["study", "run", str(file), "--out", str(out), "--device", "cpu"]
+        self.process.stdin.write(json.dumps([limit, death, words]) + "\n")
         self.process.stdin.flush()
         return int(self._read())
-
-    def end(self) -> int:
-        """Its exit code, once it has ended."""
-        return int(self._read())
-
-    def kill_when(self, pid: int, moment: Callable[[], bool], *, after: float) -> bool:
-        """Kill it some time after the moment has come; was it still running?"""
-        latest = time.monotonic() + 60
-        while not moment() and time.monotonic() < latest:
-            time.sleep(0.002)
-        time.sleep(after)
-        with suppress(ProcessLookupError):  # it has ended already
-            os.kill(pid, signal.SIGKILL)
-        return self.end() == -signal.SIGKILL
 
 
 @pytest.fixture(scope="module")
@@ -123,51 +133,31 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
     assert "Traceback" not in errors.read_text()
 
 
-def count(out: Path) -> int:
-    """Rows so far, as another process sees them."""
-    if not (out / "rows.db").is_file():
-        return 0
-    try:
-        with Store(out / "rows.db", read_only=True) as store:
-            return len(store.rows())
-    except ValueError:  # it is being made
-        return 0
-
-
-@pytest.mark.slow
+@pytest.mark.parametrize("dice_seed", range(2))
 def test_a_run_killed_again_and_again_ends_in_the_same_rows_and_weights(
-    whole: Ran, programs: Programs, tmp_path: Path
+    whole: Ran, programs: Programs, tmp_path: Path, dice_seed: int
 ) -> None:
     file, out = study_in(tmp_path), tmp_path / "out"
     weights = out / "weights"
     names = [network.name for network in whole.grid.networks]
-    seed = random.SystemRandom().randrange(1000)
-    dice = random.Random(seed)
-
-    def has(network: int, name: str) -> Callable[[], bool]:
-        return lambda: (weights / names[network] / name).is_file()
-
-    moments: list[tuple[Callable[[], bool], float]] = [
-        (has(0, RESUME), dice.uniform(0.0, 0.05)),  # in the middle of its second epoch
-        (has(0, WEIGHTS), 0.0),  # the weights are there, the card may not be
-        (has(1, RESUME), dice.uniform(0.0, 0.2)),
-        (lambda: count(out) >= 3, dice.uniform(0.0, 0.05)),
-        (lambda: count(out) >= 20, dice.uniform(0.0, 0.3)),
-        (lambda: True, dice.uniform(0.0, 1.0)),
+    dice = random.Random(dice_seed)
+    deaths: list[dict[str, Any]] = [
+        {"placed": f"{names[0]}/{RESUME}", "after": dice.uniform(0.001, 0.05)},
+        {"placed": f"{names[0]}/{WEIGHTS}", "after": 0.001},  # the card may not be there
+        {"placed": f"{names[1]}/{RESUME}", "after": dice.uniform(0.001, 0.2)},
+        {"rows": 3, "after": dice.uniform(0.001, 0.05)},
+        {"rows": 20, "after": dice.uniform(0.001, 0.1)},
+        {"after": dice.uniform(0.001, 1.0)},
     ]
-    killed = [
-        programs.kill_when(programs.start(file, out), moment, after=after)
-        for moment, after in moments
-    ]
-    assert killed[0], "three epochs were still to come"
-    early = rows_in(out) if count(out) else []
-    programs.start(file, out)
-    assert programs.end() == 0
-    assert rows_in(out) == whole.rows, f"dice {seed}"
+    codes = [programs.run(file, out, **death) for death in deaths]
+    assert codes[:3] == [-signal.SIGPROF] * 3, "there was much left to do"
+    early = rows_in(out)
+    assert programs.run(file, out) == 0
+    assert rows_in(out) == whole.rows
     assert all(row in whole.rows for row in early)
     for place, name in enumerate(names):
         found = file_sha256(weights / name / WEIGHTS)
-        assert found == file_sha256(whole.weights(place)), f"dice {seed}"
+        assert found == file_sha256(whole.weights(place))
     facts, expected = (read_facts(folder / "networks.json") for folder in (out, whole.places.out))
     timeless = [
         {name: one.model_copy(update={"seconds": 0.0}) for name, one in found.items()}
@@ -271,15 +261,13 @@ def test_a_disk_that_is_full_for_a_file_is_one_line_and_a_rerun_completes(
         assert file_sha256(found) == file_sha256(whole.weights(place))
 
 
-@pytest.mark.slow
 def test_a_disk_that_is_truly_full_loses_nothing(
     whole: Ran, programs: Programs, tmp_path: Path
 ) -> None:
     file, out = study_in(tmp_path, HEAD + TRAININGS + LITTLE), tmp_path / "out"
-    programs.start(file, out, limit=60_000)  # bytes of a file: less than the weights
-    assert programs.end() in (1, 2)
-    programs.start(file, out)
-    assert programs.end() == 0
+    limit = 60_000  # bytes of a file: less than the weights
+    assert programs.run(file, out, limit=limit) in (1, 2)
+    assert programs.run(file, out) == 0
     for place, network in enumerate(whole.grid.networks):
         found = out / "weights" / network.name / WEIGHTS
         assert file_sha256(found) == file_sha256(whole.weights(place))
