@@ -38,7 +38,7 @@ from tests.study.run.toy import (
 # --- killed ---------------------------------------------------------------------------------------
 
 
-# Forks a program for each line it is given, since starting Python with torch takes seconds. One that
+# Forks a program for each line it is given: starting Python with torch takes seconds. One that
 # is to die does so after so much work of its own from an event on, however busy the machine is: the
 # profiling timer counts the processor time of the process, and its signal ends it on the spot.
 ZYGOTE = """
@@ -133,7 +133,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
     assert "Traceback" not in errors.read_text()
 
 
-@pytest.mark.parametrize("dice_seed", range(2))
+@pytest.mark.parametrize("dice_seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_run_killed_again_and_again_ends_in_the_same_rows_and_weights(
     whole: Ran, programs: Programs, tmp_path: Path, dice_seed: int
 ) -> None:
