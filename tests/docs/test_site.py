@@ -13,7 +13,7 @@ import noiseproof as npf
 ROOT = Path(__file__).parent.parent.parent
 LOADING = {"script": "src", "link": "href", "img": "src", "iframe": "src", "source": "src"}
 WINGS = [path.stem for path in sorted((ROOT / "docs/api").glob("*.md"))]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("site")]  # one process, one build
 
 
 @pytest.fixture(scope="module")
