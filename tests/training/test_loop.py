@@ -13,7 +13,8 @@ from torch import nn
 from noiseproof.models.checkpoint import file_sha256, fill, load_state, read_card
 from noiseproof.specs.recipes import Recipe
 from noiseproof.training import loop as training
-from noiseproof.training.loop import Progress, train
+from noiseproof.training.loop import train
+from noiseproof.training.progress import Progress
 from tests.training.plans import PLAN, digits
 
 

@@ -13,7 +13,9 @@ from noiseproof.data.splits import Split
 from noiseproof.models.checkpoint import file_sha256, fill, load_state, read_card
 from noiseproof.specs.recipes import Recipe
 from noiseproof.training import loop as training
-from noiseproof.training.loop import Progress, train
+from noiseproof.training import progress
+from noiseproof.training.loop import train
+from noiseproof.training.progress import Progress
 from noiseproof.training.resume import finished
 from tests.training.plans import PLAN, digits
 
@@ -119,7 +121,7 @@ def test_looking_less_often_at_the_loss_changes_nothing_but_what_is_told(
     seldom: list[Progress] = []
     plan = replace(PLAN, recipe=replace(PLAN.recipe, epochs=2))
     first = train(plan, digits(), tmp_path / "often", device="cpu", on_progress=often.append)
-    monkeypatch.setitem(training.LOOK_EVERY, "cpu", 10)
+    monkeypatch.setitem(progress.LOOK_EVERY, "cpu", 10)
     second = train(plan, digits(), tmp_path / "seldom", device="cpu", on_progress=seldom.append)
     assert first.sha256 == second.sha256
     steps = often[0].steps

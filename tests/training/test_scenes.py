@@ -13,7 +13,8 @@ from noiseproof.specs.catalog import UNSCALED
 from noiseproof.specs.recipes import Plan, Recipe
 from noiseproof.tasks.table import TASKS
 from noiseproof.training import loop as training
-from noiseproof.training.loop import Progress, train
+from noiseproof.training.loop import train
+from noiseproof.training.progress import Progress
 
 
 def scenes(task: str, *, n: int = 6, top: int = 1) -> Source:

@@ -27,7 +27,7 @@ from noiseproof.stats.stopping import FIRST, stein_interval
 
 if TYPE_CHECKING:
     from noiseproof.study.run.driver import News
-    from noiseproof.training.loop import Progress as TrainingProgress
+    from noiseproof.training.progress import Progress as TrainingProgress
 
 SECONDS_BETWEEN_LINES = 10.0
 

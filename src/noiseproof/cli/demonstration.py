@@ -21,6 +21,7 @@ from noiseproof.specs.estimators import Pooled
 from noiseproof.specs.noise import parse
 from noiseproof.specs.recipes import Plan, Recipe
 from noiseproof.training import loop
+from noiseproof.training.progress import Progress
 
 TITLE = "ResNet-8 on scikit-learn's handwritten digits, 500 test images"
 NORMS = ("none", "batch", "batch_l1", "batch_topk")
@@ -78,7 +79,7 @@ def _measured(folder: Path, asked: Asked, progress: Report) -> list[Curve]:
 def _train(out: Path, norm: str, asked: Asked, progress: Report) -> None:
     step = f"train {norm}"
 
-    def show(state: loop.Progress) -> None:
+    def show(state: Progress) -> None:
         done = (state.epoch - 1) * state.steps + state.step
         text = f"loss {state.loss:.3f}  accuracy {100 * state.accuracy:.1f} %"
         progress(step, done, state.epochs * state.steps + 1, text)

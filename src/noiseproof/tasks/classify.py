@@ -85,15 +85,17 @@ def _loss(model: nn.Module, x: Inputs, labels: Labels) -> tuple[Tensor, Tensor]:
 
 
 def _heads(output: Any) -> list[Tensor]:
-    """The logits, and those of auxiliary heads, where the model has some in training."""
-    if isinstance(output, Mapping):
-        found = list(output.values())
-    elif isinstance(output, list | tuple):
-        found = list(output)
+    """The logits, and those of auxiliary heads, where the model has some in training: what is
+    called `logits`, or else comes first, and what else is of that shape."""
+    if isinstance(output, list | tuple):
+        named, found = None, list(output)
     else:
-        found = [class_logits(output)]
+        named = entry(output, "logits")
+        found = list(output.values()) if isinstance(output, Mapping) else []
     heads = [head for head in found if isinstance(head, Tensor)]
-    return heads or [class_logits(output)]  # which says what is wrong with it
+    first = heads[0] if heads else output  # of an output without tensors this says what is wrong
+    logits = class_logits(first if named is None else named)
+    return [logits, *(h for h in heads if h is not logits and h.shape == logits.shape)]
 
 
 CLASSIFY = Task(

@@ -6,8 +6,7 @@ so the state on the disk is weights, optimiser and epoch, and nothing else has t
 
 import io
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from noiseproof.specs.recipes import Plan
 from noiseproof.tasks.evaluation import check_classes, check_fits, evaluate
 from noiseproof.tasks.table import TASKS
 from noiseproof.tasks.task import Result, whole_numbers
+from noiseproof.training.progress import OnProgress, Progress, Tally
 from noiseproof.training.resume import (
     RESUME,
     WEIGHTS,
@@ -42,25 +42,6 @@ from noiseproof.training.resume import (
     read_resume,
 )
 
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where the training stands. `loss` and `accuracy` (of pixels, where there are masks; nan where
-    there are boxes) are of the running epoch so far."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int  # in an epoch
-    loss: float
-    accuracy: float
-    images_per_second: float
-    seconds_left: float
-
-
-OnProgress = Callable[[Progress], None]
-LOOK_EVERY = {"cpu": 1}  # steps between two looks at the loss ...
-LOOK_SELDOM = 20  # ... and where a look waits for the device
 NEAR_BYTES = 2 << 30  # of images that are copied to a GPU as a whole, to be augmented there
 
 
@@ -192,28 +173,6 @@ class _Fitting:
         self.schedule.load_state_dict(content["schedule"])
 
 
-class _Tally:
-    """Loss and accuracy of an epoch so far, summed on the device."""
-
-    def __init__(self, device: torch.device, every: int | None) -> None:
-        self.images, self._sums = 0, torch.zeros(2, device=device)
-        self._every = every or LOOK_EVERY.get(device.type, LOOK_SELDOM)
-
-    def add(self, loss: Tensor, share: Tensor, images: int) -> None:
-        """Count one batch."""
-        self.images += images
-        self._sums += torch.stack([loss.float(), share.float()]) * images
-
-    def is_due(self, step: int) -> bool:
-        """Reading waits until the device is done, so it is not for every step."""
-        return step % self._every == self._every - 1
-
-    def read(self) -> tuple[float, float]:
-        """The means of loss and accuracy."""
-        loss, right = self._sums.tolist()
-        return loss / self.images, right / self.images
-
-
 def _near(split: Split, device: torch.device) -> Split:
     """The inputs on the device, where they can be changed there and fit easily. Labels stay:
     a `Split` looks at them, and a look waits for the device."""
@@ -254,7 +213,7 @@ def _one_epoch_(
     plan, recipe, model = fitting.plan, fitting.plan.recipe, fitting.model
     task = TASKS[split.task]
     bf16 = device.type == "cuda" if recipe.bf16 is None else recipe.bf16
-    started, tally = time.perf_counter(), _Tally(device, look_every)
+    started, tally = time.perf_counter(), Tally(device, look_every)
     order = torch.randperm(len(split), generator=stream(plan.seed, "order", epoch))
     dice = stream(plan.seed, "augment", epoch)
     model.train()
@@ -308,6 +267,7 @@ def _batches(order: Tensor, size: int) -> list[Tensor]:
 
 def clean_result(model: nn.Module, split: Split, scale: PixelScale) -> Result:
     """What the model scores on `split` without noise, in evaluation mode."""
+    # The batch of a GPU on every device: the last bits of a card's score depend on it.
     return evaluate(model, split, scale=scale, batch_size=TASKS[split.task].batch_size.elsewhere)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from noiseproof.study.run.pieces import Data, Outcome, Piece, Trained
 from noiseproof.study.run.worker import Worker
-from noiseproof.training import loop
+from noiseproof.training.progress import Progress
 
 
 class LocalPool:
@@ -20,7 +20,7 @@ class LocalPool:
         data: Data,
         *,
         device: str,
-        on_training: Callable[[str, loop.Progress], None] | None = None,
+        on_training: Callable[[str, Progress], None] | None = None,
     ) -> None:
         self._worker = Worker(data, device=device, on_training=on_training)
         self._waiting: deque[tuple[Piece, Trained | None]] = deque()

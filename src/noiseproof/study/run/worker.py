@@ -34,6 +34,7 @@ from noiseproof.study.run.pieces import (
 )
 from noiseproof.study.wanted import Network, Task
 from noiseproof.training import loop
+from noiseproof.training.progress import Progress
 from noiseproof.training.resume import RESUME, WEIGHTS
 
 K = TypeVar("K")
@@ -110,7 +111,7 @@ class Worker:
         data: Data,
         *,
         device: str = "auto",
-        on_training: Callable[[str, loop.Progress], None] | None = None,
+        on_training: Callable[[str, Progress], None] | None = None,
     ) -> None:
         self.data, self.device, self.on_training = data, device, on_training
         self._models: OrderedDict[str, nn.Module] = OrderedDict()
