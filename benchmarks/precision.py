@@ -115,7 +115,9 @@ def one_level(setup: Setup, spec: npf.spec.Spec, level: float, options: argparse
     return found
 
 
-def timed(setup: Setup, spec: npf.spec.Spec, **options: object) -> tuple[npf.curves.Point, float]:
+def timed(
+    setup: Setup, spec: npf.spec.Spec, **options: object
+) -> tuple[npf.results.Estimate, float]:
     """A point, and the seconds of its noisy units (the clean network is measured too)."""
     started = time.perf_counter()
     curve = npf.measure(

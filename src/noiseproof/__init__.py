@@ -66,7 +66,7 @@ __getattr__, __dir__ = face(
         "matching": "recalibration.matching",
         "norms": "network.norms",
         "passes": "network.passes",
-        "points": "results.points",
+        "points": "results.estimates",
         "ranking": "results.sensitivity",
         "records": "results.rows",
         "replay": "network.replay",

@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 from noiseproof import stats
 from noiseproof.report.panels import Panel, StreamPanel
 from noiseproof.report.series import CROWD, Series, dodged, gain_series, score_series, stream_series
-from noiseproof.report.words import level_axis, level_text
+from noiseproof.report.words import level_text
 from noiseproof.results.curves import Curve, chips_in_common, paired_difference
+from noiseproof.results.drawing import level_axis
 from noiseproof.specs.designs import Chips
 from noiseproof.specs.noise import parse
 

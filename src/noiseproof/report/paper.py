@@ -10,8 +10,9 @@ from noiseproof.core.checks import one_of
 from noiseproof.core.files import replacing
 from noiseproof.report.panels import Panel, StreamPanel, clean_rows, panels_of, stream_panels_of
 from noiseproof.report.series import CROWD, Series, score_series, stream_series
-from noiseproof.report.words import count_text, level_axis, short_names
+from noiseproof.report.words import count_text, short_names
 from noiseproof.results.curves import Curve, where_of
+from noiseproof.results.drawing import level_axis, score_axis
 from noiseproof.results.streams import Trace
 from noiseproof.specs.designs import PerImage
 
@@ -118,11 +119,11 @@ def _of_panel(panel: Panel) -> Facet:
         seen = f"{chips} images, each on its own chip"
     noise = panel.family.split("(")[0]
     name = f"{panel.network}\n" if panel.network else ""
-    factor, sign = panel.unit.factor, panel.unit.sign
+    factor = panel.unit.factor
     return Facet(
         series=tuple(score_series(panel)),
         x_label=level_axis(panel.family),
-        y_label=panel.metric + (f" ({sign.strip()})" if sign else ""),
+        y_label=score_axis(panel.metric, panel.unit),
         caption=f"{name}{noise} on {panel.where}; {seen}\n{INTERVAL}",
         from_zero=panel.unit is not stats.PLAIN,
         chance=100 / panel.curves[0].clean.classes if panel.curves[0].clean.hits else None,
@@ -133,11 +134,11 @@ def _of_panel(panel: Panel) -> Facet:
 def _of_stream(panel: StreamPanel) -> Facet:
     chips = count_text(len(trace.chips) for trace in panel.traces)
     windows = f"windows of {panel.first.images:,} images"
-    noise, sign = panel.first.noise.split("(")[0], panel.unit.sign
+    noise = panel.first.noise.split("(")[0]
     return Facet(
         series=tuple(stream_series(panel)),
         x_label="images seen",
-        y_label=panel.traces[0].metric + (f" ({sign.strip()})" if sign else ""),
+        y_label=score_axis(panel.traces[0].metric, panel.unit),
         caption=f"{panel.network}\n{noise} on {where_of(panel.first)}, {panel.first.stream}\n"
         f"{chips} chips, {windows}; {INTERVAL}",
         from_zero=panel.unit is not stats.PLAIN,

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from noiseproof.report.looks import Look
 from noiseproof.report.panels import Panel, StreamPanel
-from noiseproof.results.curves import Point, chips_in_common, paired_difference
+from noiseproof.results.curves import Estimate, chips_in_common, paired_difference
 from noiseproof.stats.display import Unit
 from noiseproof.stats.intervals import Interval
 
@@ -59,7 +59,7 @@ def stream_series(panel: StreamPanel) -> list[Series]:
     return found
 
 
-def _comparable(point: Point, plain: dict[float | None, Point]) -> bool:
+def _comparable(point: Estimate, plain: dict[float | None, Estimate]) -> bool:
     other = plain.get(point.level) if point.level is not None else None
     return other is not None and chips_in_common(point, other) > 0
 

@@ -8,7 +8,7 @@ from typing import Any
 from noiseproof import stats
 from noiseproof.report.panels import Names, Panel, StreamPanel, network_of
 from noiseproof.report.words import Network, count_text, level_text, origin_of
-from noiseproof.results.curves import Curve, Point, chips_in_common, paired_difference
+from noiseproof.results.curves import Curve, Estimate, chips_in_common, paired_difference
 from noiseproof.results.rows import Row
 from noiseproof.results.streams import Trace
 from noiseproof.specs.catalog import metric_of
@@ -68,7 +68,7 @@ def overview(panel: Panel) -> Cells:
 def _column(panel: Panel, level: float | None) -> list[Cell]:
     """One level's cells. The best is the highest mean of a network that has several there."""
     points = [{p.level: p for p in curve.points}.get(level) for curve in panel.curves]
-    by_network: dict[Network, list[Point]] = {}
+    by_network: dict[Network, list[Estimate]] = {}
     for curve, point in zip(panel.curves, points, strict=True):
         if point is not None:
             by_network.setdefault(network_of(curve), []).append(point)
@@ -174,7 +174,7 @@ def estimates(panel: Panel) -> Cells:
     return {"heads": heads, "lines": lines}
 
 
-def _values(point: Point, panel: Panel, further: Sequence[str]) -> list[str]:
+def _values(point: Estimate, panel: Panel, further: Sequence[str]) -> list[str]:
     unit = panel.unit
     found = [unit.text(point.score)]
     found += [unit.text(point.crossed)] if panel.has_hits else []
@@ -186,7 +186,7 @@ def _values(point: Point, panel: Panel, further: Sequence[str]) -> list[str]:
     return found
 
 
-def sd_text(point: Point) -> str:
+def sd_text(point: Estimate) -> str:
     """The standard deviation over chips; `-` where there is none."""
     return value_text(point.sd, unit_of(point.metric))
 

@@ -10,7 +10,7 @@ from noiseproof import stats
 from noiseproof.report import tables
 from noiseproof.report.panels import all_have_hits, panels_of, stream_panels_of
 from noiseproof.report.words import short_names
-from noiseproof.results.curves import Curve, Point, way_of, where_of
+from noiseproof.results.curves import Curve, Estimate, way_of, where_of
 from noiseproof.results.rows import Row
 from noiseproof.results.streams import Trace
 from noiseproof.specs.catalog import metric_of
@@ -23,7 +23,7 @@ class Column:
     """A column of the table of estimates; `needs`: the width of terminal from which it shows."""
 
     title: str
-    text: Callable[[Point], str]
+    text: Callable[[Estimate], str]
     needs: int = 0
     needs_hits: bool = False
     needs_percent: bool = False

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 from noiseproof.results.axes import Role
 from noiseproof.results.rows import Row, further, network_key
-from noiseproof.specs.noise import Additive, parse
 
 Network = tuple[str, ...]
 
@@ -38,19 +37,6 @@ def title_of(metrics: Iterable[str]) -> str:
     found = sorted(set(metrics))
     name = found[0] if len(found) == 1 else "score"
     return f"{name[0].upper()}{name[1:]}" if name in ("accuracy", "score") else name
-
-
-def level_axis(family: str) -> str:
-    """The label of the level axis, with what the level is relative to."""
-    stages = [stage for stage in parse(family.replace("(level", "(0")).stages if stage.swept]
-    if not stages:
-        return "no level"
-    last = ([stage for stage in stages if stage.is_eta] or stages)[-1]
-    if isinstance(last, Additive):
-        if last.reference == "absolute":
-            return "noise level (sigma, in units of the weights)"
-        return f"noise level (sigma / {last.reference} per {last.scope})"
-    return "noise level (sigma of log weight)" if last.is_eta else "probability stuck"
 
 
 def level_text(level: float | None, *, alone: bool) -> str:

@@ -7,7 +7,7 @@ from noiseproof.core.lazy import face
 if TYPE_CHECKING:
     from noiseproof.results.curves import Curve as Curve
     from noiseproof.results.curves import curves_of as curves_of
-    from noiseproof.results.points import Point as Point
+    from noiseproof.results.estimates import Estimate as Estimate
     from noiseproof.results.rows import Row as Row
     from noiseproof.results.store import Store as Store
     from noiseproof.results.store import export as export
@@ -17,7 +17,7 @@ __getattr__, __dir__ = face(
     __name__,
     {
         "Curve": "results.curves",
-        "Point": "results.points",
+        "Estimate": "results.estimates",
         "Row": "results.rows",
         "Store": "results.store",
         "curves_of": "results.curves",

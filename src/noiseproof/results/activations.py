@@ -8,16 +8,22 @@ on a chip; means and variances are per channel, over images and positions.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noiseproof import stats
-from noiseproof.results.curves import provenance_of, way_of
+from noiseproof.core.checks import one_of
+from noiseproof.results import drawing
+from noiseproof.results.curves import network_line, provenance_of, way_of, where_of, words_of
 from noiseproof.results.rows import Row
+from noiseproof.results.showing import Shown, Summary, count_of, spelled
 from noiseproof.specs.catalog import metric_of
-from noiseproof.stats.display import Unit, unit_of
+from noiseproof.stats.display import PLAIN, Unit, unit_of
 from noiseproof.stats.intervals import Floats, Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TINY = 0.03
 """Channels whose clean sd is at most this share of the root mean square over the point's channels
@@ -138,8 +144,8 @@ def _estimate(values: Floats, quantity: Quantity) -> Interval:
     return Interval(mean=mean, low=low, high=high)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Activations:
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Activations(Shown):
     """A network's points in order of execution, and its ways, the first without recalibration.
     `clean` is the clean network's row; its score is nan where the images have no labels."""
 
@@ -175,6 +181,62 @@ class Activations:
         if way.scores is None or self.off.scores is None:
             return None
         return stats.paired_interval(way.scores, self.off.scores)
+
+    def summary(self) -> Summary:
+        """A line for each point: the signal-to-noise ratio of each way."""
+        row, places = self.off.row, range(len(self.points))
+        chips = f"{count_of(self.chips, 'chip')} of {count_of(row.images, 'image')}"
+        return Summary(
+            title=[
+                network_line(self.clean),
+                f"{row.noise} on {where_of(row)}, {chips}",
+                *(
+                    f"{way.label}: {self.metric} {self.unit.text(way.score)}{self.unit.sign}"
+                    for way in self.ways
+                    if way.score is not None
+                ),
+            ],
+            heads=["SNR (dB) at the output of", *(way.label for way in self.ways)],
+            lines=[
+                [self.points[p].name, *(stats.number(way.estimate(SNR, p)) for way in self.ways)]
+                for p in places
+            ],
+            note=f"[..]: {100 * stats.CONFIDENCE:.0f} % interval for new chips, these images",
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """An entry for each way, point and quantity."""
+        return [
+            {
+                "place": place,
+                "point": point.name,
+                **asdict(point),
+                "quantity": quantity.key,
+                **spelled(way.estimate(quantity, place)),
+                "n": self.chips,
+                **words_of(way.row),
+            }
+            for way in self.ways
+            for place, point in enumerate(self.points)
+            for quantity in QUANTITIES
+        ]
+
+    def plot(self, ax: "Axes | None" = None, *, quantity: str = "snr_db") -> "Axes":
+        """One quantity (`snr_db`, `shift` or `variance_ratio`) along the network, a line with its
+        95 % band for each way, on `ax` or on new axes, which come back."""
+        known = {one.key: one for one in QUANTITIES}
+        shown = known[one_of("quantity", quantity, known)]
+        axes, places = drawing.axes_or_new(ax), range(len(self.points))
+        for way in self.ways:
+            found = [way.estimate(shown, place) for place in places]
+            drawing.line_with_band(
+                axes, places, found, unit=PLAIN, marker="o", ms=3, label=way.label
+            )
+        axes.axhline(shown.neutral, color="0.5", lw=0.6, ls=":", zorder=0)
+        axes.set_ylabel(shown.title)
+        drawing.name_places(axes, [point.name for point in self.points])
+        drawing.name_lines(axes)
+        return axes
 
     def as_json(self) -> dict[str, Any]:
         """Everything with its interval, its n and its provenance."""

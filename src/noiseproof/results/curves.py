@@ -6,26 +6,33 @@ measure -> rows -> curves_of(rows) -> tables, figures, JSON
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noiseproof import stats
-from noiseproof.results.axes import Role
-from noiseproof.results.points import NOTHING as NOTHING
-from noiseproof.results.points import Json as Json
-from noiseproof.results.points import Point as Point
+from noiseproof.results import drawing
+from noiseproof.results.axes import Role, Value
+from noiseproof.results.estimates import NOTHING as NOTHING
+from noiseproof.results.estimates import Estimate as Estimate
+from noiseproof.results.estimates import Json as Json
 from noiseproof.results.rows import Row, further, is_clean, key_of, named, network_key
+from noiseproof.results.showing import Shown, Summary, count_of, or_dash, spelled
 from noiseproof.specs.catalog import metric_of
+from noiseproof.specs.designs import PerImage
 from noiseproof.specs.noise import parse
+from noiseproof.stats.display import unit_of
 from noiseproof.stats.intervals import Interval
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-@dataclass(frozen=True, kw_only=True)
-class Curve:
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Curve(Shown):
     """Points of one network under one kind of noise, by ascending level."""
 
-    points: tuple[Point, ...]
+    points: tuple[Estimate, ...]
 
     @property
     def first(self) -> Row:
@@ -81,20 +88,79 @@ class Curve:
     def as_json(self, above: float | None = None) -> list[Json]:
         return [point.as_json(above) for point in self.points]
 
+    def summary(self) -> Summary:
+        """A line for each level."""
+        first, unit = self.first, unit_of(self.points[0].metric)
+        both = all(point.is_for_new_images for point in self.points)
+        blocks = isinstance(self.points[0].design, PerImage)
+        whom = "new chips and new images" if both else "new chips, this test set"
+        return Summary(
+            title=[network_line(self.clean), condition_line(first, self.family)],
+            heads=["level", f"{self.points[0].metric}{unit.sign}", "sd", "chips"],
+            lines=[
+                [
+                    "-" if point.level is None else f"{point.level:g}",
+                    unit.text(point.score),
+                    or_dash(point.sd, unit.value(point.sd)),
+                    f"{point.chips:,}",
+                ]
+                for point in self.points
+            ],
+            note=f"[..]: {100 * stats.CONFIDENCE:.0f} % interval for {whom}"
+            + (", over blocks of images" if blocks else ""),
+        )
 
-def paired_difference(a: Point, b: Point) -> Interval:
+    def records(self) -> list[Json]:
+        """An entry for each level; `n` is the number of units (chips, or blocks of images)."""
+        return [
+            {
+                "level": point.level,
+                "metric": point.metric,
+                **spelled(point.score),
+                "sd": point.sd,
+                "n": len(point.rows),
+                "chips": point.chips,
+                "images": point.images,
+                "nonfinite": point.nonfinite,
+                "clean": self.clean.score,
+                **words_of(point.rows[0]),
+            }
+            for point in self.points
+        ]
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Score against level with its 95 % band, on `ax` or on new axes, which come back.
+
+        Raises:
+            ValueError: where the noise has no level.
+        """
+        shown = [point for point in self.points if point.level is not None]
+        if not shown:
+            raise ValueError(f"{self.family} has no level to draw against: print the curve")
+        axes, unit = drawing.axes_or_new(ax), unit_of(shown[0].metric)
+        x = [point.level or 0.0 for point in shown]
+        label = f"{self.first.model} {self.first.norm}, {way_of(self.first)}"
+        scores = [point.score for point in shown]
+        drawing.line_with_band(axes, x, scores, unit=unit, marker="o", ms=4, label=label)
+        axes.set_xlabel(drawing.level_axis(self.family))
+        drawing.name_score(axes, shown[0].metric, unit)
+        drawing.name_lines(axes)
+        return axes
+
+
+def paired_difference(a: Estimate, b: Estimate) -> Interval:
     """Score of a minus b over the chips, named by (seed, index), that both have; nan where
     there are none."""
     ours, theirs = _shared_chips((a, b))
     return stats.paired_interval(list(ours.values()), [theirs[chip] for chip in ours])
 
 
-def chips_in_common(a: Point, b: Point) -> int:
+def chips_in_common(a: Estimate, b: Estimate) -> int:
     """How many chips, named by (seed, index), both points have; 0 for points of two designs."""
     return len(_shared_chips((a, b))[0])
 
 
-def _shared_chips(points: Sequence[Point]) -> list[dict[tuple[int, int], float]]:
+def _shared_chips(points: Sequence[Estimate]) -> list[dict[tuple[int, int], float]]:
     by_chip = [{(row.seed, row.chip): row.score for row in p.rows} for p in points]
     if len({point.rows[0].design for point in points}) > 1:
         by_chip = [{} for _ in points]
@@ -114,6 +180,25 @@ def way_of(row: Row) -> str:
 def where_of(row: Row) -> str:
     """What the noise is on, in the words of every title: the targets, and what later axes say."""
     return row.targets + _later(row, Role.CONDITION)
+
+
+def network_line(clean: Row) -> str:
+    """Which network on which images, and what it scores without noise."""
+    unit, metric = unit_of(metric_of(clean.task)), metric_of(clean.task)
+    name = f"{clean.model} {clean.norm} ({clean.checkpoint:.6}) on {clean.data}"
+    score = or_dash(clean.score, f"{unit.value(clean.score, places=2)}{unit.sign}")
+    return f"{name}: clean {metric} {score}, {count_of(clean.images, 'test image')}"
+
+
+def condition_line(row: Row, noise: str) -> str:
+    """What happens to the chips and what is done about it."""
+    design = "" if row.design == "chips" else f", design {row.design}"
+    return f"{noise} on {where_of(row)}, recalibrate {way_of(row)}{design}"
+
+
+def words_of(row: Row) -> dict[str, Value]:
+    """All that names what was measured, for a record."""
+    return named(row, Role.NETWORK, Role.CONDITION, Role.REMEDY)
 
 
 def _later(row: Row, role: Role) -> str:
@@ -143,7 +228,7 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
     return [
         Curve(
             points=tuple(
-                Point(rows=_in_order(by_level[level]), clean=clean[place[0]])
+                Estimate(rows=_in_order(by_level[level]), clean=clean[place[0]])
                 for level in sorted(by_level, key=lambda level: -1 if level is None else level)
             )
         )

@@ -8,16 +8,23 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noiseproof import stats
+from noiseproof.results import drawing
 from noiseproof.results.axes import Role
+from noiseproof.results.curves import network_line, where_of, words_of
 from noiseproof.results.rows import Row, further, key_of, network_key
+from noiseproof.results.showing import MOST, Shown, Summary, count_of, or_dash, spelled
 from noiseproof.specs.selection import CLEAN, but_part, only_part
+from noiseproof.stats.display import PERCENT
 from noiseproof.stats.intervals import CONFIDENCE, Floats, Interval, t_interval
 from noiseproof.stats.spread import TAIL, binomial_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Units = Mapping[int, Row]  # by the unit's number; a block is seen by unit b, then by unit B + b
 
@@ -62,8 +69,8 @@ class Finding:
     before: Interval  # the accuracy with none of them kept
 
 
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Ranking(Shown):
     """The groups of one network under one noise, the most sensitive first."""
 
     by: str
@@ -90,6 +97,56 @@ class Ranking:
 
     def mac_share(self, part: Group | Step) -> float:
         return part.macs / self.macs if self.macs else math.nan
+
+    def summary(self) -> Summary:
+        """A line for each group, the most sensitive first."""
+        row, blocks = self.first, count_of(self.blocks, "block")
+        return Summary(
+            title=[
+                network_line(self.clean),
+                f"{row.noise} on {where_of(row)}, in one {self.by} alone, each image on its chip",
+            ],
+            heads=["#", self.by, "drop, points", "weights %", "mult.-acc. %"],
+            lines=[
+                [
+                    str(rank),
+                    group.name,
+                    stats.percent(group.drop),
+                    _share_text(self.weight_share(group)),
+                    _share_text(self.mac_share(group)),
+                ]
+                for rank, group in enumerate(self.groups, start=1)
+            ],
+            note=f"drop: clean minus noisy accuracy; [..]: {100 * CONFIDENCE:.0f} % interval for "
+            f"new chips and new images, over {blocks}",
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """An entry for each group; mean and ends are those of the drop, `n` is the blocks."""
+        return [
+            {
+                "rank": rank,
+                "by": self.by,
+                "group": group.name,
+                **spelled(group.drop),
+                "n": self.blocks,
+                "weights": group.weights,
+                "macs": group.macs,
+                "nonfinite": group.nonfinite,
+                "clean": self.clean_accuracy.mean,
+                **words_of(self.first),
+            }
+            for rank, group in enumerate(self.groups, start=1)
+        ]
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """A bar for the drop of each of the first groups, with its 95 % interval, on `ax` or on new
+        axes, which come back."""
+        axes, shown = drawing.axes_or_new(ax), self.groups[:MOST]
+        drops = [group.drop for group in shown]
+        drawing.bars(axes, [group.name for group in shown], drops, unit=PERCENT)
+        axes.set_xlabel(f"accuracy lost with noise in one {self.by} alone (points)")
+        return axes
 
     def as_json(self) -> dict[str, Any]:
         row = self.first
@@ -130,6 +187,10 @@ class Ranking:
             "macs": step.macs,
             "blocks": step.blocks,
         }
+
+
+def _share_text(share: float) -> str:
+    return or_dash(share, f"{100 * share:.2g}")
 
 
 def rankings_of(rows: Iterable[Row]) -> list[Ranking]:

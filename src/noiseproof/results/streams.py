@@ -3,21 +3,28 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from noiseproof import stats
+from noiseproof.results import drawing
 from noiseproof.results.axes import Role
+from noiseproof.results.curves import condition_line, way_of, words_of
 from noiseproof.results.rows import Row, key_of
+from noiseproof.results.showing import Shown, Summary, count_of, spelled
 from noiseproof.specs.catalog import is_share, metric_of
+from noiseproof.stats.display import unit_of
 from noiseproof.stats.intervals import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 Chip = tuple[int, int]  # seed, index
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trace:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Trace(Shown):
     """One way to recalibrate along one stream of noise: a row for each chip and window."""
 
     rows: tuple[Row, ...]
@@ -77,6 +84,50 @@ class Trace:
 
     def _bounded(self, interval: Interval) -> Interval:
         return interval.within(0, 1) if is_share(self.first.task) else interval
+
+    def summary(self) -> Summary:
+        """A line for each window of images, and one for the whole stream."""
+        first, unit = self.first, unit_of(self.metric)
+        name = f"{first.model} {first.norm} ({first.checkpoint:.6}) on {first.data}"
+        windows = [
+            [f"{seen + 1:,} to {seen + first.images:,}", unit.text(self.at(place))]
+            for place, seen in enumerate(self.positions)
+        ]
+        return Summary(
+            title=[
+                f"{name}: {first.stream}, {count_of(len(self.chips), 'chip')}",
+                condition_line(first, first.noise),
+            ],
+            heads=["images", f"{self.metric}{unit.sign}"],
+            lines=[["all", unit.text(self.overall)], *windows],
+            note=f"[..]: {100 * stats.CONFIDENCE:.0f} % interval for new chips, these images",
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        """An entry for each window."""
+        return [
+            {
+                "seen": seen,
+                "images": self.first.images,
+                "metric": self.metric,
+                **spelled(self.at(place)),
+                "n": len(self.chips),
+                **words_of(self.first),
+            }
+            for place, seen in enumerate(self.positions)
+        ]
+
+    def plot(self, ax: "Axes | None" = None) -> "Axes":
+        """Score against images seen with its 95 % band, each window at its middle, on `ax` or on
+        new axes, which come back."""
+        axes, unit = drawing.axes_or_new(ax), unit_of(self.metric)
+        x = [seen + self.first.images / 2 for seen in self.positions]
+        scores = [self.at(place) for place in range(len(x))]
+        drawing.line_with_band(axes, x, scores, unit=unit, label=way_of(self.first))
+        axes.set_xlabel("images seen")
+        drawing.name_score(axes, self.metric, unit)
+        drawing.name_lines(axes)
+        return axes
 
     def as_json(self) -> dict[str, Any]:
         windows = [self.at(place) for place in range(len(self.positions))]

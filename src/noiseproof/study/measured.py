@@ -9,7 +9,7 @@ import numpy as np
 
 from noiseproof.results.axes import Role
 from noiseproof.results.curves import Curve, curves_of
-from noiseproof.results.points import Point
+from noiseproof.results.estimates import Estimate
 from noiseproof.results.rows import Row, further
 from noiseproof.specs.catalog import has_hits
 from noiseproof.specs.designs import Design, PerImage
@@ -43,7 +43,7 @@ class Measured:
 
     task: Task
     factors: Mapping[str, Value]
-    points: tuple[Point, ...]  # those of the task's levels that have rows
+    points: tuple[Estimate, ...]  # those of the task's levels that have rows
     level: float | None = None
     clean_hits: Mapping[str, Sequence[int]] = field(default_factory=dict)  # as in the facts
 
@@ -90,7 +90,7 @@ class Measured:
             return float(np.mean([point.score.mean for point in self.points]))
         return float(np.mean([self._share(p) for p in self.points])) if self.has_learned else nan
 
-    def _share(self, point: Point) -> float:
+    def _share(self, point: Estimate) -> float:
         """Noisy over clean, on the same images where the facts know all that the curve's units
         saw."""
         clean = self.clean
@@ -163,7 +163,7 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
     return found
 
 
-def _asked(task: Task, point: Point, images: int) -> Point:
+def _asked(task: Task, point: Estimate, images: int) -> Estimate:
     """The point with the units that the task asks for; an earlier run may have left more."""
     found = {row.chip: row.score for row in point.rows}
     wanted = task.units_wanted(found, test_images=images)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from noiseproof.results.points import Point
+from noiseproof.results.estimates import Estimate
 from noiseproof.results.rows import Row
 from noiseproof.study.facts import Facts
 from noiseproof.study.file import Study
@@ -137,7 +137,7 @@ def _noises(measured: Sequence[Measured], names: Names) -> list[tuple[str, str]]
     return [(family, names.value("noise", family)) for family in families]
 
 
-def _nonfinite(points: Sequence[Point]) -> str:
+def _nonfinite(points: Sequence[Estimate]) -> str:
     found = sum(point.nonfinite for point in points)
     return f"{many(found, 'image')}, counted as misses" if found else ""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from noiseproof import stats
-from noiseproof.report.words import level_axis
+from noiseproof.results.drawing import level_axis
 from noiseproof.stats.intervals import Interval
 from noiseproof.study.file import Comparison
 from noiseproof.study.measured import Measured

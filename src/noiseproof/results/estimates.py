@@ -13,6 +13,7 @@ from noiseproof.results.rows import Row
 from noiseproof.specs.catalog import is_share, metric_of
 from noiseproof.specs.designs import Chips, Design, PerImage, blocks_of, parse_design
 from noiseproof.specs.noise import parse
+from noiseproof.stats.display import unit_of
 from noiseproof.stats.intervals import Interval
 from noiseproof.stats.spread import Spread, block_interval, chip_spread
 from noiseproof.stats.stopping import FIRST, stein_interval
@@ -21,13 +22,19 @@ Json = dict[str, Any]
 NOTHING = Interval(mean=math.nan, low=math.nan, high=math.nan)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Point:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Estimate:
     """K units of one noise at one level, and the clean network on the same images. A unit is a
     chip; with per-image chips it is a block of images, each on a chip of its own."""
 
     rows: tuple[Row, ...]  # by seed and number
     clean: Row
+
+    def __repr__(self) -> str:
+        unit = unit_of(self.metric)
+        return (
+            f"<{self.noise}: {self.metric} {unit.text(self.score)}{unit.sign}, {self.chips} chips>"
+        )
 
     @cached_property
     def design(self) -> Design:
