@@ -30,6 +30,7 @@ PAGES = {
     str(path.relative_to(ROOT)): path.read_text()
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(ROOT.glob("docs/**/*.md")))
 }
+ORDER = runpy.run_path(str(ROOT / "tests/test_layers.py"))["WINGS"]
 FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE)
 
 
@@ -173,6 +174,15 @@ def test_a_file_that_a_page_names_is_there(page: str) -> None:
     for name in re.findall(r"`([\w./-]+)`", prose(page)):
         if (name.partition("/")[0] in tops and "/" in name) or name.endswith((".md", ".cff")):
             assert any((home / name).exists() for home in homes), name
+
+
+def test_the_table_of_wings_names_all_of_them_and_files_that_they_have() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| (.*) \|$", PAGES["docs/architecture.md"], re.MULTILINE)
+    package = ROOT / "src/noiseproof"
+    assert [wing for wing, _ in rows] == [wing for wing in ORDER if (package / wing).is_dir()]
+    for wing, files in rows:
+        for name in re.findall(r"\w+", re.sub(r"\(.*?\)", "", files).replace(" and ", " ")):
+            assert list((package / wing).glob(f"{name}*")), f"{wing}/{name}"
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("docs/")])
