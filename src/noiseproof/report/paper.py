@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from noiseproof import stats
-from noiseproof.core.checks import one_of
-from noiseproof.core.files import replacing
 from noiseproof.report.panels import Panel, StreamPanel, clean_rows, panels_of, stream_panels_of
+from noiseproof.report.plotting import DASHES, INTERVAL, checked_path, figure_for
 from noiseproof.report.series import CROWD, Series, score_series, stream_series
 from noiseproof.report.words import count_text, short_names
 from noiseproof.results.curves import Curve, where_of
@@ -21,24 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 COLUMNS = 3
-ENDINGS = (".pdf", ".png", ".svg")
-STYLE: Any = {  # a dict, in a type of matplotlib's own that names every key
-    "font.size": 8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-    "pdf.fonttype": 42,  # text stays text
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # names are printed as they are
-}
-DASHES: dict[str, Any] = {
-    "solid": "-",
-    "dash": "--",
-    "dot": (0, (1, 1.2)),
-    "dashdot": "-.",
-    "longdash": (0, (8, 3)),
-}
-INTERVAL = f"{100 * stats.CONFIDENCE:.0f} % interval over chips"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,28 +48,19 @@ def write_figure(
     Raises:
         ValueError: for another ending, where the file cannot be written, or nothing is to be drawn.
     """
-    target = Path(path)
-    one_of("ending of a figure", target.suffix, ENDINGS)
+    checked_path(path)
     groups = facets_of(curves, traces)
     if not groups:
         raise ValueError("there is nothing to draw: no measured chips")
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     bands = _bands(groups)
     lines = [-(-len(band) // COLUMNS) for band in bands]
     split = any(facet.kind for band in bands for facet in band)
     wide, high = (7.0 / COLUMNS, 2.0) if split else (3.4, 2.6)
     columns = max(min(COLUMNS, len(band)) for band in bands)
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(wide * columns, high * sum(lines)), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_for(path, wide=wide * columns, high=high * sum(lines)) as figure:
         parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=lines)[:, 0]
         for part, band in zip(parts, bands, strict=True):
             _draw_band(part, band, columns, size=5 if split else 6.5)
-        with replacing(target) as temporary:
-            figure.savefig(temporary, format=target.suffix[1:], dpi=300)
 
 
 def _bands(groups: Sequence[Sequence[Facet]]) -> list[list[Facet]]:

@@ -4,6 +4,7 @@ Three panels over depth; a line for each way to recalibrate through the analog l
 band the interval over chips, and a diamond at each normalisation layer's output.
 """
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from noiseproof.core.checks import one_of
-from noiseproof.core.files import replacing
 from noiseproof.report.looks import Look, looks_of_ways
-from noiseproof.report.paper import DASHES, ENDINGS, INTERVAL, STYLE
+from noiseproof.report.plotting import DASHES, INTERVAL, figure_for, legend_line
 from noiseproof.results.activations import QUANTITIES, RATIO, SHIFT, Activations, Quantity, Way
 from noiseproof.results.curves import where_of
 
@@ -115,18 +114,8 @@ def write_anatomy_figure(activations: Activations, path: str | Path) -> None:
     Raises:
         ValueError: for another ending, or where the file cannot be written.
     """
-    target = Path(path)
-    one_of("ending of a figure", target.suffix, ENDINGS)
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDE, 5.4), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_for(path, wide=WIDE, high=5.4) as figure:
         _draw(figure, activations)
-        with replacing(target) as temporary:
-            figure.savefig(temporary, format=target.suffix[1:], dpi=300)
 
 
 def _draw(figure: "Figure", activations: Activations) -> None:
@@ -141,8 +130,6 @@ def _draw(figure: "Figure", activations: Activations) -> None:
 
 
 def _draw_quantity(axes: "Axes", activations: Activations, quantity: Quantity) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     trails = trails_of(activations, quantity)
     axes.axhline(quantity.neutral, color="0.5", lw=0.6, ls=":", zorder=0)
     steep = is_steep(quantity, trails)
@@ -151,11 +138,11 @@ def _draw_quantity(axes: "Axes", activations: Activations, quantity: Quantity) -
     if steep:
         axes.set_yscale("log")
         axes.set_ylim(bottom=floor_of(trails))
-        axes.yaxis.set_major_locator(
-            LogLocator(subs=(1.0, 2.0, 5.0) if quantity is RATIO else (1.0,))
-        )
+        ticker = importlib.import_module("matplotlib.ticker")
+        subs = (1.0, 2.0, 5.0) if quantity is RATIO else (1.0,)
+        axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
         axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        axes.yaxis.set_minor_formatter(ticker.NullFormatter())
     elif quantity is SHIFT:
         axes.set_ylim(bottom=0)
     axes.set_ylabel(AXES[quantity.key])
@@ -178,12 +165,10 @@ def _draw_trail(axes: "Axes", trail: Trail) -> None:
 
 def _legend(figure: "Figure", activations: Activations) -> None:
     """Above the panels: what is shown, a line for each way with its score, what a diamond is."""
-    from matplotlib.lines import Line2D
-
     handles, labels = [], []
     for way, look in zip(activations.ways, looks_of(activations), strict=True):
         style = {"color": look.colour, "ls": DASHES[look.dash], "lw": 1.1, "marker": "o", "ms": 2.2}
-        handles.append(Line2D([], [], **style))
+        handles.append(legend_line(**style))
         score = (
             ""
             if way.score is None
@@ -191,7 +176,7 @@ def _legend(figure: "Figure", activations: Activations) -> None:
         )
         labels.append(f"{look.label}{score}")
     if any(point.role == "norm" for point in activations.points):
-        handles.append(Line2D([], [], color="0.3", ls="", marker="D", ms=2.6, mfc="w", mew=0.6))
+        handles.append(legend_line(color="0.3", ls="", marker="D", ms=2.6, mfc="w", mew=0.6))
         labels.append("normalisation layers' outputs")
     shown: Any = {
         "title": _caption(activations),

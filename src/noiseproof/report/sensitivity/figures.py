@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from noiseproof import stats
-from noiseproof.core.checks import one_of
-from noiseproof.core.files import replacing
 from noiseproof.report.figures import LAYOUT
 from noiseproof.report.looks import COLOURS
-from noiseproof.report.paper import DASHES, ENDINGS, STYLE
+from noiseproof.report.plotting import DASHES, figure_for
 from noiseproof.report.sensitivity.tables import MOST, share_text
 from noiseproof.results.curves import where_of
 from noiseproof.results.sensitivity import Group, Ranking, Step
@@ -169,17 +167,9 @@ def write_ranking_figure(ranking: Ranking, path: str | Path) -> None:
     Raises:
         ValueError: for another ending, or where the file cannot be written.
     """
-    target = Path(path)
-    one_of("ending of a figure", target.suffix, ENDINGS)
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     groups, lines = shown_groups(ranking), digital_lines(ranking)
     height = max(2.4, 0.7 + 0.135 * len(groups))
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.0 if lines else 3.6, height), layout="constrained")
-        FigureCanvasAgg(figure)
+    with figure_for(path, wide=7.0 if lines else 3.6, high=height) as figure:
         axes = figure.subplots(1, 2 if lines else 1, squeeze=False)[0]
         _draw_drops(axes[0], ranking, groups)
         if lines:
@@ -191,8 +181,6 @@ def write_ranking_figure(ranking: Ranking, path: str | Path) -> None:
             fontsize=6 if lines else 4.5,
             color="0.35",
         )
-        with replacing(target) as temporary:
-            figure.savefig(temporary, format=target.suffix[1:], dpi=300)
 
 
 def _draw_drops(axis: "Axes", ranking: Ranking, groups: Sequence[Group]) -> None:

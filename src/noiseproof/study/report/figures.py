@@ -1,5 +1,7 @@
 """The report's figures, by matplotlib, as SVG that stands in the page."""
 
+import html
+import importlib
 import io
 import re
 import warnings
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from noiseproof import stats
 from noiseproof.report.looks import COLOURS
-from noiseproof.report.paper import DASHES, STYLE
+from noiseproof.report.plotting import DASHES, STYLE, legend_line
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.panels import Panel
 from noiseproof.study.report.words import SAYS, factor_name, share
@@ -155,8 +157,6 @@ def _difference_label(compared: Compared) -> str:
 
 
 def _word_legend(axis: "Axes", compared: Compared) -> None:
-    from matplotlib.lines import Line2D
-
     words = {compared.word(cell) for cell in compared.cells}
     handles = []
     for word in (FOR, AGAINST, OPEN):
@@ -164,13 +164,13 @@ def _word_legend(axis: "Axes", compared: Compared) -> None:
         face = "white" if word == OPEN else colour
         if word in words:
             handles.append(
-                Line2D([], [], color=colour, marker=marker, mfc=face, ms=4.5, label=SAYS[word])
+                legend_line(color=colour, marker=marker, mfc=face, ms=4.5, label=SAYS[word])
             )
     if compared.is_together:
         thin = f"thin: {compared.together_text}, for all cells together"
-        handles.append(Line2D([], [], color="0.4", lw=0.7, label=thin))
+        handles.append(legend_line(color="0.4", lw=0.7, label=thin))
     if compared.comparison.margin:
-        handles.append(Line2D([], [], color="0.25", lw=0.8, ls="--", label="margin"))
+        handles.append(legend_line(color="0.25", lw=0.8, ls="--", label="margin"))
     axis.legend(
         handles=handles,
         loc="lower center",
@@ -241,25 +241,19 @@ def key_svg(place: int) -> str:
 @contextmanager
 def _style() -> Iterator[None]:
     """The figures' style; a letter that the measuring font lacks is the reader's font's affair."""
-    import matplotlib
-
-    with matplotlib.rc_context(OWN_STYLE), warnings.catch_warnings():
+    with importlib.import_module("matplotlib").rc_context(OWN_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         yield
 
 
 def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
+    figure: Figure = importlib.import_module("matplotlib.figure").Figure(figsize=(width, height))
     figure.patch.set_alpha(0)
     return figure
 
 
 def _svg(figure: "Figure", number: int, about: str) -> str:
     """The figure as an element of the page: its names its own, and no address in it."""
-    import html
-
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format")))
     text = buffer.getvalue()
