@@ -2,13 +2,16 @@
 
 import inspect
 import re
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import GenericAlias, ModuleType
+from typing import get_type_hints
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.inspect import stringify_signature
 
 from noiseproof import __version__
 
@@ -33,6 +36,11 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
+MEMBERS = (
+    "   :members:",
+    "   :inherited-members: object, BaseModel",
+    "   :exclude-members: model_config",
+)
 LONGEST_VALUE = 80  # of a constant
 toc_object_entries_show_parents = "hide"
 
@@ -74,7 +82,7 @@ def entry(package: ModuleType, name: str) -> list[str]:
     if inspect.isroutine(found):
         return [f".. autofunction:: {full}", ""]
     if isinstance(found, type) and not isinstance(found, GenericAlias):
-        return [f".. autoclass:: {full}", "   :members:", "   :exclude-members: model_config", ""]
+        return [f".. autoclass:: {full}", *MEMBERS, ""]
     value = repr(found)
     shown = value if len(value) <= LONGEST_VALUE else f"{type(found).__name__} of {len(found)}"
     return [f".. py:data:: {full}", f"   :value: {shown}", ""]
@@ -88,12 +96,50 @@ def restructured(line: str) -> str:
     return "".join(parts)
 
 
+Plain = dict[str, list[str]]
+
+
 def docstring_read(
-    app: Sphinx, what: str, name: str, found: object, options: object, lines: list[str]
+    plain: Plain,
+    app: Sphinx,
+    what: str,
+    name: str,
+    found: object,
+    options: object,
+    lines: list[str],
 ) -> None:
     lines[:] = [
         line if line.lstrip().startswith((">>>", "...")) else restructured(line) for line in lines
     ]
+    plain[name] = list(lines)
+
+
+def property_kept(
+    plain: Plain,
+    app: Sphinx,
+    what: str,
+    name: str,
+    found: object,
+    options: object,
+    lines: list[str],
+) -> None:
+    """napoleon takes what stands before a colon for the type of a property."""
+    if what in ("attribute", "property"):
+        lines[:] = plain[name]
+
+
+def signature_read(
+    app: Sphinx, what: str, name: str, found: object, options: object, given: str, back: str
+) -> tuple[str, str] | None:
+    """The signature of a class without what only its checks need (the marks of `Annotated`), and
+    without defaults that print as what no signature can be read from."""
+    if what != "class" or not given or not re.search("Annotated|<factory>", given):
+        return None
+    whole, types = inspect.signature(found), get_type_hints(found)  # without what annotates them
+    kept = [one.replace(annotation=types[name]) for name, one in whole.parameters.items()]
+    whole = whole.replace(parameters=kept, return_annotation=inspect.Signature.empty)
+    text = stringify_signature(whole, unqualified_typehints=True)
+    return re.sub(r"= <\w+>", "= ...", text), back
 
 
 def file_read(app: Sphinx, path: Path, parent: str, content: list[str]) -> None:
@@ -103,5 +149,8 @@ def file_read(app: Sphinx, path: Path, parent: str, content: list[str]) -> None:
 
 def setup(app: Sphinx) -> None:
     app.add_directive("face", Face)
-    app.connect("autodoc-process-docstring", docstring_read, priority=400)  # before napoleon
+    plain: Plain = {}  # napoleon is at 500
+    app.connect("autodoc-process-docstring", partial(docstring_read, plain), priority=400)
+    app.connect("autodoc-process-docstring", partial(property_kept, plain), priority=600)
+    app.connect("autodoc-process-signature", signature_read)
     app.connect("include-read", file_read)

@@ -64,3 +64,12 @@ def test_a_style_loads_nothing_from_outside(site: Path) -> None:
 def test_every_public_name_of_a_wing_is_on_its_page(site: Path, wing: str) -> None:
     page = (site / "api" / f"{wing}.html").read_text()
     assert [name for name in dir(getattr(npf, wing)) if not re.search(rf">{name}<", page)] == []
+
+
+def test_a_signature_is_in_plain_types(site: Path) -> None:
+    """What Sphinx cannot read it prints with full names and marks."""
+    for page in sorted(site.glob("api/*.html")):
+        assert (
+            re.findall(r"~(?:collections|noiseproof|torch|typing)\.|FieldInfo", page.read_text())
+            == []
+        )
