@@ -293,6 +293,9 @@ def test_wrong_noise_signs_and_rows_are_refused() -> None:
         flipout.outputs(Chip(base), noise, signs, x)
     with pytest.raises(ValueError, match="signs must be of the 7 images, got those of 8"):
         flipout.outputs(Chip(base), {"0.weight": noise["0.weight"]}, signs, x[:7])
+    exact = {"0": lambda linear_map, inputs, plain: plain(*inputs)}
+    with pytest.raises(ValueError, match="something happens at the products of '0': use the des"):
+        flipout.outputs(Chip(base, exact), {}, signs, x)
     with pytest.raises(ValueError, match="rows must be within 0 to 8, got 6 to 9"):
         signs.rows(6, 9)
     linear = nn.Linear(4, 5)
