@@ -9,7 +9,6 @@ import timm
 import torch
 from scipy import stats as sps
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
 
 import noiseproof as npf
 from noiseproof.core.checks import NoEffectWarning
@@ -22,6 +21,7 @@ from noiseproof.network.activations import listening, sites_of
 from noiseproof.network.state import state_of
 from noiseproof.results.activations import RATIO, SHIFT, SNR, TINY, Activations
 from noiseproof.specs.noise import parse
+from tests.networks import small_vit
 
 NOISE = parse("gaussian(0.4, reference=std)")
 
@@ -226,20 +226,6 @@ def test_an_overflow_on_a_chip_leaves_no_estimate() -> None:
     assert found.as_json()["ways"][0]["snr_db"][0]["mean"] is None
 
 
-def small_vit() -> nn.Module:
-    vit = VisionTransformer(
-        image_size=8,
-        patch_size=4,
-        num_layers=1,
-        num_heads=2,
-        hidden_dim=8,
-        mlp_dim=16,
-        num_classes=4,
-    )
-    nn.init.normal_(vit.heads.head.weight)  # torchvision starts it at zero
-    return vit
-
-
 def small_convnext() -> nn.Module:
     return timm.create_model("convnext_atto", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8), num_classes=4)
 
@@ -250,7 +236,7 @@ SCENES = normal(4, 3, 64, 64, seed=2).sigmoid()
 MASKS = torch.arange(64 * 64).reshape(1, 64, 64).expand(4, -1, -1) % 3
 BOXES = Boxes(corners=torch.tensor([[4.0, 4, 40, 40]]), classes=torch.tensor([1]))
 CASES: dict[str, Case] = {
-    "torchvision vit": (small_vit, lambda: TEST),
+    "torchvision vit": (lambda: small_vit(8, 4, layers=1), lambda: TEST),
     "convnext": (small_convnext, lambda: Split(inputs=SCENES, labels=torch.arange(4))),
     "lraspp": (
         lambda: models.build("lraspp", classes=3),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import noiseproof as npf
 from noiseproof.core.rng import stream
@@ -16,16 +16,10 @@ from noiseproof.measuring.setup import Setup
 from noiseproof.network.chip import Chip
 from noiseproof.network.state import network_sha256, state_of, state_sha256
 from noiseproof.specs.estimators import Ema, Estimator, Match, Pooled
+from tests.measuring.toys import network
 
 IMAGES = torch.randn(20, 2, 5, 5, generator=stream(0, "test"))
 TEST = Split(inputs=IMAGES, labels=torch.arange(20) % 4)
-
-
-def network() -> nn.Module:
-    with npf.rng.seeded(0, "net"):
-        return nn.Sequential(
-            nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(54, 4)
-        ).eval()
 
 
 def evaluator(

@@ -29,27 +29,12 @@ from noiseproof.specs.catalog import UNSCALED
 from noiseproof.specs.noise import parse
 from noiseproof.specs.streams import WANDERS_WITHIN, Stream
 from noiseproof.tasks.evaluation import evaluate
+from tests.measuring.toys import network, own_answers
 
 GAUSSIAN = parse("gaussian(0.8, reference=std)")
 CALIBRATION = torch.randn(30, 2, 5, 5, generator=stream(1, "calibration"))
 REDRAW = Stream(every=20)
 OFTEN = ("off", "ema(0.3, batch=8)", "batch(10)", "pooled(30)", "blend(10, prior=20)")
-
-
-def network() -> nn.Module:
-    with npf.rng.seeded(0, "net"):
-        net = nn.Sequential(
-            nn.Conv2d(2, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(54, 4)
-        )
-        net(torch.randn(64, 2, 5, 5))  # sensible running statistics
-    return net.eval()
-
-
-def own_answers(n: int = 100) -> Split:
-    """Images whose labels are the clean network's own answers."""
-    images = torch.randn(n, 2, 5, 5, generator=stream(0, "test"))
-    with torch.no_grad():
-        return Split(inputs=images, labels=network()(images).argmax(1))
 
 
 def order(n: int = 100, seed: int = 0) -> Tensor:
@@ -81,7 +66,7 @@ def followed(text: str, **options: object) -> Trace:
     given = {"calibration": CALIBRATION, "images": 80, "window": 10, "chips": 2}
     (trace,) = track(
         network(),
-        own_answers(),
+        own_answers(100),
         GAUSSIAN,
         REDRAW,
         recalibrate=text,
@@ -94,7 +79,7 @@ def followed(text: str, **options: object) -> Trace:
 
 
 def test_frozen_statistics_give_each_windows_images_on_each_windows_chip() -> None:
-    trace, test = followed("off"), own_answers()
+    trace, test = followed("off"), own_answers(100)
     assert trace.positions == tuple(range(0, 80, 10))
     for chip in (0, 1):
         for window, score in enumerate(scores(trace, chip)):
@@ -106,7 +91,7 @@ def test_frozen_statistics_give_each_windows_images_on_each_windows_chip() -> No
 
 
 def test_before_the_first_change_a_chip_is_that_of_measure() -> None:
-    trace, test = followed("off"), own_answers()
+    trace, test = followed("off"), own_answers(100)
     part = test.take(order()[:10])
     curve = npf.measure(network(), part, GAUSSIAN, chips=2)
     assert curve.points[0].by_chip == (scores(trace, 0)[0], scores(trace, 1)[0])
@@ -125,7 +110,7 @@ def moved(net: nn.Sequential, part: Tensor, momentum: float) -> None:
 @pytest.mark.parametrize(("momentum", "size"), [(0.3, 8), (0.05, 3)])
 def test_a_moving_average_goes_on_over_windows_and_changes(momentum: float, size: int) -> None:
     """The weights change under it, the statistics stay: the plainest loop."""
-    trace, test = followed(f"ema({momentum}, batch={size})"), own_answers()
+    trace, test = followed(f"ema({momentum}, batch={size})"), own_answers(100)
     for chip in (0, 1):
         statistics: dict[str, Tensor] = {}
         for window, score in enumerate(scores(trace, chip)):
@@ -144,7 +129,7 @@ def test_a_moving_average_goes_on_over_windows_and_changes(momentum: float, size
 
 
 def test_each_batch_by_its_own_statistics_forgets_what_was_before() -> None:
-    trace, test = followed("batch(10)"), own_answers()
+    trace, test = followed("batch(10)"), own_answers(100)
     for window, score in enumerate(scores(trace)):
         net = module_of(chip_state(0, 10 * window // 20))
         part = test.take(order()[10 * window : 10 * window + 10])
@@ -156,7 +141,7 @@ def test_each_batch_by_its_own_statistics_forgets_what_was_before() -> None:
 @pytest.mark.parametrize("period", [10, 20, 40, 80])
 def test_pooled_statistics_stay_until_they_are_computed_again(period: int) -> None:
     """With a period of two changes every second chip runs with the statistics of the one before."""
-    trace, test = followed("pooled(30)", period=period), own_answers()
+    trace, test = followed("pooled(30)", period=period), own_answers(100)
     for window, score in enumerate(scores(trace)):
         at = 10 * window
         fitted = module_of(chip_state(0, (at - at % period) // 20))
@@ -173,7 +158,7 @@ def test_pooled_statistics_stay_until_they_are_computed_again(period: int) -> No
 
 
 def test_a_level_that_wanders_keeps_the_dice() -> None:
-    changes, test = Stream(every=20, wander=0.4), own_answers()
+    changes, test = Stream(every=20, wander=0.4), own_answers(100)
     (trace,) = track(network(), test, GAUSSIAN, changes, images=80, window=10, chips=2)
     net = network()
     for chip in (0, 1):
@@ -204,7 +189,7 @@ def test_ways_to_recalibrate_see_the_same_noise_and_the_same_images(
 
     monkeypatch.setattr(Evaluator, "scored", watched)
     traces = track(
-        network(), own_answers(), GAUSSIAN, REDRAW, recalibrate=OFTEN, calibration=CALIBRATION,
+        network(), own_answers(100), GAUSSIAN, REDRAW, recalibrate=OFTEN, calibration=CALIBRATION,
         images=60, window=10, chips=2,
     )  # fmt: skip
     assert [t.first.recalibrate.split(" every")[0] for t in traces] == list(OFTEN)
@@ -218,7 +203,7 @@ def test_ways_to_recalibrate_see_the_same_noise_and_the_same_images(
 
 
 def test_defaults_are_ten_changes_and_a_window_for_each() -> None:
-    traces = track(network(), own_answers(), GAUSSIAN, Stream(every=5), recalibrate=("off", "0"))
+    traces = track(network(), own_answers(100), GAUSSIAN, Stream(every=5), recalibrate=("off", "0"))
     assert len(traces) == 1, "a way that is named twice is followed once"
     assert traces[0].positions == tuple(range(0, 50, 5))
     assert len(traces[0].chips) == 10
@@ -235,7 +220,13 @@ def test_the_model_is_left_as_it_is() -> None:
     net = network().train()
     before = copy.deepcopy(net.state_dict())
     track(
-        net, own_answers(), GAUSSIAN, REDRAW, recalibrate=OFTEN, calibration=CALIBRATION, images=40
+        net,
+        own_answers(100),
+        GAUSSIAN,
+        REDRAW,
+        recalibrate=OFTEN,
+        calibration=CALIBRATION,
+        images=40,
     )
     assert all(m.training for m in net.modules())
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
@@ -245,11 +236,11 @@ def test_the_model_is_left_as_it_is() -> None:
 def test_noise_or_recalibration_without_effect_is_said() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(50, 4, bias=False))
     with pytest.warns(NoEffectWarning, match="on bias changes no tensor of this model") as caught:
-        track(net, own_answers(), GAUSSIAN, REDRAW, targets=("bias",), chips=1)
+        track(net, own_answers(100), GAUSSIAN, REDRAW, targets=("bias",), chips=1)
     assert caught[0].filename == __file__
     with pytest.warns(NoEffectWarning, match=r"nothing that ema\(0.1, batch=128\) could"):
-        (ema,) = track(net, own_answers(), GAUSSIAN, REDRAW, recalibrate="ema(0.1)", chips=2)
-    (off,) = track(net, own_answers(), GAUSSIAN, REDRAW, chips=2)
+        (ema,) = track(net, own_answers(100), GAUSSIAN, REDRAW, recalibrate="ema(0.1)", chips=2)
+    (off,) = track(net, own_answers(100), GAUSSIAN, REDRAW, chips=2)
     assert ema.scores == off.scores
 
 
@@ -287,7 +278,7 @@ def run(path: Path, *, stop_at: int = 0, **options: object) -> list[int]:
 
     with Store(path) as store, contextlib.suppress(StopError):
         track(
-            network(), own_answers(), GAUSSIAN, REDRAW,
+            network(), own_answers(100), GAUSSIAN, REDRAW,
             **({"recalibrate": ("off", "ema(0.3, batch=4)"), "images": 60, "window": 10,
                 "chips": 2, "store": store, "on_row": on_row} | options),  # type: ignore[arg-type]
         )  # fmt: skip
@@ -334,7 +325,7 @@ def test_other_streams_and_other_windows_of_the_same_share_a_store(tmp_path: Pat
         with Store(path) as store:
             ways = ("off", "ema(0.3, batch=4)")
             traces = track(
-                network(), own_answers(), GAUSSIAN, REDRAW, recalibrate=ways, images=60,
+                network(), own_answers(100), GAUSSIAN, REDRAW, recalibrate=ways, images=60,
                 window=window, chips=2, store=store,
             )  # fmt: skip
         assert {row.images for trace in traces for row in trace.rows} == {window}
@@ -347,11 +338,11 @@ def test_other_streams_and_other_windows_of_the_same_share_a_store(tmp_path: Pat
     with Store(path) as store:
         for options in ({"seed": 1}, {"targets": ("bias",)}, {"period": 10}):
             track(
-                network(), own_answers(), GAUSSIAN, REDRAW, recalibrate="pooled(30)",
+                network(), own_answers(100), GAUSSIAN, REDRAW, recalibrate="pooled(30)",
                 calibration=CALIBRATION, images=20, window=10, chips=1, store=store,
                 **options,  # type: ignore[arg-type]
             )  # fmt: skip
-        track(network(), own_answers(), GAUSSIAN, Stream(every=20, wander=0.1), images=20,
+        track(network(), own_answers(100), GAUSSIAN, Stream(every=20, wander=0.1), images=20,
               window=5, chips=1, store=store)  # fmt: skip
     assert len(rows_in(path)) == 12 + 24 + 3 * 2 + 4
 
@@ -388,7 +379,7 @@ def test_what_cannot_be_followed_is_one_sentence_before_anything_runs(kind: str)
 
     given = {"calibration": CALIBRATION, "on_row": never}
     with pytest.raises(ValueError, match=sentence) as caught:
-        track(network(), own_answers(), GAUSSIAN, REDRAW, **(given | options))  # type: ignore[arg-type]
+        track(network(), own_answers(100), GAUSSIAN, REDRAW, **(given | options))  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
@@ -406,7 +397,7 @@ def test_noise_that_cannot_change_is_refused(
     noise: str, wander: float | None, sentence: str
 ) -> None:
     with pytest.raises(ValueError, match=sentence):
-        track(network(), own_answers(), parse(noise), Stream(every=10, wander=wander))
+        track(network(), own_answers(100), parse(noise), Stream(every=10, wander=wander))
 
 
 # --- the walk of the level ------------------------------------------------------------------------

@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
 from torchvision.ops import FrozenBatchNorm2d
 
 from noiseproof.core.rng import seeded, stream
@@ -186,13 +185,6 @@ NORMS: dict[str, Callable[[], nn.Module]] = {
     "rms": lambda: nn.RMSNorm([5, 6]),
 }
 LAYERS |= {f"norm {name}": (make, (4, 5, 6), itself) for name, make in NORMS.items()}
-
-
-def vit() -> nn.Module:
-    return VisionTransformer(  # type: ignore[no-any-return]
-        image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32,
-        num_classes=5,
-    )  # fmt: skip
 
 
 def programme_of(model: nn.Module, text: str = "gaussian(0.1, reference=rms)") -> Programme:

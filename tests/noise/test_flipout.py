@@ -15,6 +15,7 @@ from noiseproof.models.building import build
 from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.state import State, skeleton_of, state_of
 from noiseproof.noise.flipout import Flipout, check_flipout
+from tests.networks import small_vit
 from tests.noise.signs import (
     IDS,
     IMAGES,
@@ -27,7 +28,6 @@ from tests.noise.signs import (
     noise_on,
     normal,
     programme_of,
-    vit,
 )
 
 
@@ -121,7 +121,7 @@ def windows() -> nn.Module:
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
     "resnet8": (lambda: build("resnet8"), normal(IMAGES, 3, 32, 32)),
     "mobilenet": (lambda: mobilenet_v2(num_classes=5), normal(IMAGES, 3, 32, 32)),
-    "vit": (vit, normal(IMAGES, 3, 32, 32)),
+    "vit": (small_vit, normal(IMAGES, 3, 16, 16)),
     "swin": (windows, normal(IMAGES, 3, 16, 16)),
     "convnext": (  # its channels-first LayerNorm2d has a forward of its own
         lambda: ConvNeXt([CNBlockConfig(8, 16, 1), CNBlockConfig(16, None, 1)], num_classes=5),

@@ -14,6 +14,7 @@ from noiseproof.core.rng import seeded
 from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.state import skeleton_of, state_of
 from noiseproof.noise.flipout import Flipout, Signs, check_flipout, flipped_tensor
+from tests.networks import small_vit
 from tests.noise.signs import (
     IDS,
     IMAGES,
@@ -23,7 +24,6 @@ from tests.noise.signs import (
     noise_on,
     normal,
     programme_of,
-    vit,
 )
 
 FALSE_FAIL = 1e-6
@@ -273,7 +273,11 @@ def test_a_single_image_checks_nothing() -> None:
     ("model", "name", "sentence"),
     [
         (nn.Linear(4, 5), "wieght", "noise must be on a tensor of the network, got 'wieght'"),
-        (vit(), "class_token", "do not hold for noise on 'class_token' \\(role other; only kernel"),
+        (
+            small_vit(),
+            "class_token",
+            "do not hold for noise on 'class_token' \\(role other; only kernel",
+        ),
         (nn.BatchNorm2d(4), "running_var", "'running_var' \\(role norm_stats; .*: use the design"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 import timm
 import torch
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer, resnet18
+from torchvision.models import resnet18
 
 import noiseproof as npf
 from noiseproof.core.rng import seeded, stream
@@ -21,6 +21,7 @@ from noiseproof.recalibration.affine import (
     with_biases,
 )
 from noiseproof.recalibration.matching import Signature, correction, matched, signature_of
+from tests.networks import small_vit
 
 TOKENS, WIDTH = 5, 8
 
@@ -44,20 +45,6 @@ class Attention(nn.Module):
         else:
             y, _ = self.attention(x, x, x, need_weights=False)
         return x + y
-
-
-def small_vit() -> nn.Module:
-    vit = VisionTransformer(
-        image_size=16,
-        patch_size=8,
-        num_layers=2,
-        num_heads=2,
-        hidden_dim=8,
-        mlp_dim=16,
-        num_classes=4,
-    )
-    nn.init.normal_(vit.heads.head.weight)  # torchvision starts it at zero
-    return vit
 
 
 def small_timm_vit() -> nn.Module:

@@ -6,12 +6,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from noiseproof.report import write_report
 from noiseproof.results.curves import Curve, curves_of
-from noiseproof.results.rows import Row, pack
+from noiseproof.results.rows import Row
 from noiseproof.results.streams import traces_of
+from tests.rows import NO_NOISE, of_hits
 
 IMAGES = 20
 WAY = "pooled(64)"
@@ -22,33 +21,7 @@ EVIL_NORM = '\'"><a href="https://example.com/">x</a>&amp;{{ 7*7 }}'
 
 
 def made(hits: int, **changes: Any) -> Row:
-    bits = np.arange(IMAGES) < hits
-    row = Row(
-        checkpoint=CHECKPOINT,
-        model="resnet8",
-        norm="batch",
-        task="classify",
-        data="digits",
-        data_sha256="d" * 64,
-        scale="0,1",
-        noise="none",
-        targets="",
-        recalibrate="off",
-        calibration_sha256="",
-        seed=0,
-        chip=0,
-        level=None,
-        images=IMAGES,
-        classes=10,
-        score=hits / IMAGES,
-        correct=hits,
-        nonfinite=0,
-        hits=pack(bits),
-        seconds=0.1,
-        device="cpu x1",
-        versions="noiseproof 0, torch 0",
-    )
-    return replace(row, **changes)
+    return of_hits(hits, IMAGES, **NO_NOISE | {"checkpoint": CHECKPOINT} | changes)
 
 
 def measured(**changes: Any) -> list[Row]:

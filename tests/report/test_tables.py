@@ -18,6 +18,7 @@ from noiseproof.report.words import level_text, origin_of, short_names
 from noiseproof.results.curves import Curve, curves_of
 from noiseproof.results.rows import Row
 from noiseproof.results.streams import traces_of
+from tests.rows import DETECTOR, NO_NOISE, of_score
 
 WAYS = ("off", "pooled(8)", "pooled(32)", "pooled(200)", "pooled(1000)", "layerwise(200)")
 WAYS += ("layerwise(1000)", "blend(32, prior=64)", "blend(8, prior=64)", "match(200)")
@@ -25,36 +26,11 @@ WAYS += ("ema(0.1, batch=128)", "ema(0.01, batch=128)", "batch(128)")
 
 
 def made(score: float = 0.5, **changes: Any) -> Row:
-    row = Row(
-        checkpoint="c" * 64,
-        model="fcos",
-        norm="batch",
-        task="detect",
-        data="bccd",
-        data_sha256="d" * 64,
-        scale="as is",
-        noise="gaussian(0.1, reference=std, scope=tensor)",
-        targets="kernel",
-        recalibrate="off",
-        calibration_sha256="",
-        seed=0,
-        chip=0,
-        level=0.1,
-        images=72,
-        classes=4,
-        score=score,
-        correct=None,
-        nonfinite=0,
-        hits=b"",
-        seconds=0.1,
-        device="cpu x1",
-        versions="noiseproof 0, torch 0",
-    )
-    return replace(row, **changes)
+    return of_score(score, **DETECTOR | {"model": "fcos"} | changes)
 
 
 def clean(**changes: Any) -> Row:
-    return made(0.8, **{"noise": "none", "targets": "", "level": None, **changes})
+    return made(0.8, **NO_NOISE | changes)
 
 
 def at(level: float, scores: tuple[float, ...], way: str = "off", **changes: Any) -> list[Row]:

@@ -27,38 +27,21 @@ from noiseproof.results.activations import (
     snr_db,
     variance_ratio,
 )
-from noiseproof.results.rows import Row
 from noiseproof.stats.intervals import Floats, Interval
+from tests.rows import of_score
 
 POINTS = (
     Point(layer="conv", call=1, role="analog", kind="Conv2d", channels=8, excluded=1),
     Point(layer="norm", call=1, role="norm", kind="BatchNorm2d", channels=8, excluded=0),
     Point(layer="conv", call=2, role="analog", kind="Conv2d", channels=8, excluded=0),
 )
-BLANK = Row(
-    checkpoint="c" * 64,
+BLANK = of_score(
+    0.9,
     model="<b>net</b>",
-    norm="batch",
-    task="classify",
-    data="digits",
-    data_sha256="d" * 64,
-    scale="as is",
     noise="gaussian(0.5, reference=std, scope=tensor)",
-    targets="kernel",
-    recalibrate="off",
-    calibration_sha256="",
-    seed=3,
-    chip=0,
     level=0.5,
+    seed=3,
     images=50,
-    classes=10,
-    score=0.9,
-    correct=None,
-    nonfinite=0,
-    hits=b"",
-    seconds=0.0,
-    device="cpu",
-    versions="v",
 )
 
 

@@ -11,44 +11,13 @@ from scipy import stats as sps
 
 from noiseproof import stats
 from noiseproof.results.curves import Curve, as_json, curves_of, paired_difference, way_of
-from noiseproof.results.rows import Row, pack
-
-IMAGES = 10
-
-
-def made(hits: int | list[int] = 5, **changes: Any) -> Row:
-    """A chip with so many hits, on the first images, or with exactly these."""
-    bits = np.arange(IMAGES) < hits if isinstance(hits, int) else np.array(hits, dtype=bool)
-    row = Row(
-        checkpoint="c" * 64,
-        model="resnet8",
-        norm="batch",
-        task="classify",
-        data="digits",
-        data_sha256="d" * 64,
-        scale="0,1",
-        noise="gaussian(0.1, reference=std, scope=tensor)",
-        targets="kernel",
-        recalibrate="off",
-        calibration_sha256="",
-        seed=0,
-        chip=0,
-        level=0.1,
-        images=len(bits),
-        classes=10,
-        score=int(bits.sum()) / len(bits),
-        correct=int(bits.sum()),
-        nonfinite=0,
-        hits=pack(bits),
-        seconds=0.1,
-        device="cpu x1",
-        versions="noiseproof 0, torch 0",
-    )
-    return replace(row, **changes)
+from noiseproof.results.rows import Row
+from tests.rows import NO_NOISE
+from tests.rows import of_hits as made
 
 
 def clean(hits: int | list[int] = 8, **changes: Any) -> Row:
-    return made(hits, **{"noise": "none", "targets": "", "level": None, **changes})
+    return made(hits, **NO_NOISE | changes)
 
 
 def at(level: float, *hits: int, **changes: Any) -> list[Row]:

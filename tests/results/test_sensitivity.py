@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,35 +23,25 @@ from noiseproof.report.sensitivity.tables import (
     terminal_tables,
 )
 from noiseproof.results.curves import curves_of
-from noiseproof.results.rows import Row, pack
+from noiseproof.results.rows import Row
 from noiseproof.results.sensitivity import Ranking, rankings_of
 from noiseproof.specs import noise as spec
 from noiseproof.specs.selection import but_part, check_ranked, chosen_steps, only_part, parse_steps
+from tests.rows import NO_NOISE, of_hits
 
 FALSE_FAIL = 1e-6
 Hits = Sequence[int] | NDArray[np.bool_]
 NOISE = "gaussian(0.5, reference=std, scope=tensor)"
 
 
-def row(
-    part: str, chip: int, hits: Hits, *, blocks: int = 4, groups: int = 3, **more: object
-) -> Row:
+def row(part: str, chip: int, hits: Hits, *, blocks: int = 4, groups: int = 3, **more: Any) -> Row:
     right = np.asarray(hits, dtype=bool)
     clean = part == "nothing"
     sizes = {"a": (10, 1000), "b": (30, 3000), "c": (60, 0)}.get(part.rpartition(":")[2], (0, 0))
-    values: dict[str, object] = {
-        "checkpoint": "c" * 64, "model": "m", "norm": "own", "task": "classify", "data": "d",
-        "data_sha256": "e" * 64, "scale": "as is", "noise": "none" if clean else NOISE,
-        "targets": "" if clean else "kernel", "recalibrate": "off", "calibration_sha256": "",
-        "seed": 0, "chip": chip, "design": "per-image(5)", "part": part, "images": len(right),
-        "level": None if clean else 0.5, "classes": 10, "score": float(right.mean()),
-        "correct": int(right.sum()), "nonfinite": 0, "hits": pack(right), "seconds": 1.0,
-        "details": json.dumps(
-            {"blocks": blocks, "groups": groups, "weights": sizes[0], "macs": sizes[1]}
-        ),
-        "device": "cpu", "versions": "v",
-    }  # fmt: skip
-    return Row(**{**values, **more})  # type: ignore[arg-type]
+    costs = {"blocks": blocks, "groups": groups, "weights": sizes[0], "macs": sizes[1]}
+    usual = NO_NOISE if clean else {"noise": NOISE, "level": 0.5}
+    named = {"chip": chip, "design": "per-image(5)", "part": part, "details": json.dumps(costs)}
+    return of_hits(right, **usual | named | more)
 
 
 CLEAN = [[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1, 0]]
@@ -59,9 +50,7 @@ B = [[0, 0, 0, 1], [0, 0, 1, 0], [0, 0, 1, 1], [0, 0, 1, 1, 1]]  # 9 lost, 1 won
 C = CLEAN  # none lost
 
 
-def blocks_of_rows(
-    part: str, blocks: Sequence[Hits], *, first: int = 0, **more: object
-) -> list[Row]:
+def blocks_of_rows(part: str, blocks: Sequence[Hits], *, first: int = 0, **more: Any) -> list[Row]:
     return [row(part, first + b, hits, **more) for b, hits in enumerate(blocks)]  # type: ignore[arg-type]
 
 

@@ -12,39 +12,14 @@ from scipy import stats as sps
 from noiseproof.results.curves import curves_of
 from noiseproof.results.rows import Row
 from noiseproof.results.streams import Trace, stream_key, traces_of, without_recalibration
+from tests.rows import DETECTOR, of_score
 
 WINDOW = 50
 
 
-def made(score: float, *, seen: int = 0, chip: int = 0, **changes: Any) -> Row:
-    row = Row(
-        checkpoint="c" * 64,
-        model="resnet8",
-        norm="batch",
-        task="detect",
-        data="bccd",
-        data_sha256="d" * 64,
-        scale="as is",
-        noise="gaussian(0.1, reference=std, scope=tensor)",
-        targets="kernel,bias",
-        recalibrate="off",
-        calibration_sha256="",
-        seed=0,
-        chip=chip,
-        stream="redraw(every=100)",
-        seen=seen,
-        level=0.1,
-        images=WINDOW,
-        classes=4,
-        score=score,
-        correct=None,
-        nonfinite=0,
-        hits=b"",
-        seconds=0.1,
-        device="cpu x1",
-        versions="noiseproof 0, torch 0",
-    )
-    return replace(row, **changes)
+def made(score: float, **changes: Any) -> Row:
+    usual = {"targets": "kernel,bias", "stream": "redraw(every=100)", "images": WINDOW}
+    return of_score(score, **DETECTOR | usual | changes)
 
 
 def along(scores: list[list[float]], **changes: Any) -> list[Row]:

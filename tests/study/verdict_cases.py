@@ -13,6 +13,7 @@ from noiseproof.study.facts import Facts, NetworkFacts
 from noiseproof.study.measured import Measured, measured_of
 from noiseproof.study.verdicts import Side, Verdict, verdict_of
 from noiseproof.study.wanted import Network, Task
+from tests.rows import NO_NOISE, of_score
 
 CLEAN = 0.5
 TARGETS = ("kernel", "bias", "norm_affine", "kernel,bias", "kernel,norm_affine")
@@ -45,32 +46,9 @@ def study(
 
 
 def row(network: Network, **changed: Any) -> Row:
-    usual: dict[str, Any] = {
-        "checkpoint": network.weights or network.name,
-        "model": network.model,
-        "norm": network.norm_text,
-        "task": "classify",
-        "data": "digits",
-        "data_sha256": "d",
-        "scale": "1,1",
-        "noise": "none",
-        "targets": "",
-        "recalibrate": "off",
-        "calibration_sha256": "",
-        "seed": 0,
-        "chip": 0,
-        "images": 500,
-        "level": None,
-        "classes": 10,
-        "score": CLEAN,
-        "correct": None,
-        "nonfinite": 0,
-        "hits": b"",
-        "seconds": 0.0,
-        "device": "cpu",
-        "versions": "",
-    }
-    return Row(**usual | changed)
+    named = {"model": network.model, "norm": network.norm_text, "images": 500}
+    named |= {"checkpoint": network.weights or network.name}
+    return of_score(CLEAN, **NO_NOISE | named | changed)
 
 
 def rows_of(

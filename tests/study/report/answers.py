@@ -4,13 +4,11 @@ import itertools
 import math
 import tomllib
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from scipy import stats as sps
 
-from noiseproof.results.rows import Row, pack
+from noiseproof.results.rows import Row
 from noiseproof.study import Grid, Study, grid_of
 from noiseproof.study.facts import Facts, NetworkFacts
 from noiseproof.study.report import (
@@ -18,6 +16,7 @@ from noiseproof.study.report import (
     report_of,
 )
 from noiseproof.study.wanted import Network, Task
+from tests.rows import NO_NOISE, of_hits
 
 IMAGES = 1000
 T2 = float(sps.t.ppf(0.975, 2))  # of three values
@@ -65,33 +64,8 @@ def study_of(
 
 
 def row_of(network: Network, score: float, **changes: Any) -> Row:
-    hits = round(IMAGES * score)
-    row = Row(
-        checkpoint=sha_of(network),
-        model=network.model,
-        norm=network.norm_text,
-        task="classify",
-        data="digits",
-        data_sha256="d" * 64,
-        scale="0,1",
-        noise="none",
-        targets="",
-        recalibrate="off",
-        calibration_sha256="",
-        seed=0,
-        chip=0,
-        level=None,
-        images=IMAGES,
-        classes=10,
-        score=hits / IMAGES,
-        correct=hits,
-        nonfinite=0,
-        hits=pack(np.arange(IMAGES) < hits),
-        seconds=0.1,
-        device="cpu x1",
-        versions="noiseproof 0, torch 0",
-    )
-    return replace(row, **changes)
+    named = {"checkpoint": sha_of(network), "model": network.model, "norm": network.norm_text}
+    return of_hits(round(IMAGES * score), IMAGES, **NO_NOISE | named | changes)
 
 
 def sha_of(network: Network) -> str:
