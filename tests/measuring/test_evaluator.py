@@ -48,6 +48,16 @@ def test_the_fingerprint_of_a_state_sees_names_shapes_and_values() -> None:
     assert len({state_sha256(one) for one in (state, changed, renamed, reshaped)}) == 4
 
 
+def test_a_row_says_how_many_threads_compute_it() -> None:
+    before = torch.get_num_threads()
+    try:
+        for threads in (2, 1):
+            torch.set_num_threads(threads)
+            assert evaluator().clean_row.threads == threads
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_subject_names_what_is_measured_and_the_rest_is_found_out() -> None:
     plain = evaluator().clean_row
     assert (plain.checkpoint, plain.model) == (

@@ -6,27 +6,33 @@ No torch here.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from noiseproof import stats
 from noiseproof.results import drawing
 from noiseproof.results.axes import Role
+from noiseproof.results.blocks import (
+    Units,
+    accuracy_of,
+    difference_of,
+    over_blocks,
+    picked,
+    scores_of,
+    sizes_of,
+    together,
+)
 from noiseproof.results.curves import network_line, where_of, words_of
+from noiseproof.results.estimates import NOTHING
 from noiseproof.results.rows import Row, further, key_of, network_key
 from noiseproof.results.showing import MOST, Shown, Summary, count_of, or_dash, spelled
 from noiseproof.specs.selection import CLEAN, but_part, only_part
 from noiseproof.stats.display import PERCENT
-from noiseproof.stats.intervals import CONFIDENCE, Floats, Interval, t_interval
-from noiseproof.stats.spread import TAIL, binomial_interval
+from noiseproof.stats.intervals import CONFIDENCE, Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Units = Mapping[int, Row]  # by the unit's number; a block is seen by unit b, then by unit B + b
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,17 +225,17 @@ def _ranking(by: str, parts: Mapping[str, Units], clean: Units) -> Ranking | Non
     complete = sorted(set(clean).intersection(*alone.values())) if alone else []
     if not complete or len(alone) < next(iter(alone.values()))[complete[0]].figures["groups"]:
         return None
-    by_block = {name: _picked(units, complete) for name, units in alone.items()}
-    reference = _picked(clean, complete)
-    drops = {name: _scores(reference) - _scores(rows) for name, rows in by_block.items()}
-    sizes = _sizes(reference)
+    by_block = {name: picked(units, complete) for name, units in alone.items()}
+    reference = picked(clean, complete)
+    drops = {name: scores_of(reference) - scores_of(rows) for name, rows in by_block.items()}
+    sizes = sizes_of(reference)
     # A stable sort: equals stay in the order of the network.
     order = sorted(drops, key=lambda name: -float(sizes @ drops[name]))
     groups = tuple(
         Group(
             name=name,
-            drop=_difference(reference, by_block[name]),
-            ahead=_difference(by_block[after], by_block[name]) if after else _NO_INTERVAL,
+            drop=difference_of(reference, by_block[name]),
+            ahead=difference_of(by_block[after], by_block[name]) if after else NOTHING,
             weights=int(by_block[name][0].figures["weights"]),
             macs=int(by_block[name][0].figures["macs"]),
             nonfinite=sum(row.nonfinite for row in by_block[name]),
@@ -240,8 +246,8 @@ def _ranking(by: str, parts: Mapping[str, Units], clean: Units) -> Ranking | Non
     return Ranking(
         by=by,
         first=by_block[order[0]][0],
-        clean=_together(reference),
-        clean_accuracy=_accuracy(reference),
+        clean=together(reference),
+        clean_accuracy=accuracy_of(reference),
         groups=groups,
         steps=_steps(groups, kept, reference),
         blocks=len(complete),
@@ -263,7 +269,7 @@ def _steps(
     return tuple(
         Step(
             kept=tuple(group.name for group in groups[:k]),
-            accuracy=_accuracy(list(units.values())),
+            accuracy=accuracy_of(list(units.values())),
             gain=_gain(units, kept.get(0, {})),
             weights=sum(group.weights for group in groups[:k]),
             macs=sum(group.macs for group in groups[:k]),
@@ -281,7 +287,7 @@ def _again(clean: Sequence[Row]) -> dict[int, Row]:
 
 def _gain(units: Units, none: Units) -> Interval:
     shared = sorted(set(units) & set(none))
-    return _difference(_picked(units, shared), _picked(none, shared)) if shared else _NO_INTERVAL
+    return difference_of(picked(units, shared), picked(none, shared)) if shared else NOTHING
 
 
 def _finding(
@@ -295,71 +301,10 @@ def _finding(
         shared = sorted(set(kept[k]) & set(kept[0]) & set(every))
         if not shared:
             continue
-        with_k, with_none, free = (_picked(one, shared) for one in (kept[k], kept[0], every))
-        beyond = _scores(with_k) - (_scores(with_none) + _scores(free)) / 2
+        with_k, with_none, free = (picked(one, shared) for one in (kept[k], kept[0], every))
+        beyond = scores_of(with_k) - (scores_of(with_none) + scores_of(free)) / 2
         confidence = 1 - (1 - CONFIDENCE) / len(tried)
-        if _over_blocks(beyond, _sizes(free), confidence=confidence).low > 0:
+        if over_blocks(beyond, sizes_of(free), confidence=confidence).low > 0:
             step = next(s for s in _steps(groups, kept, list(clean.values())) if len(s.kept) == k)
-            return Finding(step=step, before=_accuracy(list(kept[0].values())))
+            return Finding(step=step, before=accuracy_of(list(kept[0].values())))
     return None
-
-
-# --- blocks of images ----------------------------------------------------------------------------
-
-_NO_INTERVAL = Interval(mean=math.nan, low=math.nan, high=math.nan)
-
-
-def _picked(units: Units, chosen: Sequence[int]) -> list[Row]:
-    return [units[unit] for unit in chosen]
-
-
-def _scores(rows: Sequence[Row]) -> Floats:
-    return np.array([row.score for row in rows])
-
-
-def _sizes(rows: Sequence[Row]) -> Floats:
-    return np.array([row.images for row in rows], dtype=np.float64)
-
-
-def _over_blocks(values: Floats, sizes: Floats, *, confidence: float = CONFIDENCE) -> Interval:
-    """The mean over images, from one value (B,) per block and its number of images: a ratio, so
-    that larger blocks weigh more (Cochran 1977), and t over blocks."""
-    share = sizes / sizes.sum()
-    mean = float(share @ values)
-    return t_interval(mean + len(values) * share * (values - mean), confidence=confidence)
-
-
-def _accuracy(rows: Sequence[Row]) -> Interval:
-    """For new images, and new chips where there are some. Where every image is a hit or every one
-    a miss, Clopper and Pearson's interval."""
-    hits, images = sum(row.correct or 0 for row in rows), sum(row.images for row in rows)
-    if hits in (0, images):
-        return binomial_interval(hits, images)
-    return _over_blocks(_scores(rows), _sizes(rows)).within(0, 1)
-
-
-def _difference(a: Sequence[Row], b: Sequence[Row]) -> Interval:
-    """Accuracy of a minus b, paired on the same images. Where not one image changed sides, the ends
-    are the shares of changing images that would stay unseen so often (Clopper and Pearson)."""
-    sizes = _sizes(a)
-    if all(x.hits == y.hits for x, y in zip(a, b, strict=True)):
-        most = 1 - TAIL ** (1 / float(sizes.sum()))
-        return Interval(mean=0.0, low=-most, high=most)
-    return _over_blocks(_scores(a) - _scores(b), sizes).within(-1, 1)
-
-
-def _together(rows: Sequence[Row]) -> Row:
-    """The rows of all blocks as one row of the whole, without hits."""
-    images = sum(row.images for row in rows)
-    return replace(
-        rows[0],
-        part="all",
-        chip=0,
-        images=images,
-        score=sum(row.score * row.images for row in rows) / images,
-        correct=None,
-        hits=b"",
-        nonfinite=sum(row.nonfinite for row in rows),
-        seconds=sum(row.seconds for row in rows),
-        details="{}",
-    )
