@@ -1,8 +1,9 @@
-"""One thread: small tensors on two busy cores only wait for each other."""
+"""One thread in every process of the tests, whatever the environment says: small tensors on two busy
+cores only wait for each other, and rows name the number of threads."""
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
 

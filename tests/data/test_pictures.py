@@ -99,6 +99,7 @@ def test_a_box_stays_on_the_object_that_it_surrounds(size: tuple[int, int]) -> N
     for white in (fit(image, size)[0] > 127, fit_mask(mask, size) == 1):
         rows, columns = white.nonzero().unbind(1)
         seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        # An edge within a pixel is seen on one of the pixel's sides.
         assert [float(side) for side in seen] == pytest.approx(box, abs=1)
 
 
