@@ -35,6 +35,7 @@ def _gaussian_max(n: int) -> float:
 
     0 for n = 1, where the formula has no value: a single value does not deviate from its mean.
     """
+    # ln 1 = 0 would divide by zero.
     if n == 1:
         return 0.0
     return (1 + math.sqrt(math.pi * math.log(4))) / (2 * math.sqrt(2 * math.log(n)))
@@ -42,17 +43,21 @@ def _gaussian_max(n: int) -> float:
 
 def scale_l2(d: Tensor) -> Tensor:
     """sqrt(mean d^2) per channel; d (C, n) are deviations from the channel's mean -> (C,)."""
+    # Of the population: no n - 1, unlike what torch writes into running_var.
     return d.square().mean(1).sqrt()
 
 
 def scale_l1(d: Tensor) -> Tensor:
     """sqrt(pi/2) mean|d| per channel; d (C, n) -> (C,). Hoffer et al. 2018."""
+    # E|d| = sd sqrt(2/pi) for a Gaussian, so this is its standard deviation.
     return d.abs().mean(1) * math.sqrt(math.pi / 2)
 
 
 def scale_topk(d: Tensor, *, k: int = TOPK) -> Tensor:
     """Mean of the k largest |d| times C(n); d (C, n) -> (C,). Hoffer et al. 2018."""
     n = d.shape[1]
+    # C(n) belongs to the largest value; the paper and its code use it
+    # for the mean of the top ten too.
     return d.abs().topk(min(k, n), dim=1).values.mean(1) * _gaussian_max(n)
 
 
@@ -68,10 +73,12 @@ def scale_range(d: Tensor) -> Tensor:
     left out, and fewer than 32 values make fewer chunks. Banner et al. 2018.
     """
     n = d.shape[1]
+    # A chunk of one value has no range: at least two in each.
     chunks = min(RANGE_CHUNKS, max(1, n // 2))
     m = n // chunks
-    parts = d[:, : chunks * m].reshape(len(d), chunks, m)
+    parts = d[:, : chunks * m].reshape(len(d), chunks, m)  # (C, chunks, m)
     spread: Tensor = parts.amax(2).mean(1) - parts.amin(2).mean(1)
+    # 0.35, not 0.175: `_gaussian_max` has a 2 in its denominator that the formula above has not.
     return spread * 0.35 * _gaussian_max(m)
 
 
@@ -111,22 +118,25 @@ class ScaledBatchNorm(_BatchNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
+        # `running_var` is a squared scale already, so torch's kernel does what this layer means.
         if not self.training and self.running_mean is not None:
             return F.batch_norm(
                 input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
             )
+        # Under autocast the input may be in half precision, too coarse to sum a batch in.
         x = by_channel(input).float()  # (C, n)
         if x.shape[1] < 2:
             raise ValueError(f"expected more than 1 value per channel, got {tuple(input.shape)}")
         mean = x.mean(1)
         var = SCALES[self.kind](x - mean[:, None]).square()
         if self.training:
+            # Else the running buffers would hold on to the graph of every batch.
             self._follow_(mean.detach(), var.detach())
         # Written out, because F.batch_norm would treat given statistics as constants.
         scale = (var + self.eps).rsqrt()
         scale = scale if self.weight is None else scale * self.weight
         shift = -mean * scale if self.bias is None else self.bias - mean * scale
-        shape = (1, -1) + (1,) * (input.dim() - 2)
+        shape = (1, -1) + (1,) * (input.dim() - 2)  # channels on axis 1
         return torch.addcmul(shift.view(shape), input, scale.view(shape)).to(input.dtype)
 
     def _follow_(self, mean: Tensor, var: Tensor) -> None:
@@ -135,6 +145,7 @@ class ScaledBatchNorm(_BatchNorm):
             return
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
+        # Counted first, so that the plain mean gives the first batch weight 1, as torch does.
         seen = self.num_batches_tracked
         weight = 1.0 / float(seen) if self.momentum is None else self.momentum
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
@@ -146,6 +157,7 @@ def channels_of(norm: nn.Module) -> int:
     for name in ("num_features", "num_channels"):
         if hasattr(norm, name):
             return int(getattr(norm, name))
+    # torchvision's keeps four buffers and no number of channels.
     assert isinstance(norm, FrozenBatchNorm2d)
     return int(norm.weight.numel())
 
@@ -165,6 +177,7 @@ def _dims(old: nn.Module) -> int:
     """1, 2 or 3 positions, read off the old layer; 2 where it does not say."""
     if isinstance(old, ScaledBatchNorm):
         return old.dims
+    # By the name of any base class, since a subclass may be called anything (BatchNormAct2d).
     names = " ".join(cls.__name__ for cls in type(old).__mro__)
     return next((dims for dims in (1, 3) if f"Norm{dims}d" in names), 2)
 
@@ -200,7 +213,9 @@ NORMS: dict[str, Callable[[nn.Module, int], nn.Module]] = {
     "batch_topk": _scaled("batch_topk"),
     "batch_linf": _scaled("batch_linf"),
     "batch_range": _scaled("batch_range"),
+    # gcd: a GroupNorm wants its groups to divide the channels, and 8 do not divide 12.
     "group": lambda old, channels: nn.GroupNorm(math.gcd(GROUPS, channels), channels),
+    # nn.LayerNorm would need the size of the image; one group is the same without gamma per pixel.
     "layer": lambda old, channels: nn.GroupNorm(1, channels),
     "instance": _instance,
 }
@@ -231,7 +246,9 @@ def chosen(names: list[str], where: str) -> list[str]:
     if rule in ("first", "last") and (found := re.fullmatch("([0-9]+)(?:/([1-9][0-9]*))?", value)):
         k = int(found[1])
         if found[2] is not None:
+            # An exact fraction: a product of floats may fall on the wrong side of a half.
             k = round(Fraction(k, int(found[2])) * len(names))
+        # Not names[-k:], which is all of them for k = 0.
         return names[:k] if rule == "first" else names[len(names) - min(k, len(names)) :]
     raise ValueError(
         f"unknown part of the layers {where!r}: "
@@ -265,6 +282,7 @@ def replace_norms(model: M, kind: str, *, where: str = "all") -> M:
             NoEffectWarning,
             stacklevel=2,
         )
+    # For a norm that holds no tensor itself (affine=False without running statistics).
     like = next((tensor for tensor in (*changed.parameters(), *changed.buffers())), None)
     successors = {layers[name]: _successor(layers[name], kind, like) for name in names}
     if changed in successors:  # the model is itself a normalisation layer
@@ -285,11 +303,13 @@ def _successor(old: nn.Module, kind: str, like: Tensor | None) -> nn.Module:
     new = NORMS[kind](old, channels_of(old))
     new.train(old.training)
     source = dict(old.named_parameters()) | dict(old.named_buffers())
+    # Not just the first one: `num_batches_tracked` is int64 and says nothing of the dtype.
     like = next((tensor for tensor in source.values() if tensor.is_floating_point()), like)
     if like is not None:
         new.to(like.device, like.dtype if like.is_floating_point() else None)
     for name, tensor in (*new.named_parameters(), *new.named_buffers()):
         if name in source:
+            # Not copy_, which would cast: each tensor keeps the dtype that it had in the old layer.
             tensor.data = source[name].detach().clone()
             tensor.requires_grad_(source[name].requires_grad and isinstance(tensor, nn.Parameter))
     return new

@@ -49,9 +49,11 @@ def with_biases(model: M) -> M:
     for one in matched_maps(biased).values():
         owner, _, local = (one.bias or "").rpartition(".")
         layer = biased.get_submodule(owner)
+        # Only kinds that may have a bias name one; an embedding has none
+        # and takes the offset in its rows.
         if one.bias is not None and layer._parameters[local] is None:
             like = biased.get_parameter(one.weight)
-            zeros = like.new_zeros(channels(like, one))
+            zeros = like.new_zeros(channels(like, one))  # (C,), dtype and device of the kernel
             setattr(layer, local, nn.Parameter(zeros, requires_grad=like.requires_grad))
     return biased
 
@@ -68,6 +70,7 @@ def with_bias_zeros(state: Mapping[str, Tensor], biased: nn.Module) -> State:
 def corrected(chip: Chip, name: str, linear_map: LinearMap, affine: Affine) -> Chip:
     """`chip` with `affine` behind one of its linear maps: in its weight and bias where its product
     is exact, else behind what happens there."""
+    # An exact product commutes with a scale of its kernel's output channels.
     if name not in chip.products:
         return replace(chip, state=chip.state | folded(chip.state, linear_map, affine))
     # A gain in the kernel would come in front of the converter, which does not commute with it.
@@ -82,7 +85,7 @@ def corrected(chip: Chip, name: str, linear_map: LinearMap, affine: Affine) -> C
 def folded(state: Mapping[str, Tensor], linear_map: LinearMap, affine: Affine) -> State:
     """The weight and bias of `linear_map` with `affine` behind them, under their names."""
     weight = state[linear_map.weight]
-    gain = by_output(affine.gain, weight, linear_map)
+    gain = by_output(affine.gain, weight, linear_map)  # broadcasts along the kernel's output axis
     if linear_map.bias is None:  # the rows of an embedding are its outputs and take the offset
         shifted = double(weight) * gain + by_output(affine.offset, weight, linear_map)
         return {linear_map.weight: shifted.to(weight)}
@@ -95,6 +98,7 @@ def folded(state: Mapping[str, Tensor], linear_map: LinearMap, affine: Affine) -
 
 def applied(affine: Affine, y: Tensor, axis: int) -> Tensor:
     """`affine` on outputs whose channels lie on `axis`, from the end."""
+    # Axes are counted from the end, so (C, 1, 1) broadcasts with and without a batch.
     shape = (-1,) + (1,) * (-1 - axis)
     return torch.addcmul(affine.offset.to(y).view(shape), y, affine.gain.to(y).view(shape))
 

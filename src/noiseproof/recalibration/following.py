@@ -35,6 +35,7 @@ def following(skeleton: nn.Module, chip: Chip, estimator: Ema | Batch) -> Iterat
     """
     layers = running_layers(skeleton)
     live = replace(chip, state=private(chip.state, layers))
+    # Moved here and not in `live`: with a small momentum a float32 average stalls.
     running = {name: held(chip.state, name) for name in layers}  # float64, whatever `live` holds
 
     def see(name: str, x: Tensor) -> None:

@@ -26,6 +26,8 @@ from noiseproof.network.state import State
 from noiseproof.recalibration.affine import Affine, applied, corrected, folded, matched_maps
 from noiseproof.recalibration.running_stats import batches_of
 
+# Below so many rounding steps of its size a channel is constant; an exact test for zero turned
+# rounding into gains of ten million (measured: LOG.md, 2026-11-21).
 ROUNDING = 16 * torch.finfo(torch.float32).eps
 
 
@@ -54,8 +56,11 @@ def _tapped(skeleton: nn.Module, state: State, live: State, see: See) -> Iterato
     hooks = []
     for name, one in matched_maps(skeleton).items():
         layer = skeleton.get_submodule(one.layer)
+        # What a forward hook returns takes the output's place, and None leaves it.
         if one.kind != Kind.ATTENTION:
             hooks.append(layer.register_forward_hook(partial(_after, see, name, one.axis)))
+        # The output projection: torch calls its function, never the
+        # module, so the attention is tapped.
         elif not one.inside:
             hooks.append(layer.register_forward_hook(partial(_after_attention, see, name)))
         else:
@@ -69,6 +74,7 @@ def _tapped(skeleton: nn.Module, state: State, live: State, see: See) -> Iterato
 
 
 def _after(see: See, name: str, axis: int, module: nn.Module, args: object, y: Tensor) -> Tensor:
+    # A detector's head without a proposal has no moments.
     if not y.numel():
         return y
     affine = see(name, moments_of(_rows(y, axis)))
@@ -93,7 +99,9 @@ def _before_attention(
 ) -> None:
     """The input projection happens inside the layer, out of a hook's reach: it is computed here
     beside it, and its correction written into the weights that the layer is about to use."""
+    # Not strict: masks may follow the three inputs as positional arguments.
     given = {**dict(zip(one.inputs, args, strict=False)), **kwargs}
+    # Stacked in one tensor (3 E, E) in the order of `inputs`: query, key, value.
     weights = state[one.weight].chunk(3)
     bias = state.get(one.bias or "")
     biases = (None,) * 3 if bias is None else bias.chunk(3)
@@ -109,6 +117,7 @@ def _before_attention(
             var=torch.cat([part.var for part in parts]),
         ),
     )
+    # In place: the pass that is running took these tensors of `live` before this hook.
     if affine is not None:
         for key, tensor in folded(state, one, affine).items():
             live[key].copy_(tensor)
@@ -135,6 +144,7 @@ def signature_of(
 
     def seen(batch: Inputs) -> Mapping[str, Sequence[Moments]]:
         met: dict[str, list[Moments]] = defaultdict(list)
+        # Nothing is written into `live` where `see` returns None, as append does.
         with _tapped(skeleton, chip.state, {}, lambda name, new: met[name].append(new)):
             outputs(skeleton, chip, batch)
         return dict(met)
@@ -175,6 +185,7 @@ def matched(
     for name, one in maps.items():
         if one.bias is not None and one.bias not in chip.state:
             raise ValueError(f"layer {name!r} must have a bias to be matched: use with_biases")
+    # Only these are written while a batch runs; all else is shared with the caller's chip.
     inner = [key for m in maps.values() if m.inside for key in (m.weight, m.bias or "")]
     live = replace(chip, state=chip.state | {key: chip.state[key].clone() for key in inner})
     met: dict[str, list[Moments]] = defaultdict(list)
@@ -183,8 +194,12 @@ def matched(
             met[name] += moments
     fixed = chip
     for name, one in maps.items():
+        # A layer that ran on one side only (a detector's second
+        # stage) has nothing to be matched to.
         wanted = [moments for clean in signature.batches for moments in clean.get(name, ())]
         if wanted and met[name]:
+            # `met` is of outputs before their correction, so that this
+            # one goes on the chip's own weights.
             affine = correction(joined(wanted), joined(met[name]))
             fixed = corrected(fixed, name, one, affine)
     return fixed
@@ -206,6 +221,9 @@ def _pass(
         if not calls:  # it did not run on the clean network
             return None
         call = len(met[name]) - 1
+        # Call by call, since a shared head sees other scales at each level of a
+        # pyramid. How often it runs may hang on the data: more calls than on the clean
+        # network get the moments of all of them.
         return correction(calls[call] if call < len(calls) else joined(calls), new)
 
     with _tapped(skeleton, chip.state, live.state, see):
@@ -219,6 +237,7 @@ def correction(clean: Moments, chip: Moments) -> Affine:
     The gain is 1 where the chip's channel is constant up to rounding: there is nothing to stretch,
     and dividing by what rounding left would blow it up.
     """
+    # Root mean square, which rounding is relative to: a channel's mean may be far above its sd.
     size = (chip.var + chip.mean.square()).sqrt()
     constant = chip.var.sqrt() <= ROUNDING * size
     ratio = (clean.var / torch.where(constant, torch.ones_like(chip.var), chip.var)).sqrt()

@@ -38,6 +38,7 @@ def private(state: Mapping[str, Tensor], layers: Mapping[str, nn.Module]) -> Sta
 
 def held(state: Mapping[str, Tensor], name: str) -> Moments:
     """The running statistics of the layer `name`, in float64, as if of one value."""
+    # `values` carries no weight here: blending and moving averages are given their shares.
     mean, var = (double(state[key]) for key in _keys(name))
     return Moments(values=1, mean=mean, var=var)
 
@@ -48,6 +49,7 @@ def put_(state: State, name: str, moments: Moments) -> None:
     A network that is running with `state` normalises with them at once.
     """
     mean, var = (state[key] for key in _keys(name))
+    # In place, not a new entry: the pass under way holds these very tensors.
     mean.copy_(moments.mean)
     var.copy_(moments.var)
 
@@ -90,11 +92,15 @@ def batches_of(images: I, batch_size: int | None = None) -> list[I]:
     fits = batch_size or max(2, MAX_PIXELS // pixels)
     if n <= fits:
         return [images]
+    # Shuffled, since images sorted by class would make batches of one class each. Drawn on the CPU,
+    # so that every device gets the same batches.
     order = torch.randperm(n, generator=stream(0, "recalibration order"))
+    # Parts of one size, but for one image: a short last batch would have the noisiest statistics.
     parts = order.to(device_of_inputs(images)).tensor_split(-(-n // fits))
     return [rows(images, part) for part in parts]
 
 
 def _pixels(tensor: Tensor) -> int:
     """The positions of one sample: height x width of an image, 1 of a vector."""
+    # (N, C, *positions); a vector (N, C) has one.
     return max(1, tensor[0, 0].numel()) if tensor.dim() > 2 else 1

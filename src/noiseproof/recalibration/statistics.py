@@ -69,6 +69,7 @@ def recalibrate(
     """
     images = as_inputs(images, "calibration inputs")
     chosen = _chosen(estimator, images)
+    # Matching needs no normalisation layer; everything else has nowhere to write without one.
     found = matched_maps(model) if isinstance(chosen, Match) else running_layers(model)
     if chosen is None or not found:
         what = "analog layers" if isinstance(chosen, Match) else "running statistics"
@@ -76,6 +77,7 @@ def recalibrate(
         reason = "recalibration is off" if chosen is None else reason
         warnings.warn(reason, NoEffectWarning, stacklevel=2)
         return with_state(model, {})
+    # 0 for the estimators that follow a stream: they take all that comes.
     used = rows(images, slice(0, chosen.calibration_images or count(images)))
     if isinstance(chosen, Match):
         if clean is None:
@@ -104,6 +106,7 @@ def _chosen(estimator: Estimator | str | None, images: Inputs) -> Estimator | No
 
 def _matched_module(model: M, images: Inputs, clean: nn.Module, *, batch_size: int | None) -> M:
     """A copy of `model` with biases, matched to `clean`."""
+    # Before biases are added, which would hide a layer that has one on one side only.
     shapes, clean_shapes = (
         {name: tensor.shape for name, tensor in state_of(one).items()} for one in (model, clean)
     )
@@ -113,6 +116,7 @@ def _matched_module(model: M, images: Inputs, clean: nn.Module, *, batch_size: i
     biased = with_biases(model)
     state = state_of(biased)
     there = to(images, device_of(state))
+    # Moved in place, which is why it is the private copy and not `clean`.
     skeleton = skeleton_of(clean).to(device_of(state))
     clean_chip = Chip(state_of(skeleton))
     signature = signature_of(skeleton, clean_chip, there, batch_size=batch_size)
@@ -194,6 +198,8 @@ def blended(
     share = count(images) / (prior + count(images))
 
     def settled(name: str, kind: str, new: Moments) -> Moments:
+        # From `chip`: what the pass writes goes elsewhere, so the
+        # prior stays the prior at every batch.
         return mixed(held(chip.state, name), new, share=share, kind=kind)
 
     return _one_pass(skeleton, chip, batches_of(images, batch_size), settled)
@@ -216,11 +222,13 @@ def _one_pass(
         kind = kinds[name]
         new = moments_of(x, kind=kind)
         pools[name] = joined([pools[name], new], kind=kind) if name in pools else new
+        # This call's own statistics, before the layer runs: the layers behind see corrected inputs.
         put_(fresh.state, name, settled(name, kind, new))
 
     with watching(layers, see):
         for batch in batches:
             outputs(skeleton, fresh, batch)
+    # What remains from the pass is that of the last call; the chip gets that of all.
     for name, pool in pools.items():
         put_(fresh.state, name, settled(name, kinds[name], pool))
     return fresh
@@ -245,8 +253,11 @@ def layerwise(
     batches = batches_of(images, batch_size)
     layers = running_layers(skeleton)
     calls: Counter[str] = Counter()  # in order of execution
+    # One pass for three answers: which layers run, in which order (a Counter keeps it), how often.
     with watching(layers, lambda name, x: calls.update([name])):
         once = recalibrated(skeleton, chip, batches[0], batch_size=count(batches[0]))
+    # In a layer that runs twice a pass corrects the first call with
+    # the first call's statistics alone.
     if len(batches) == 1 and set(calls.values()) <= {1}:
         return once
     fresh = replace(chip, state=private(chip.state, layers))
@@ -256,6 +267,7 @@ def layerwise(
             for batch in batches
             for moments in _inputs_seen(skeleton, fresh, batch, name, layers[name], times)
         ]
+        # Final from here on: the passes for later layers run with it.
         put_(fresh.state, name, joined(seen, kind=scale_kind(layers[name])))
     return fresh
 
@@ -269,6 +281,7 @@ def _inputs_seen(
     def see(name: str, x: Tensor) -> None:
         seen.append(moments_of(x, kind=scale_kind(layer)))
         if len(seen) == times:
+            # What lies behind the layer cannot change its inputs.
             raise StopForward
 
     with watching({name: layer}, see), suppress(StopForward):
