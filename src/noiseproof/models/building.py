@@ -56,14 +56,13 @@ def build(
     Where a normalisation behind a convolution is removed, the convolution gets the bias that the
     normalisation would have carried, and the initialisation accounts for it.
 
-    Args:
-        name: One of `noiseproof info models`, or of torchvision's, timm's, your own.
-        norm: None keeps the model's own.
-        where: The part of the normalisation layers that is changed (see `norms.chosen`).
-        classes: The network's outputs, a detector's background included.
-        channels: Of the images; a model that says so itself keeps its own.
-        seed: Names the initial weights.
-        auxiliary: torchvision's segmenters get the second head that they are trained with.
+    - `name`: one of `noiseproof info models`, or of torchvision's, timm's, your own.
+    - `norm`: None keeps the model's own.
+    - `where`: the part of the normalisation layers that is changed (see `norms.chosen`).
+    - `classes`: the network's outputs, a detector's background included.
+    - `channels`: of the images; a model that says so itself keeps its own.
+    - `seed`: names the initial weights.
+    - `auxiliary`: torchvision's segmenters get the second head that they are trained with.
 
     Raises:
         ValueError: for an unknown name, or a model of one's own that cannot be imported.

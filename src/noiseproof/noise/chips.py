@@ -27,6 +27,10 @@ def manufacture(
     The same (seed, chip) gives the same chip always and everywhere; at two levels it is the same
     dice, scaled. Modes, tied weights and the state dict's keys carry over; `model` is left alone.
 
+    - `spec`: the noise, its level included.
+    - `seed`, `chip`: name the chip (default: 0, 0).
+    - `targets`: roles of tensors that get noise (default: kernel).
+
     Raises:
         ValueError: for an unknown target.
     Warns:

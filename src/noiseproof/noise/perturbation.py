@@ -46,9 +46,14 @@ def perturb(
 
     The dice of a tensor are named by (seed, chip, tensor name, stage), a stage by its kind and
     its place among the stages of that kind, so that a stage added in front leaves them alone.
-    All arithmetic is on the CPU, so that every device gets the same chip. `only`: names of
-    tensors; the others of the targeted ones stay as they are, but count in references of scope
-    `global`.
+    All arithmetic is on the CPU, so that every device gets the same chip.
+
+    - `state`, `places`: as `state_of` and `places` of a model give them.
+    - `spec`: the noise, its level included.
+    - `targets`: roles of tensors that get noise (default: kernel).
+    - `only`: names of tensors; the others of the targeted ones stay as they are, but count in
+      references of scope `global` (default: all that are targeted).
+    - `seed`, `chip`: name the chip.
 
     Raises:
         ValueError: for an unknown target.

@@ -51,15 +51,17 @@ def recalibrate(
 ) -> M:
     """A copy of `model` that is recalibrated on `images` (N, C, H, W).
 
-    `images` are inputs as the model takes them, unlabelled: a tensor, or a tuple or dict of tensors
-    that it gets as positional or keyword arguments. Without an estimator the batch
-    statistics are pooled over all of them; with one (or its text form, as `layerwise(200)`), it
-    uses as many as it says, from the first on; for `ema` and `batch` the images are the stream that
-    passes in batches, and the copy is what the last one leaves (to score while they pass, see
-    `following`). `match` needs the `clean` model that the chip was
-    made from, and the copy then has a bias, with gradients as its weight, in every convolution and
-    linear layer. All else carries over, the mode of every submodule included; `model` is left as
-    it is.
+    With `match` the copy has a bias, with gradients as its weight, in every convolution and linear
+    layer. All else carries over, the mode of every submodule included; `model` is left as it is.
+
+    - `images`: inputs as the model takes them, unlabelled: a tensor, or a tuple or dict of tensors
+      that it gets as positional or keyword arguments. For `ema` and `batch` they are the stream
+      that passes in batches, and the copy is what the last one leaves (to score while they pass,
+      see `following`).
+    - `estimator`: a value or its text form, as `layerwise(200)`; it uses as many images as it says,
+      from the first on (default: the batch statistics pooled over all of them).
+    - `clean`: the model that the chip was made from; `match` needs it.
+    - `batch_size`: images that run at once (default: as many as fit).
 
     Raises:
         ValueError: without images, or with fewer than the estimator uses; for `match` without

@@ -48,9 +48,13 @@ def write_report(
     traces: Sequence[Trace] = (),
     rankings: Sequence[Ranking] = (),
 ) -> None:
-    """Write the page, whole or not at all. `source` is the store's name, as printed on the page.
+    """Write the page, whole or not at all.
 
     Every text from a row is escaped, and the page forbids itself every outside address.
+
+    - `curves`, `traces`, `rankings`: what is shown, as measured or read from a store.
+    - `path`: the HTML file.
+    - `source`: the store's name, as printed on the page.
 
     Raises:
         ValueError: where the file cannot be written, or there is nothing to show.

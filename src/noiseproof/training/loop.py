@@ -58,6 +58,12 @@ def train(
     Killed and called again, it goes on after the last whole epoch and ends in the same weights,
     bit for bit (on the same machine and threads). A finished run is not trained again.
 
+    - `plan`: model, normalisation, recipe and seed, which decide the weights.
+    - `source`: the data set, as `open_dataset` gives it.
+    - `out`: the folder, of this run alone.
+    - `device`: auto (default), cpu, cuda or mps.
+    - `on_progress`: hears the epoch, the step, the loss.
+
     Raises:
         ValueError: for an `out` that holds another run, or a loss that is no longer finite.
     """
@@ -76,9 +82,13 @@ def advance(
     on_progress: OnProgress | None = None,
     look_every: int | None = None,
 ) -> Card | None:
-    """Train on in the folder `out`, for `epochs` more (None: to the end), as `train` does; the
-    card once it is finished. `look_every`: steps between two looks at the loss, after which
-    `on_progress` is called; None: as suits the device."""
+    """Train on in the folder `out`, as `train` does with the same arguments; the card once it is
+    finished.
+
+    - `epochs`: how many more (default: to the end).
+    - `look_every`: steps between two looks at the loss, after which `on_progress` is called
+      (default: as suits the device).
+    """
     folder, where = Path(out), pick_device(device)
     weights, resume = folder / WEIGHTS, folder / RESUME
     model = _build(plan, source).to(where)

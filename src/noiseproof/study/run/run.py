@@ -74,22 +74,21 @@ def run_study(
 ) -> list[str]:
     """Train and measure what is missing of a study; returns what failed, a line each.
 
-    Args:
-        file: The study, TOML.
-        profile: None is the file's first.
-        out: Folder of rows and facts; None: runs/STUDY-PROFILE.
-        weights: Folder of the trained networks; None: OUT/weights.
-        checkpoints: Folder of ready weights; None: $NOISEPROOF_CHECKPOINTS, or beside the file.
-        data_dir: Folder of data sets; None: $NOISEPROOF_DATA, else ~/.cache/noiseproof.
-        download: Fetch a data set that is missing.
-        device: auto, cpu, cuda or mps; a cluster has its own.
-        threads: Of the CPU: a number, or auto: as many as there are free cores; None: torch's own
-            number. A cluster's workers have their own.
-        ray: Send the work to a Ray cluster: `auto`, `local` or HOST:PORT.
-        own_code: Allow models and data that are code of one's own.
-        on_news: Hears where the run stands.
-        on_training: Called as `on_training(name, progress)` at each step of a training in this
-            process.
+    - `file`: the study, TOML.
+    - `profile`: None is the file's first.
+    - `out`: folder of rows and facts; None: runs/STUDY-PROFILE.
+    - `weights`: folder of the trained networks; None: OUT/weights.
+    - `checkpoints`: folder of ready weights; None: $NOISEPROOF_CHECKPOINTS, or beside the file.
+    - `data_dir`: folder of data sets; None: $NOISEPROOF_DATA, else ~/.cache/noiseproof.
+    - `download`: fetch a data set that is missing.
+    - `device`: auto, cpu, cuda or mps; a cluster has its own.
+    - `threads`: of the CPU: a number, or auto: as many as there are free cores; None: torch's own
+      number. A cluster's workers have their own.
+    - `ray`: send the work to a Ray cluster: `auto`, `local` or HOST:PORT.
+    - `own_code`: allow models and data that are code of one's own.
+    - `on_news`: hears where the run stands.
+    - `on_training`: called as `on_training(name, progress)` at each step of a training in this
+      process.
 
     Raises:
         ValueError: for a study, device, data, weights or cluster that is wrong or missing, files
