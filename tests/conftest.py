@@ -1,5 +1,5 @@
-"""One thread in every process of the tests, whatever the environment says: small tensors on two busy
-cores only wait for each other, and rows name the number of threads."""
+"""One thread in every process of the tests, whatever the environment says: small tensors on two
+busy cores only wait for each other, and rows name the number of threads."""
 
 import os
 
