@@ -204,8 +204,14 @@ def mistakes() -> list[tuple[list[str], str]]:
 
 @pytest.mark.parametrize(("arguments", "sentence"), mistakes())
 def test_a_mistake_is_one_line_and_exit_code_2(
-    run: Run, study: Path, tmp_path: Path, arguments: list[str], sentence: str
+    run: Run,
+    study: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    sentence: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)  # without --out a run is beside where it was called
     for name in ("DAMAGED", "EMPTY", "NOPARQUET"):
         (tmp_path / name).mkdir()
     (tmp_path / "DAMAGED" / "networks.json").write_text("[1")

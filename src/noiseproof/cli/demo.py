@@ -12,7 +12,7 @@ from noiseproof.core.checks import at_least, check_device, check_seed
 from noiseproof.core.threads import parse_threads
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class FourOptions:
     """The networks."""
 
@@ -22,7 +22,7 @@ class FourOptions:
     threads: Threads = "1"  # the networks are tiny: threads would only wait for each other
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ChipOptions:
     """How many chips are measured."""
 
@@ -31,7 +31,7 @@ class ChipOptions:
     seed: Seed = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class FolderOptions:
     """What is left behind."""
 

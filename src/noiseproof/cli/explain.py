@@ -26,7 +26,7 @@ from noiseproof.specs.noise import parse, parse_targets
 IMAGES = 500
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class FewOptions(DataOptions):
     """What is looked at."""
 
@@ -37,7 +37,7 @@ class FewOptions(DataOptions):
     task: Task = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ChipOptions:
     """How many chips are looked at."""
 

@@ -15,7 +15,7 @@ from noiseproof.specs import catalog
 from noiseproof.specs.noise import parse, parse_targets
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ModelOptions:
     """Of `info model`."""
 

@@ -24,7 +24,7 @@ from noiseproof.specs.noise import parse, parse_levels, parse_targets
 from noiseproof.specs.pace import parse_seconds
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class LevelOptions(NoiseOptions):
     """The noise and its levels."""
 
@@ -37,7 +37,7 @@ class LevelOptions(NoiseOptions):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class CompiledOptions(NetworkOptions):
     """How it is run."""
 
@@ -46,7 +46,7 @@ class CompiledOptions(NetworkOptions):
     ] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ScoreOptions(PartOptions):
     """What it is tested on, and by which score."""
 
@@ -60,7 +60,7 @@ class ScoreOptions(PartOptions):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ChipOptions:
     """How long to measure."""
 

@@ -82,7 +82,7 @@ AsJson = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class NetworkOptions:
     """What is run, and how."""
 
@@ -102,7 +102,7 @@ class NetworkOptions:
     threads: Threads = "auto"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class DataOptions:
     """What it is tested on."""
 
@@ -125,14 +125,14 @@ class DataOptions:
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class PartOptions(DataOptions):
     """The same, with the part that is used."""
 
     images: Images = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class NoiseOptions:
     """The noise."""
 
@@ -141,7 +141,7 @@ class NoiseOptions:
     targets: Targets = "kernel"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class RecalibrationOptions:
     """The remedies to compare."""
 
@@ -181,7 +181,7 @@ class RecalibrationOptions:
         return found
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class StoreOptions:
     """What is left behind."""
 
@@ -190,14 +190,14 @@ class StoreOptions:
     as_json: AsJson = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class DrawnOptions(StoreOptions):
     """The same, with a figure."""
 
     figure: Figure = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class PageOptions:
     """What is left behind."""
 

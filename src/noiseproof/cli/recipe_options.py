@@ -23,7 +23,7 @@ from noiseproof.cli.options import (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class NewOptions:
     """The network, and where it is trained."""
 
@@ -39,7 +39,7 @@ class NewOptions:
     threads: Threads = "auto"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class TrainedOnOptions:
     """What it learns."""
 
@@ -55,7 +55,7 @@ class TrainedOnOptions:
     task: Task = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class RecipeOptions:
     """How it learns."""
 
@@ -92,7 +92,7 @@ class RecipeOptions:
     ] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class WeightsOptions:
     """What is left behind."""
 

@@ -22,7 +22,7 @@ from noiseproof.specs.noise import parse, parse_targets
 from noiseproof.specs.selection import parse_steps
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class RankingOptions:
     """What is ranked."""
 

@@ -19,7 +19,7 @@ Ray = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class PlaceOptions:
     """Which profile, and where its rows are."""
 
@@ -33,7 +33,7 @@ class PlaceOptions:
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class NeedOptions:
     """What its networks are made of."""
 
@@ -56,7 +56,7 @@ class NeedOptions:
     ] = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class MachineOptions:
     """Where it is computed."""
 
@@ -69,14 +69,14 @@ class MachineOptions:
         parse_threads(self.threads)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ClusterOptions(MachineOptions):
     """Where it is computed, a cluster too."""
 
     ray: Ray = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class DocumentOptions:
     """What is printed."""
 

@@ -23,7 +23,7 @@ from noiseproof.specs.noise import parse, parse_targets
 from noiseproof.specs.streams import Course, Stream
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ChangingOptions(NoiseOptions):
     """The noise, and how it changes."""
 
@@ -38,7 +38,7 @@ class ChangingOptions(NoiseOptions):
     ] = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class StreamOptions(DataOptions):
     """The stream of test images."""
 
@@ -52,7 +52,7 @@ class StreamOptions(DataOptions):
     task: Task = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class ChipOptions:
     """How many chips are followed."""
 
@@ -61,7 +61,7 @@ class ChipOptions:
     seed: Seed = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, eq=False, repr=False)
 class AgainOptions(RecalibrationOptions):
     """The remedies to compare, and how often they are taken."""
 
