@@ -10,7 +10,6 @@ from noiseproof.cli.recipe_options import (
     TrainedOnOptions,
     WeightsOptions,
 )
-from noiseproof.core.device import using_threads
 from noiseproof.core.threads import parse_threads
 from noiseproof.data.datasets import open_dataset
 from noiseproof.specs.recipes import Plan, Recipe
@@ -30,11 +29,15 @@ def run_training(
         seed=network.seed,
         recipe=Recipe.usual(source.task, **asdict(recipe)),
     )
-    with (
-        TrainingBar(f"{plan.model} {plan.norm or ''}".strip()) as bar,
-        using_threads(parse_threads(network.threads)),
-    ):
-        card = loop.train(plan, source, output.out, device=network.device, on_progress=bar.update)
+    with TrainingBar(f"{plan.model} {plan.norm or ''}".strip()) as bar:
+        card = loop.train(
+            plan,
+            source,
+            output.out,
+            device=network.device,
+            threads=parse_threads(network.threads),
+            on_progress=bar.update,
+        )
     scores = ", ".join(f"{name} {100 * value:.2f} %" for name, value in card.clean_scores.items())
     print(
         f"{output.out / 'weights.safetensors'}: clean {scores} on {card.clean_images} test images, "

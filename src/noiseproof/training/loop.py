@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from noiseproof.core.device import device_name, pick_device, sent
+from noiseproof.core.device import device_name, pick_device, sent, using_threads
 from noiseproof.core.files import replacing
 from noiseproof.core.inputs import Inputs, device_of_inputs, map_tensors, rows, tensors, to
 from noiseproof.core.rng import seeded, stream
@@ -51,12 +51,17 @@ def train(
     out: str | Path,
     *,
     device: str = "auto",
+    threads: int | str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Card:
     """Train `plan` on `source` and leave `weights.safetensors` and its card in the folder `out`.
 
     Killed and called again, it goes on after the last whole epoch and ends in the same weights,
-    bit for bit (on the same machine and threads). A finished run is not trained again.
+    bit for bit (on the same machine). A finished run is not trained again.
+
+    `threads`: of the CPU, a number, or auto: as many as there are free cores; None: torch's own
+    number. Unless it is a number, a training goes on with as many as it was begun with, since sums
+    differ in their last bits with it.
 
     - `plan`: model, normalisation, recipe and seed, which decide the weights.
     - `source`: the data set, as `open_dataset` gives it.
@@ -67,7 +72,7 @@ def train(
     Raises:
         ValueError: for an `out` that holds another run, or a loss that is no longer finite.
     """
-    card = advance(plan, source, out, device=device, on_progress=on_progress)
+    card = advance(plan, source, out, device=device, threads=threads, on_progress=on_progress)
     assert card is not None
     return card
 
@@ -79,6 +84,7 @@ def advance(
     *,
     epochs: int | None = None,
     device: str = "auto",
+    threads: int | str | None = None,
     on_progress: OnProgress | None = None,
     look_every: int | None = None,
 ) -> Card | None:
@@ -110,12 +116,14 @@ def advance(
     fitting.restore_(resume, identity)
     last = plan.recipe.epochs if epochs is None else fitting.epoch + epochs
     near = _near(split, where)
-    for epoch in range(fitting.epoch, min(last, plan.recipe.epochs)):
-        _one_epoch_(fitting, epoch, near, source, where, on_progress, look_every)
-        fitting.save(resume, identity)
-    if fitting.epoch < plan.recipe.epochs:
-        return None
-    card = _finish(fitting, plan, source, test, weights, where)
+    begun = threads if isinstance(threads, int) else fitting.threads or threads
+    with using_threads(begun):
+        for epoch in range(fitting.epoch, min(last, plan.recipe.epochs)):
+            _one_epoch_(fitting, epoch, near, source, where, on_progress, look_every)
+            fitting.save(resume, identity)
+        if fitting.epoch < plan.recipe.epochs:
+            return None
+        card = _finish(fitting, plan, source, test, weights, where)
     resume.unlink(missing_ok=True)
     return card
 
@@ -141,6 +149,7 @@ class _Fitting:
     def __init__(self, model: nn.Module, plan: Plan, images: int) -> None:
         recipe = plan.recipe
         self.model, self.plan, self.epoch, self.seconds = model, plan, 0, 0.0
+        self.threads: int | None = None  # that it was begun with
         self.steps = len(_batches(torch.arange(images), recipe.batch_size))
         self.optimizer = torch.optim.SGD(
             model.parameters(),
@@ -165,6 +174,7 @@ class _Fitting:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "threads": torch.get_num_threads(),
         }
         buffer = io.BytesIO()  # torch.save reports a full disk as a RuntimeError of its own
         torch.save(content, buffer)
@@ -178,6 +188,7 @@ class _Fitting:
         content = read_resume(path)
         check_same(content["identity"], identity, path.parent)
         self.epoch, self.seconds = content["epoch"], content["seconds"]
+        self.threads = content.get("threads")
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         self.schedule.load_state_dict(content["schedule"])

@@ -33,7 +33,7 @@ def read_resume(path: Path) -> dict[str, Any]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"cannot resume from {path}: delete it to start over") from error
-    if not isinstance(content, dict) or content.keys() != CONTENT:
+    if not isinstance(content, dict) or content.keys() - {"threads"} != CONTENT:
         raise ValueError(f"cannot resume from {path}: delete it to start over")
     return content
 
@@ -65,4 +65,5 @@ def finished(folder: Path, plan: Plan, source: Source) -> Card | None:
     return card
 
 
+# Beside `threads`, which files before 0.2 do not have.
 CONTENT = {"identity", "epoch", "seconds", "model", "optimizer", "schedule"}
