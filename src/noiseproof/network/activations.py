@@ -51,9 +51,13 @@ def listening(skeleton: nn.Module, see: See) -> Iterator[None]:
     calls: Counter[str] = Counter()
 
     def after(name: str, axis: int, module: nn.Module, args: object, output: Any) -> None:
+        # Before the output is looked at, so that a call without values keeps its number.
         calls[name] += 1
+        # (output, weights) of an attention, (output, state) of an LSTM.
         y = output[0] if isinstance(output, tuple | list) and output else output
         if isinstance(y, Tensor) and y.numel() and y.dim():
+            # `axis` may count from either end: in front of the channels
+            # there has to be one axis at least.
             y = y if y.dim() >= max(1 - axis, 1 + axis) else y[None]  # without a batch
             see((name, calls[name]), y.movedim(axis, 1))
 

@@ -44,6 +44,7 @@ def costs_of(skeleton: nn.Module, state: State, example: Inputs) -> dict[str, Co
     macs: Counter[str] = Counter()
 
     def see(name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        # By position, however the network passes them: `_macs` reads inputs[0], [1], [2].
         given = signature(module.forward).bind(*args, **kwargs).arguments
         macs[name] += _macs(module, list(given.values()), output)
 
@@ -72,6 +73,7 @@ def _kernels(skeleton: nn.Module, state: State) -> tuple[dict[str, int], dict[st
         if one.weight not in first:
             first[one.weight] = one.layer
             weights[one.layer] += state[one.weight].numel()
+        # Of a layer with several kernels the first decides.
         owner.setdefault(one.layer, first[one.weight])
     return dict(weights), owner
 
@@ -85,14 +87,18 @@ def _macs(module: nn.Module, inputs: list[Any], output: Any) -> int:
 
 
 def _convolution(conv: _ConvNd, inputs: list[Tensor], output: Tensor) -> int:
+    # numel / C_out = images times places, each of which takes every weight once; groups are in
+    # weight.numel(), whose axis 1 is C_in / groups.
     return output.numel() // conv.out_channels * conv.weight.numel()
 
 
 def _transposed(conv: _ConvTransposeNd, inputs: list[Tensor], output: Tensor) -> int:
+    # Turned round: here every input place takes every weight once.
     return inputs[0].numel() // conv.in_channels * conv.weight.numel()
 
 
 def _rows(layer: nn.Linear | nn.Bilinear, inputs: list[Tensor], output: Tensor) -> int:
+    # The axes in front of the last, tokens say, are rows like images.
     return output.numel() // layer.out_features * layer.weight.numel()
 
 

@@ -36,8 +36,11 @@ class Passes:
     ) -> None:
         self._whole = shared_copy(skeleton).eval()
         self.fold: Fold | None = fold_of(self._whole, state, example)
+        # By the names of the products: a study has many chips and few such sets.
         self._folds: dict[frozenset[str], Fold | None] = {frozenset(): self.fold}
         self.skeleton = self._whole if self.fold is None else self.fold.skeleton
+        # Folding and channels last go together: .500 of a clean pass, folding alone .675 (measured:
+        # LOG.md, 2026-11-21, "what makes a chip fast").
         self._flat = _flat_kernels(self._whole, state)
         self.channels_last = self._can_be_flat(state, example)
         self._compiled = _compiled(self.skeleton) if compiled else None
@@ -86,6 +89,7 @@ class Passes:
         """Smaller inputs than seen before, the rest of a split, do not pay for a compilation."""
         if self._compiled is None or numel(x) < self._compiled_elements:
             return outputs(self.skeleton, ready, x)
+        # torch.compile wraps the module and puts its own name in front.
         inner = Chip({f"_orig_mod.{name}": tensor for name, tensor in ready.state.items()})
         try:
             result = outputs(self._compiled, inner, x)
@@ -131,6 +135,7 @@ def _flat_kernels(skeleton: nn.Module, state: State) -> list[str]:
 def _flatten_(state: State, names: list[str]) -> None:
     """Lay the named tensors out channels last, one by one: each old one goes before the next."""
     for name in names:
+        # A tied kernel stands in the state under its first name alone.
         if name in state:
             state[name] = _flat(state[name])
 

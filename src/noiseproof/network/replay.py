@@ -35,6 +35,8 @@ class Replay(AbstractContextManager["Replay"]):
     """
 
     def __init__(self, skeleton: nn.Module, *, only: Collection[str] | None = None) -> None:
+        # Each module once, under its first name: two wrappers on one
+        # module would record each call twice.
         self._modules = dict(skeleton.named_modules())
         self._only = frozenset(self._modules if only is None else only)
         self._recording: _Recording | None = None
@@ -65,8 +67,11 @@ class Replay(AbstractContextManager["Replay"]):
         Raises:
             ValueError: under torch.inference_mode, where in-place operations cannot be seen.
         """
+        # The old one first: its memory is free before the new outputs come, and a pass that fails
+        # leaves none rather than half of one.
         self._recording, recording = None, _Recording(self._only)
         result = self._during(recording, run)
+        # Kept at the outermost level, where no call ends that would drop what no start comes after.
         recording.drop(recording.open[0])
         self._recording = recording
         return result
@@ -93,6 +98,7 @@ class Replay(AbstractContextManager["Replay"]):
     def close(self) -> None:
         """Give the skeleton back as it was, and the memory free."""
         for module in self._modules.values():
+            # Taken out, not set to None: that is what the class has.
             module.__dict__.pop("_compiled_call_impl", None)
         self._modules, self._recording = {}, None
 
@@ -156,6 +162,8 @@ def _seen(value: Any) -> _Tree | None:
 
 def _is_open(leaf: Any) -> bool:
     if isinstance(leaf, Tensor):
+        # Whose memory and writes can be seen: other layouts have no one storage,
+        # inference tensors no version counter.
         return leaf.layout is torch.strided and not leaf.is_nested and not leaf.is_inference()
     return isinstance(leaf, _VALUES)
 
@@ -172,11 +180,13 @@ def _memory(tensors: Sequence[Tensor]) -> list[int]:
 def _replayable(output: Any, given: _Tree | None, arguments: Any) -> _Tree | None:
     """A copy of `output` where giving that back is as good as the call: it wrote into none of its
     arguments (`given` before the call) and returned no memory of theirs, nor some memory twice."""
+    # Both sides of the call: `given` has the version counters from before it.
     result, after = _seen(output), _seen(arguments)
     if result is None or given is None or after is None or not given.untouched:
         return None
     if [id(leaf) for leaf in given.leaves] != [id(leaf) for leaf in after.leaves]:
         return None  # it changed a list or a dict
+    # A copy would cut the tie: a later in-place operation on one view has to show in the other.
     returned = _memory(result.tensors)
     if len(set(returned)) < len(returned) or set(returned) & set(_memory(given.tensors)):
         return None
@@ -211,6 +221,7 @@ class _Recording:
         if torch.is_inference_mode_enabled():
             raise ValueError("a pass is recorded under torch.no_grad, not torch.inference_mode")
         made, given = self._begin(name), _seen((args, kwargs))
+        # The skeleton's own call: what goes in here is what a resumed pass has to be given again.
         if made is self.calls[0]:
             self.inputs = [t.detach().clone() for t in _tensors((args, kwargs))]
         try:
@@ -220,6 +231,8 @@ class _Recording:
         finally:
             made.after = len(self.calls)
             inside = self.open.pop()
+            # Giving back a block makes its inside needless, unless a start lies in there; a block
+            # that has to compute hands what is kept inside it to the block around it.
             if made.output is None:
                 self.open[-1] += inside
             else:
@@ -228,6 +241,8 @@ class _Recording:
 
     def _begin(self, name: str) -> _Call:
         made = _Call(name)
+        # A module that runs twice starts at its first call, so only
+        # first calls move the latest start.
         if name not in self.first:
             self.first[name] = len(self.calls)
             self._latest = len(self.calls) if name in self.only else self._latest
@@ -253,9 +268,11 @@ class _Resumption:
     def call(self, name: str, compute: Compute, args: Any, kwargs: Any) -> Any:
         self._check(name, (args, kwargs))
         call = self.recording.calls[self._next]
+        # `after` beyond the start: this call holds the start, or comes later, and sees its change.
         if call.output is None or call.after > self.start:
             self._next += 1
             return compute(*args, **kwargs)
+        # The calls inside it do not happen.
         self._next = call.after
         _check_untouched(name, call.output)
         given = call.output if call.intact else call.output.copy()
@@ -278,6 +295,7 @@ class _Resumption:
         expected = calls[self._next].name if self._next < len(calls) else "end"
         if name != expected:
             raise _reordered(name, expected)
+        # Compared by value, once a pass: what later calls get follows from it.
         if self._next == 0:
             old, new = self.recording.inputs, _tensors(arguments)
             if len(old) != len(new) or not all(map(_same, old, new)):

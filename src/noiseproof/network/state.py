@@ -57,6 +57,7 @@ def places(model: nn.Module) -> dict[str, Place]:
             name = f"{prefix}.{local}" if prefix else local
             if name in names:
                 found[name] = _place(module, local, kernels.get(name))
+    # In the order of `state_of`, parameters before buffers, where `found` goes module by module.
     return {name: found[name] for name in names}
 
 
@@ -78,6 +79,7 @@ def state_of(model: nn.Module) -> State:
 
     A tensor that stands in several places (tied weights) appears once, under its first name.
     """
+    # Not state_dict(): that leaves out buffers that are not persistent and repeats tied tensors.
     tensors = (*model.named_parameters(), *model.named_buffers())
     return {name: tensor.detach() for name, tensor in tensors}
 
@@ -110,5 +112,7 @@ def state_sha256(state: State) -> str:
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        # As bytes, since numpy knows no bfloat16; flat first, since a
+        # tensor without axes has no such view.
         digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

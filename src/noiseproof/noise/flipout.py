@@ -77,9 +77,11 @@ class Flipout:
         shapes = {name: tensor.shape for name, tensor in state_of(self._skeleton).items()}
         roles = {name: place.role for name, place in places(self._skeleton).items()}
         self._shapes = {name: shapes[name] for name in names}
+        # Signs of both axes need no second kernel; a vector is small, with a sign for each element.
         self._outer = {n for n in names if roles[n] == "kernel" and len(shapes[n]) > 1}
         self._groups = {m.weight: m.groups for m in linear_maps(self._skeleton).values()}
         for module, own in _owned(self._skeleton, names):
+            # Not a hook: attention and normalisation are computed anew, not corrected afterwards.
             module.forward = partial(self._run, module, own, known_layer(module), module.forward)
         _leave_fast_paths_(self._skeleton)
 
@@ -167,10 +169,12 @@ class Flipout:
         clean = {local: tensor for local, tensor in _tensors(module).items() if local in flips}
         parts = []
         for i in range(images):
+            # An image may have several rows (windows in the batch), one after another.
             one = partial(_part, rows=rows, start=i * rows // images, size=rows // images)
             literal = {local: w + flips[local].of_image(i) for local, w in clean.items()}
             inputs = (one(args[0], axis=first), *(one(value, axis=rest) for value in args[1:]))
             options = {key: one(value, axis=rest) for key, value in kw.items()}
+            # This module's tensors are literal now; what lies inside it still flips.
             with self._alone(i, without=own.values()):
                 parts.append(functional_call(module, literal, inputs, options))
         return _joined(parts, first, rest)
@@ -332,6 +336,7 @@ class _Trial:
 
     def why_not(self) -> str:
         """What is wrong; "" where nothing is."""
+        # First without noise, so that a network that mixes its images is not blamed on the signs.
         if not self._compare(())[2]:
             return "the output of an image depends on the other images of its batch"
         error, effect, holds = self._compare(self.noise.keys())
@@ -361,6 +366,7 @@ class _Trial:
             )
             errors.append(_rms(_vector(together, i) - literal))
             effects.append(_rms(literal - clean))
+            # The first part shows a wrong sign however small the noise; the second is rounding.
             allowed = self.departure[0] * effects[-1] + self.departure[1] * _rms(literal)
             holds &= errors[-1] <= allowed  # False for nan
         return max(errors), max(effects), holds

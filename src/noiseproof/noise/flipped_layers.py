@@ -111,10 +111,12 @@ def _linear_map(
     if weight is not None:
         assert weight.second is not None
         signs = (weight.first, weight.second)
-        outer, inner = signs[::-1] if input_first else signs
+        outer, inner = signs[::-1] if input_first else signs  # (n, C_out), (n, C_in)
+        # The bias does not pass twice: `again` is without it.
         extra = again(x * _along(inner, x, axis), weight.noise)
     y = forward()  # after `extra`, so that the flipped inputs are already freed
     if extra is not None:
+        # In place on a tensor that nobody else has yet.
         y.addcmul_(extra, _along(outer, y, axis))
     if bias is not None:
         y.add_(_along(bias.first * bias.noise, y, axis))
@@ -154,6 +156,7 @@ def _conv(m: Any, x: Tensor, kernel: Tensor) -> Tensor:
 
 def _transposed(m: Any, x: Tensor, kernel: Tensor, output_size: list[int] | None = None) -> Tensor:
     dims = len(m.kernel_size)
+    # As in torch's forward: these classes have no `_conv_forward` that would take another kernel.
     edge = m._output_padding(x, output_size, m.stride, m.padding, m.kernel_size, dims, m.dilation)
     convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[dims - 1]
     return convolve(x, kernel, None, m.stride, m.padding, edge, m.groups, m.dilation)
@@ -168,6 +171,7 @@ def _embedding(module: Any, forward: Layer, flips: Mapping[str, Flip], input: Te
     assert weight.second is not None
     y: Tensor = forward(input)
     extra = F.embedding(input, weight.noise).mul_(_along(weight.second, y, -1))
+    # (n, words of an image): axis 0 of the kernel are the words, and each has its sign.
     words = by_rows(weight.first, input).gather(1, input.reshape(len(input), -1).long())
     return y.addcmul_(extra, words.view(*input.shape, 1).to(y.dtype))
 
@@ -207,6 +211,7 @@ def _batch_norm(
         raise ValueError("a batch normalisation without running statistics mixes its images")
     if x.dtype not in (torch.float32, torch.float64):  # `shift` would round too coarsely
         return _scaled(F.batch_norm(x, mean, var, eps=module.eps), gamma, beta, 1)
+    # Statistics are the same for all images, so each has one scale and one shift: one pass over x.
     scale = (var + module.eps).rsqrt()[None] * (1 if gamma is None else gamma)
     shift = (0 if beta is None else beta) - mean * scale
     rows = max(len(scale), len(shift))
@@ -311,10 +316,13 @@ def _mask(q: Tensor, k: Tensor, attention: Tensor | None, padding: Tensor | None
     module adds are never masked."""
     total = q.new_zeros(1, 1, 1, k.shape[2])
     if attention is not None and attention.dim() == 3:
+        # (n * heads, queries, keys), as torch takes it -> (n, heads, queries, keys)
         attention = attention.reshape(-1, q.shape[1], *attention.shape[1:])
     for mask in (attention, None if padding is None else padding[:, None, None]):
         if mask is not None:
             if mask.dtype == torch.bool:
+                # True means masked in nn.MultiheadAttention and kept in
+                # scaled_dot_product_attention; added to scores there is no doubt.
                 mask = torch.zeros_like(mask, dtype=q.dtype).masked_fill(mask, float("-inf"))
             total = total + F.pad(mask, (0, k.shape[2] - mask.shape[-1]))
     return total

@@ -20,6 +20,8 @@ class ImageChips:
 
     def __init__(self, skeleton: nn.Module, passes: Passes, programme: Programme) -> None:
         self._programme = programme
+        # Noise on gamma or beta is additive on the network, but not on a
+        # kernel that gamma has gone into.
         folded = set() if passes.fold is None else passes.fold.norm_tensors
         self._passes = None if folded & set(programme.names) else passes
         self._flipout = Flipout(
@@ -39,6 +41,8 @@ class ImageChips:
         if written not in self._bases:
             base = self._programme.base
             chip = Chip({**self._programme.state, **{name: base[name] for name in written}})
+            # Only the last one is held: a ranking asks for one group
+            # after another, each a whole state.
             self._bases = {written: chip if self._passes is None else self._passes.ready(chip)}
         return self._bases[written]
 
@@ -48,6 +52,8 @@ class ImageChips:
         noise = {name: tensor.to(device) for name, tensor in drawn.items()}
         if self._passes is None:
             return noise
+        # Noise goes through the same scales as its kernel, so that
+        # base plus noise is the folded chip.
         return self._passes.noise(self._programme.base, noise)
 
     def signs(self, seed: int, unit: int, images: int) -> Signs:

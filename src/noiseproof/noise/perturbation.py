@@ -94,9 +94,12 @@ class Programme:
         """Chip number `chip`; its products are exact."""
         noisy, references = self._start, self._references
         for place, (stage, label) in enumerate(self._random):
+            # The first one's are the same for all chips, and are there (`_references`).
             if place:
                 references = _references(noisy, self.places, stage)
             noisy = {
+                # A stream for each tensor by its name: leaving one out does
+                # not move the dice of the others.
                 name: _apply(stage, w, references[name], stream(seed, chip, name, label))
                 for name, w in noisy.items()
                 if name in self._kept
@@ -125,6 +128,7 @@ class Programme:
 
     @cached_property
     def _targeted(self) -> list[str]:
+        # An empty tensor has no maximum and no standard deviation to refer to.
         return [n for n in targeted(self.places, self.targets) if self.state[n].numel()]
 
     @cached_property
@@ -147,6 +151,7 @@ class Programme:
     @cached_property
     def _random(self) -> list[tuple[Stage, str]]:
         """The stages from the first random one on."""
+        # Every stage after the first random one works on random weights, so it is of the chip too.
         first = next((i for i, (s, _) in enumerate(self._labelled) if s.swept), None)
         return [] if first is None else self._labelled[first:]
 
@@ -157,6 +162,7 @@ class Programme:
         for stage, label in self._labelled[: len(self._labelled) - len(self._random)]:
             references = _references(fixed, self.places, stage)
             fixed = {
+                # These stages roll no dice: the stream is there for the signature.
                 name: _apply(stage, w, references[name], stream(0, 0, name, label))
                 for name, w in fixed.items()
             }
@@ -207,6 +213,7 @@ def coverage(
 
 
 def _std(w: Tensor) -> Tensor:
+    # The population's, which one weight alone has too: n - 1 would give nan for it.
     return w.double().std(dim=1, correction=0)
 
 
@@ -226,6 +233,7 @@ def _one(w: Tensor) -> Tensor:
     return torch.ones(w.shape[0], dtype=torch.float64, device=w.device)
 
 
+# In float64, since the sum over millions of weights decides the level for all of them.
 REFERENCES: dict[str, Callable[[Tensor], Tensor]] = {  # (rows, values) -> (rows,), in float64
     "absolute": _one,
     "max": _max,
@@ -240,7 +248,7 @@ def _references(noisy: State, places: Mapping[str, Place], stage: Stage) -> dict
     reference = REFERENCES[getattr(stage, "reference", "max")]
     scope = getattr(stage, "scope", "tensor")
     if scope == "global" and noisy:
-        together = torch.cat([w.flatten() for w in noisy.values()])
+        together = torch.cat([w.flatten() for w in noisy.values()])  # (all values,)
         shared = reference(together[None])[0]
         return {name: shared.to(w) for name, w in noisy.items()}
     if scope == "channel":
@@ -256,6 +264,8 @@ def channel_reference(w: Tensor, place: Place, reference: Callable[[Tensor], Ten
     """
     if w.dim() == 0:
         return reference(w.view(1, 1))[0].to(w)
+    # (groups, outputs, inputs) -> (C, inputs): a row for every output
+    # channel, in `by_output`'s order.
     return by_output(reference(as_matrix(w, place).flatten(0, 1)), w, place).to(w)
 
 
@@ -263,6 +273,7 @@ def channel_reference(w: Tensor, place: Place, reference: Callable[[Tensor], Ten
 
 
 def _gaussian(shape: torch.Size, g: Generator) -> Tensor:
+    # float32 whatever the tensor's dtype is, so that a network in half precision has the same dice.
     return torch.randn(shape, generator=g)
 
 
@@ -273,6 +284,7 @@ def _laplace(shape: torch.Size, g: Generator) -> Tensor:
 
 
 def _uniform(shape: torch.Size, g: Generator) -> Tensor:
+    # Uniform on [-1, 1] has variance 1/3.
     return (torch.rand(shape, generator=g) * 2 - 1) * math.sqrt(3)
 
 
@@ -285,23 +297,30 @@ DRAWS: dict[str, Callable[[torch.Size, Generator], Tensor]] = {
 
 def _additive(stage: Additive, w: Tensor, r: Tensor, g: Generator) -> Tensor:
     z = DRAWS[stage.kind](w.shape, g).to(w)
+    # One pass over the weights, with no tensor for z * r * level.
     return torch.addcmul(w, z, r * stage.level)
 
 
 def _lognormal(stage: Lognormal, w: Tensor, r: Tensor, g: Generator) -> Tensor:
     z = torch.randn(w.shape, generator=g).to(w)
+    # Of the log, so a weight keeps its sign, its median is w, and no reference is needed.
     return w * torch.exp(stage.level * z)
 
 
 def _stuck(stage: Stuck, w: Tensor, r: Tensor, g: Generator) -> Tensor:
+    # The same draw at every p: the faults at a small p are among those at a larger one.
     stuck = (torch.rand(w.shape, generator=g) < stage.p).to(w.device)
+    # Full scale on the side where the weight is; a weight of zero has the positive one.
     full = torch.where(w < 0, -r, r)
     return torch.where(stuck, torch.zeros_like(w) if stage.at == "zero" else full, w)
 
 
 def _quantize(stage: Quantize, w: Tensor, r: Tensor, g: Generator) -> Tensor:
+    # Symmetric: with 4 bits -7 to 7, and the code -8 is not used, so the
+    # grid is even about an exact zero.
     steps = 2 ** (stage.bits - 1) - 1
     step = r / steps
+    # A channel of zeros has step 0 and stays, instead of becoming 0 / 0.
     return torch.where(step > 0, torch.round(w / step) * step, w)
 
 

@@ -36,6 +36,8 @@ class Fold:
         for pair in self.pairs:
             kernel, scale = state[pair.kernel], pair.scale(state)
             folded[pair.kernel] = pair.scaled(kernel, scale)
+            # Statistics are often float32 beside a half-precision kernel;
+            # the bias has to be as the kernel.
             folded[pair.bias] = pair.shift(state, scale).to(kernel.dtype)
         return folded
 
@@ -54,6 +56,8 @@ class Fold:
             )
         folded = dict(noise)
         for pair in self.pairs:
+            # The same with noise, which leaves the normalisation alone: so the
+            # noise only scales with the kernel.
             scale = pair.scale(base)
             for name in {pair.kernel, pair.bias} & noise.keys():
                 as_kernel = pair.scaled if name == pair.kernel else torch.mul
@@ -106,6 +110,7 @@ def fold_with(skeleton: nn.Module, pairs: Sequence[Pair]) -> Fold:
             zeros = torch.zeros(pair.channels, dtype=like.dtype, device=like.device)
             layer.bias = nn.Parameter(zeros, requires_grad=False)
         parent, _, own = pair.norm.rpartition(".")
+        # Not deleted: the forward of the network still calls it by its name.
         folded.get_submodule(parent)._modules[own] = nn.Identity()
     return Fold(skeleton=folded, pairs=tuple(pairs))
 
@@ -121,6 +126,8 @@ def _agreeing(pairs: Sequence[Pair], agree: Callable[[Sequence[Pair]], bool]) ->
         return pairs
     if len(pairs) == 1:
         return ()
+    # One bad pair among n is found in a multiple of log2(n) probes.
     half = len(pairs) // 2
     kept = [*_agreeing(pairs[:half], agree), *_agreeing(pairs[half:], agree)]
+    # Each half was right beside an unfolded rest; that the two are right together is not implied.
     return kept if kept and agree(kept) else ()

@@ -65,6 +65,7 @@ class Pair:
     def shift(self, state: Mapping[str, Tensor], scale: Tensor) -> Tensor:
         """beta + (bias - mean) scale, (channels,)."""
         shift = -state[f"{self.norm}.running_mean"]
+        # In this order: (bias - mean) first, times the scale, then beta.
         for name, factor in ((self.bias, scale), (f"{self.norm}.bias", None)):
             if name in state:
                 shift = shift + state[name]
@@ -89,6 +90,7 @@ def pairs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) 
     Raises:
         ValueError: where the network cannot take such inputs.
     """
+    # Hooks go on modules of its own; the tensors, which are large, stay the same.
     watched = shared_copy(skeleton)
     maps = {
         name: one
@@ -105,10 +107,12 @@ def pairs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) 
     watch = _Watch(alone)
     with watch:
         result = outputs(watched, Chip({**state, **buffers}), example)  # it may write into buffers
+    # What the network returns is read by the caller, as features beside logits are.
     watch.read_(result)
     taken = Counter(watch.takers.values())
     found = []
     for norm, layer in watch.takers.items():
+        # A layer that runs twice, or feeds two norms, would need two scales in one kernel.
         single = watch.calls[layer] == watch.calls[norm] == taken[layer] == 1
         pair = _pair(maps[layer], norm, alone[norm])
         if (
@@ -128,6 +132,7 @@ def _pair(linear_map: LinearMap, norm: str, module: nn.Module) -> Pair:
 def _standing_alone(skeleton: nn.Module, state: Mapping[str, Tensor]) -> Iterator[str]:
     """The modules that share nothing, have nothing inside and nobody who listens, by name."""
     modules = Counter(id(m) for _, m in skeleton.named_modules(remove_duplicate=False))
+    # remove_duplicate=False: a tied tensor or a reused module shows by its count.
     tensors = Counter(
         id(tensor)
         for named in (skeleton.named_parameters, skeleton.named_buffers)
@@ -136,6 +141,7 @@ def _standing_alone(skeleton: nn.Module, state: Mapping[str, Tensor]) -> Iterato
     for name, module in skeleton.named_modules():
         own = {**module._parameters, **module._buffers}
         if (
+            # The network itself has the name "", and stands in no module that could hold another.
             name
             and modules[id(module)] == 1
             and all(tensors[id(t)] == 1 for t in own.values() if t is not None)
@@ -148,6 +154,7 @@ def _standing_alone(skeleton: nn.Module, state: Mapping[str, Tensor]) -> Iterato
 def _is_norm(module: nn.Module) -> bool:
     return (
         is_batch_norm(module)
+        # In training mode the statistics are the batch's own; a frozen one has no such mode.
         and not (module.training and isinstance(module, _BatchNorm))
         and runs_as(module, _NORMS)
         and getattr(module, "running_mean", None) is not None
@@ -175,6 +182,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
                 module.register_forward_hook(self._after_layer(name))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # Below autograd, so it meets every operation, written as a
+        # module, a function or an operator.
         self.read_((args, kwargs))
         return func(*args, **(kwargs or {}))
 
@@ -194,6 +203,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
     def _before_norm(self, name: str) -> Callable[[nn.Module, Any], None]:
         def hook(module: nn.Module, args: tuple[Any, ...]) -> None:
             self.calls[name] += 1
+            # The very tensor, no view of it: a reshape in between may put other channels on axis 1.
             took = next((t for t in self._kept if len(args) == 1 and args[0] is t), None)
             if took is not None:
                 self._taken = self.takers[name] = self._made[_storage(took)]
@@ -205,4 +215,5 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 
 
 def _storage(value: Any) -> int:
+    # By storage, so that reading a view counts as reading the layer's output.
     return value.untyped_storage()._cdata if isinstance(value, Tensor) else 0

@@ -54,6 +54,8 @@ def _double(tensor: Tensor) -> Tensor:
 
 def _probe(skeleton: nn.Module, state: State, x: Inputs) -> Probe:
     with seeded(0, "probe"):
+        # Under dice of its own, as in `agrees`: a network that is random
+        # even at rest agrees with itself.
         return Probe(state=state, x=x, wanted=tensors_within(outputs(skeleton, Chip(state), x)))
 
 
@@ -66,6 +68,7 @@ def _random(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> State:
             drawn[name] = tensor.clone()  # a counter that the network may write
             continue
         g = stream(0, "probe", name)
+        # Positive and away from zero, where 1 / sqrt(var) would amplify rounding.
         if name.endswith("running_var"):
             fresh = torch.rand(tensor.shape, generator=g) + 0.5
         elif tensor.dim() > 1:
@@ -81,6 +84,7 @@ def _close(got: Tensor, wanted: Tensor) -> bool:
         return False
     if not wanted.is_floating_point():
         return torch.equal(got, wanted)
+    # Relative to the largest output, since a single one may be zero by luck.
     size = wanted.nan_to_num(0, 0, 0).abs().max() if wanted.numel() else 0
     slack = _SLACK.get(wanted.dtype, torch.finfo(wanted.dtype).eps ** 0.5)
     return torch.allclose(got, wanted, rtol=0, atol=slack * float(size), equal_nan=True)
