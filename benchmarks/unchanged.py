@@ -57,7 +57,7 @@ ROWS_SHOWN = 3  # rows of one table's
 
 # What may differ between two runs of the same program, and what stands for it.
 RULES = (
-    (re.compile(r"noiseproof \d+\.\d+\.\d+[\w.+]*"), "noiseproof VERSION"),
+    (re.compile(r"noiseproof `?\d+\.\d+\.\d+[\w.+]*`?"), "noiseproof VERSION"),
     (re.compile(r"torch \d+\.\d+\.\d+[\w.+]*"), "torch VERSION"),
     # Plotly names each figure's place on the page at random.
     (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "UUID"),

@@ -55,7 +55,7 @@ import torch
 def margin(model, test):
     """Mean distance between the largest and the second largest output, over the largest."""
     with torch.no_grad():
-        top = model(test.images).topk(2, dim=1).values
+        top = model(test.inputs).topk(2, dim=1).values
     return float(((top[:, 0] - top[:, 1]) / top[:, 0].abs()).double().mean())
 '''
 
