@@ -23,6 +23,7 @@ def read_voc(path: Path) -> list[Found]:
     except (ElementTree.ParseError, ValueError, LookupError) as error:  # an unknown encoding
         raise ValueError(f"{path} is not a VOC annotation: {error}") from None
     return [
+        # Some files count from 0 already, and x1 - 1 would fall below it.
         Found(corners=(max(0.0, x1 - 1), max(0.0, y1 - 1), x2, y2), name=name)
         for name, (x1, y1, x2, y2) in boxes
         if x2 > x1 and y2 > y1
@@ -36,6 +37,7 @@ def _box(entry: ElementTree.Element) -> tuple[str, list[float]]:
     if missing is not None:
         raise ValueError(f"a box without {missing}")
     corners = [float(str(texts[side])) for side in SIDES]
+    # float() reads "nan", and such a box would be left out by its caller without a word.
     if not all(map(math.isfinite, corners)):
         raise ValueError(f"a box at {corners}")
     return str(texts["name"]), corners
@@ -44,6 +46,7 @@ def _box(entry: ElementTree.Element) -> tuple[str, list[float]]:
 def voc_classes(root: Path) -> dict[str, int]:
     """The names of classes in all annotations, numbered from 1 in sorted order."""
     files = sorted((root / "Annotations").glob("*.xml"))
+    # Sorted names, from all splits: a class has the same number in each of them.
     found = sorted({box.name for path in files for box in read_voc(path)})
     if not found:
         raise ValueError(f"{root / 'Annotations'} holds no boxes")
@@ -93,12 +96,16 @@ def read_coco(path: Path) -> tuple[dict[str, list[Found]], dict[str, int]]:
         raise ValueError(
             f"{path} is not a COCO annotation file: {place}{': ' if place else ''}{first['msg']}"
         ) from None
+    # By number, so that `the first n images` does not hang on how a file was written.
     names = {image.id: image.file_name for image in sorted(content.images, key=lambda i: i.id)}
     found: dict[str, list[Found]] = {name: [] for name in names.values()}
     for entry in content.annotations:
         if entry.image_id not in names:
             raise ValueError(f"{path} has a box in image {entry.image_id}, which it does not list")
+        # A crowd is one box around many objects: a detector that finds
+        # them one by one would lose by it.
         if not entry.iscrowd:
+            # In COCO's files from the corner and by size, here from corner to corner.
             x, y, width, height = entry.bbox
             found[names[entry.image_id]].append(
                 Found(corners=(x, y, x + width, y + height), name=str(entry.category_id))

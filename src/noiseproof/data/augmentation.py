@@ -21,14 +21,18 @@ def augmented(images: Tensor, *, shift: int, flip: bool, generator: Generator) -
     The generator is the CPU's, so that the choices are the same on every device."""
     n, _, height, width = images.shape
     where = images.device
-    padded = F.pad(images, (shift,) * 4)
+    padded = F.pad(images, (shift,) * 4)  # (N, C, H + 2 shift, W + 2 shift)
+    # Drawn in this order and always, mirrored or not: the dice of later batches hang on it.
     top, left = sent(torch.randint(0, 2 * shift + 1, (2, n), generator=generator), where)
     mirrored = sent(torch.rand(n, generator=generator) < 0.5, where)
     columns = torch.arange(width, device=where).expand(n, width)
     if flip:
-        columns = torch.where(mirrored[:, None], columns.flip(1), columns)
+        # Mirrored within the crop: the columns are read from the right, then moved.
+        columns = torch.where(mirrored[:, None], columns.flip(1), columns)  # (N, W)
     rows = torch.arange(height, device=where) + top[:, None]  # (N, H)
     columns = columns + left[:, None]  # (N, W)
+    # One gather for crop and mirror of all images. The indices broadcast to (N, H, W), and the
+    # channels stay behind them: (N, H, W, C).
     picked = padded.permute(0, 2, 3, 1)[
         torch.arange(n, device=where)[:, None, None], rows[:, :, None], columns[:, None, :]
     ]
@@ -74,6 +78,7 @@ def augmented_scenes(split: Split, *, scales: tuple[float, float], flip: bool = 
             image, found = change(image, found)
             corners = found["boxes"].as_subclass(Tensor)
             labels.append(Boxes(corners=corners, classes=found["labels"]))
+        # Plain tensors again: a tv_tensor hangs its own dispatch on everything that follows.
         images.append(image.as_subclass(Tensor))
     together: Labels = tuple(labels) if has_boxes else torch.stack(labels)
     return Split(inputs=torch.stack(images), labels=together)
@@ -89,6 +94,7 @@ def _scene_transform(
     colours: bool,
     has_boxes: bool,
 ) -> v2.Transform:
+    # What lies around a small scene is black, and void in its mask: no loss counts it.
     fill = {tv_tensors.Image: 0, tv_tensors.Mask: VOID, "others": 0}
     steps = [
         *([v2.RandomHorizontalFlip()] if flip else []),
@@ -97,5 +103,6 @@ def _scene_transform(
         v2.RandomCrop((height, width), pad_if_needed=True, fill=fill),
     ]
     if has_boxes:
+        # Boxes that the crop left nothing of, and their labels with them.
         steps.append(v2.SanitizeBoundingBoxes(min_size=SMALLEST_BOX))
     return v2.Compose(steps)

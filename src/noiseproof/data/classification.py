@@ -32,6 +32,7 @@ def _cifar(cls: type[torchvision.datasets.CIFAR10], key: str) -> Callable[[Path,
             content = pickle.loads(path.read_bytes(), encoding="latin1")
             images.append(content["data"])
             labels += content[key]
+        # A row of the file holds all red values, then all green, then all blue ones.
         pixels = torch.from_numpy(np.concatenate(images)).view(-1, 3, 32, 32)
         return Split(inputs=pixels, labels=torch.tensor(labels))
 
@@ -44,6 +45,7 @@ def _mnist(cls: type[torchvision.datasets.MNIST]) -> Callable[[Path, str, bool],
             found = cls(str(folder), train=split == "train", download=download)
         except RuntimeError:
             raise FileNotFoundError(folder / cls.__name__) from None
+        # 28x28 -> 32x32, for which the CIFAR networks are made.
         return Split(inputs=F.pad(found.data[:, None], (2, 2, 2, 2)), labels=found.targets)
 
     return read

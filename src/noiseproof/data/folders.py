@@ -24,6 +24,7 @@ def image_folder(root: Path) -> Source:
         homes["test"] = root
     present = [home for home in homes.values() if home.is_dir()]
     labels = _class_labels(
+        # Of both splits: a class that only one of them has must not move the others' numbers.
         sorted({d.name for home in present for d in home.iterdir() if d.is_dir()})
     )
     if not labels:
@@ -34,6 +35,7 @@ def image_folder(root: Path) -> Source:
         classes=max(labels.values()) + 1,
         channels=3,
         scale=PixelScale(mean=mean, std=std),
+        # 1/8 of 224 pixels, as the CIFAR recipe's 4 are of 32.
         shift=28,
         flip=True,
         read=lambda split: _read_folder(homes[split], labels),
@@ -52,6 +54,7 @@ def _read_folder(home: Path, labels: dict[str, int]) -> Split:
     order, so that the first n are a fair sample."""
     if not home.is_dir():
         raise ValueError(f"image folder {home} does not exist")
+    # Sorted before they are shuffled: the order in which a disk lists them is its own affair.
     files = sorted(path for path in home.glob("*/*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise ValueError(f"image folder {home} holds no images (CLASS/*.jpg)")

@@ -63,6 +63,8 @@ def _opened(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
+            # A copy outlives the file, which is closed here: thousands
+            # of them would run out of handles.
             return image.copy()
     except FileNotFoundError:
         raise
@@ -74,6 +76,7 @@ def fitted_size(shape: Size, size: Size) -> Size:
     """The size that an image of `shape` has when it is scaled to fit into `size`."""
     factor = min(size[0] / shape[0], size[1] / shape[1])
     height, width = (max(1, round(side * factor)) for side in shape)
+    # Rounding may exceed the target by one.
     return min(size[0], height), min(size[1], width)
 
 
@@ -89,6 +92,8 @@ def fit_mask(mask: Tensor, size: Size) -> Tensor:
     """The mask (h, w) of an image that `fit` takes -> (H, W): its values, and void around."""
     inner = fitted_size((mask.shape[0], mask.shape[1]), size)
     if inner != tuple(mask.shape):
+        # Classes cannot be averaged. EXACT, since the plain one is
+        # half a pixel off the resized image.
         nearest = InterpolationMode.NEAREST_EXACT
         mask = F.resize(mask[None], list(inner), interpolation=nearest)[0]
     return _padded(mask[None], size, VOID)[0]
@@ -110,8 +115,9 @@ def fit_boxes(found: Sequence[Found], shape: Size, size: Size, numbers: dict[str
         if box.name not in numbers:
             known = ", ".join(sorted(numbers))
             raise ValueError(f"unknown class {box.name!r} of a box: expected one of {known}")
+    # (K, 4); in float64, so that scaling moves no box across its image's edge by rounding.
     corners = torch.tensor([box.corners for box in found], dtype=torch.float64).reshape(-1, 4)
-    limit = torch.tensor([shape[1], shape[0]] * 2, dtype=torch.float64)
+    limit = torch.tensor([shape[1], shape[0]] * 2, dtype=torch.float64)  # x, y, x, y
     inside = ((corners >= -SLACK) & (corners <= limit + SLACK)).all(1)
     if not inside.all():
         worst = found[int((~inside).nonzero()[0])]
@@ -124,4 +130,5 @@ def fit_boxes(found: Sequence[Found], shape: Size, size: Size, numbers: dict[str
     corners = (corners.clamp(torch.zeros_like(limit), limit) * (edge / limit)).float()
     kept = (corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1])
     classes = torch.tensor([numbers[box.name] for box in found], dtype=torch.int64)
+    # The last rounding, to float32, may still reach over the edge, which `Split` refuses.
     return Boxes(corners=torch.minimum(corners, edge.float())[kept], classes=classes[kept])

@@ -74,11 +74,13 @@ def _mask_pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
     """The files of the images and of their masks, sorted by name."""
     folders = _mask_folders(root, split)
     if folders is None:
+        # The path that is missing, for the caller's sentence.
         raise FileNotFoundError(root / (f"{split}annot" if (root / split).is_dir() else split))
     images, masks = folders
     files = sorted(path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise ValueError(f"{images} holds no images")
+    # By the name without its ending: images are often .jpg, and masks are .png.
     beside = {path.stem: path for path in masks.iterdir()}
     missing = next((path for path in files if path.stem not in beside), None)
     if missing is not None:
@@ -100,6 +102,7 @@ def _with_masks(
             )
         to = size or _first_size(pixels, image, root)
         pixels.append(fit(image, to))
+        # One word for void before anything is resized, since padding adds void too.
         labels.append(fit_mask(mask.masked_fill(mask == void, VOID), to))
     return Split(inputs=torch.stack(pixels), labels=torch.stack(labels))
 
@@ -166,17 +169,20 @@ def _voc_detect(root: Path, split: str, size: Size | None, download: bool) -> Sp
     found = _from_torchvision(
         lambda: VOCDetection(str(root), image_set=_voc_set(split), download=download), root
     )
+    # .../VOC2012/JPEGImages/NAME.jpg
     folder = Path(found.images[0]).parents[1]
     return voc_folder(folder, _voc_set(split), size, numbered(VOC_CLASSES))
 
 
 def _coco(root: Path, split: str, size: Size | None, download: bool) -> Split:
     """COCO 2017 by its own category numbers; `train2017` or `val2017`, crowds left out."""
+    # The test images' boxes are not published.
     part = "train2017" if split == "train" else "val2017"
     notes = root / "coco" / "annotations" / f"instances_{part}.json"
     found, numbers = read_coco(notes)
     if not found:
         raise ValueError(f"{notes} names no images")
+    # A generator: one image in its own size at a time, however large the set is.
     scenes = ((root / "coco" / part / name, boxes) for name, boxes in found.items())
     return _with_boxes(scenes, size, root, numbers)
 
@@ -192,6 +198,7 @@ SCENE_READERS: dict[str, SceneReader] = {
 
 
 def _voc_set(split: str) -> str:
+    # VOC's own test annotations are not published for 2012.
     return "train" if split == "train" else "val"
 
 

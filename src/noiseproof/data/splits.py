@@ -38,6 +38,8 @@ class Boxes:
             raise ValueError(f"corners of boxes must be (K, 4), got {tuple(self.corners.shape)}")
         if self.classes.numel() and not _whole(self.classes):
             raise ValueError(f"classes of boxes must be whole numbers, got {self.classes.dtype}")
+        # A frozen dataclass lets nothing be assigned, not even here.
+        # reshape: no box at all may come as (0,).
         object.__setattr__(self, "corners", self.corners.to(torch.float32).reshape(-1, 4))
         object.__setattr__(self, "classes", self.classes.to(torch.int64))
         if self.classes.shape != self.corners.shape[:1]:
@@ -46,6 +48,7 @@ class Boxes:
                 f"{tuple(self.classes.shape)}"
             )
         x1, y1, x2, y2 = self.corners.unbind(1)
+        # Negated as a whole, so that nan counts as empty.
         empty = ~((x2 > x1) & (y2 > y1) & self.corners.isfinite().all(1))
         if empty.any():
             raise ValueError(f"a box must have x1 < x2 and y1 < y2, got {_corners(self, empty)}")
@@ -131,6 +134,7 @@ class Split:
                     f"classes of masks must be < {VOID}, and {VOID} for void, got "
                     f"{int(labels.max())}"
                 )
+            # A byte for each pixel: int64 masks would be eight times their uint8 images' channel.
             object.__setattr__(self, "labels", labels.to(torch.uint8))
 
     def _check_boxes(self) -> None:
@@ -197,6 +201,7 @@ class Split:
         them are those of a smaller n."""
         if not 1 <= n <= len(self):
             raise ValueError(f"calibration images must be between 1 and {len(self)}, got {n}")
+        # The whole permutation, then cut: so n images are the first of any larger number.
         return torch.randperm(len(self), generator=stream(seed, "calibration"))[:n]
 
     def sample(self, n: int, *, seed: int) -> Inputs:
@@ -209,6 +214,7 @@ class Split:
         named = named_tensors(self.inputs, "")
         kinds = [(name, tuple(named[name].shape), named[name].dtype) for name in sorted(named)]
         single = isinstance(self.inputs, Tensor)
+        # Shapes and dtypes first: the same bytes in another shape are other images.
         digest = hashlib.sha256(repr(kinds[0][1:] if single else kinds).encode())
         tensors = [named[name] for name in sorted(named)]
         if isinstance(self.labels, Tensor):
@@ -287,6 +293,8 @@ def _scaled(images: Tensor, scale: PixelScale) -> Tensor:
             f"{images.shape[1]}: choose another --normalize"
         )
     mean, std = _mean_and_std(scale, images.device)
+    # In place on the new tensor that .to has made of the bytes. Divided first, as torchvision
+    # does: another order rounds otherwise.
     return images.to(torch.float32).div_(255).sub_(mean).div_(std)
 
 

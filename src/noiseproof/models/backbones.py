@@ -51,6 +51,7 @@ class SmallBackbone(nn.Module):
                 Residual(
                     widths[stage + (place > 0)],
                     widths[stage + 1],
+                    # Dilated instead of strided: the same field of view at twice the resolution.
                     stride=1 if place or spread else 2,
                     dilation=2 if spread else 1,
                 )

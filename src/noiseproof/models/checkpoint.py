@@ -96,6 +96,7 @@ def load_state(path: str | Path) -> State:
         raise ValueError(f"{file} holds no tensors: expected a state dict")
     for prefix in WRAPPERS:
         wrapped = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+        # All of them or none: a model may well have one submodule that is called `module`.
         if wrapped and set(state) - {prefix + name for name in wrapped} <= COUNTERS:
             state = wrapped
     return state
@@ -149,6 +150,7 @@ def fill(model: nn.Module, state: Mapping[str, Tensor], *, name: str) -> None:
     ]
     if problems:
         raise ValueError(f"weights do not fit {name}: {'; '.join(problems)}")
+    # Not strict, since what may be missing has been settled above; torch's own error is many lines.
     model.load_state_dict(dict(state), strict=False)
 
 
@@ -171,7 +173,7 @@ def round_kernels_(model: nn.Module) -> None:
     """
     for name, tensor in state_of(model).items():
         if is_kernel(tensor):
-            rounded = tensor.half()
+            rounded = tensor.half()  # beyond 65504 it is inf
             if not bool(rounded.isfinite().all()):
                 raise ValueError(f"{name} does not fit float16: save it whole (half = false)")
             tensor.copy_(rounded)
@@ -181,6 +183,7 @@ def save_weights(model: nn.Module, path: Path, *, half: bool = False) -> str:
     """Write the model's state dict as safetensors, a tied tensor once, whole or not at all; with
     `half` its kernels as float16. Returns the file's sha256."""
     once = state_of(model)
+    # safetensors takes neither shared memory (a tied tensor twice) nor channels last.
     state = {k: v.cpu().contiguous() for k, v in model.state_dict().items() if k in once}
     if half:
         state = {k: v.half() if is_kernel(v) else v for k, v in state.items()}
@@ -216,4 +219,5 @@ def read_card(path: str | Path) -> Card | None:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ValueError(f"card {beside}: {place}: {first['msg']}") from None
+    # Weights that were replaced beside their old card: what it says is of others.
     return card if card.sha256 == file_sha256(file) else None

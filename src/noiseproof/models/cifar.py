@@ -31,7 +31,11 @@ class BasicBlock(nn.Module):
         y = F.relu(self.bn1(self.conv1(x)))
         y = self.bn2(self.conv2(y))
         if self.stride > 1 or self.padding:
+            # Option A of He et al. 2015: no parameters, so noise on
+            # weights never meets the shortcut.
             x = x[:, :, :: self.stride, :: self.stride]
+            # F.pad counts axes from the last: nothing at width and
+            # height, zeros around the channels.
             x = F.pad(x, (0, 0, 0, 0, self.padding, self.padding))
         return F.relu(x + y)
 
@@ -56,6 +60,7 @@ class CifarResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (N, channels, H, W) -> (N, classes)
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
+        # (N, 64, H, W) -> (N, 64): any size of image that three stages leave something of.
         return self.linear(x.mean((2, 3)))  # type: ignore[no-any-return]
 
 
@@ -119,6 +124,7 @@ def mobilenet_v2(classes: int, channels: int, *, width: float = 1.0) -> nn.Modul
     )
     stem = model.features[0]
     assert isinstance(stem, nn.Sequential)
+    # Stride 1 instead of 2, and as many channels as the images have.
     stem[0] = _conv3x3(channels, _outputs(stem[0]))
     return model  # type: ignore[no-any-return]
 

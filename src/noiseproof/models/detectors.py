@@ -23,6 +23,7 @@ class AsGiven(GeneralizedRCNNTransform):  # type: ignore[misc]  # torchvision ha
     """Normalises pixels and leaves the size of images as it is."""
 
     def __init__(self) -> None:
+        # The sizes (0, 0) are of `resize`, which does nothing here.
         super().__init__(0, 0, image_mean=[0.5, 0.5, 0.5], image_std=[0.25, 0.25, 0.25])
 
     def resize(
@@ -51,6 +52,7 @@ class PyramidBackbone(nn.Module):
 
 
 def _octaves(side: int) -> tuple[int, ...]:
+    # Three anchors to an octave, as in the paper: each level's boxes reach up to the next one's.
     return tuple(round(side * 2 ** (step / 3)) for step in range(3))
 
 

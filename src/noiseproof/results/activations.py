@@ -64,6 +64,8 @@ def kept_channels(clean_var: Floats) -> np.ndarray[Any, np.dtype[np.bool_]]:
 def snr_db(clean_var: Floats, mean_square: Floats) -> float:
     """10 log10(sum over channels of the clean variance / sum of the mean squared difference), both
     (C,): inf where nothing differs, nan where the clean activations are constant."""
+    # Sums first, then the ratio: a mean of the channels' ratios would
+    # be that of nearly dead channels.
     signal, noise = float(clean_var.sum()), float(mean_square.sum())
     if not signal > 0 or not math.isfinite(noise):
         return math.nan
@@ -82,6 +84,7 @@ def variance_ratio(clean_var: Floats, var: Floats) -> float:
     """The geometric mean over channels of var / clean var, each at least `FLOOR`; nan without
     channels that count. Both (C,)."""
     kept = kept_channels(clean_var)
+    # A geometric mean, so that a channel at twice and one at half its variance cancel.
     ratios = np.maximum(var[kept] / clean_var[kept], FLOOR)
     return float(np.exp(np.mean(np.log(ratios)))) if kept.any() else math.nan
 
@@ -133,12 +136,14 @@ class Way:
 
 
 def _estimate(values: Floats, quantity: Quantity) -> Interval:
+    # inf in all of them is an answer (no noise here); in some of them there is no mean.
     if np.all(values == math.inf):
         return Interval(mean=math.inf, low=math.inf, high=math.inf)
     if not np.isfinite(values).all():
         return Interval(mean=math.nan, low=math.nan, high=math.nan)
     if not quantity.logarithmic:
         return stats.t_interval(values)
+    # Symmetric on the logarithm, so that no end of a ratio falls below zero.
     found = stats.t_interval(np.log(values))
     mean, low, high = (math.exp(end) for end in (found.mean, found.low, found.high))
     return Interval(mean=mean, low=low, high=high)
@@ -172,7 +177,7 @@ class Activations(Shown):
 
     def gain(self, way: Way, place: int) -> Interval:
         """What `way` adds to the SNR at a point, in dB, paired over the chips."""
-        after, before = (one.values[SNR.key][:, place] for one in (way, self.off))
+        after, before = (one.values[SNR.key][:, place] for one in (way, self.off))  # (K,)
         with np.errstate(invalid="ignore"):  # inf - inf, where no chip differs
             return _estimate(after - before, SNR)
 
@@ -290,6 +295,8 @@ def _falls(activations: Activations) -> Iterator[str]:
     names = [point.name for point in activations.points]
     below = next((place for place, one in enumerate(found) if one.high < 0), None)
     if below is not None:
+        # Three kinds of points: surely above 0, not told apart, surely below. It falls somewhere
+        # from the first of the second kind to the first of the third.
         above = next(place for place, one in enumerate(found) if not one.low > 0)
         where = f"first at {names[below]}"
         if above < below:

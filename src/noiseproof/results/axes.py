@@ -58,6 +58,8 @@ def columns_of(kind: type) -> tuple[Column, ...]:
     """The fields of `Row`, or of a class made from it, in their order."""
     found = []
     for field in fields(kind):
+        # `field.type` is the annotation itself, since the modules of
+        # rows do not postpone annotations.
         is_marked = get_origin(field.type) is Annotated
         plain, *marks = get_args(field.type) if is_marked else (field.type,)
         role = next((mark for mark in marks if isinstance(mark, Role)), None)

@@ -32,6 +32,7 @@ def over_blocks(values: Floats, sizes: Floats, *, confidence: float = CONFIDENCE
     that larger blocks weigh more (Cochran 1977), and t over blocks."""
     share = sizes / sizes.sum()
     mean = float(share @ values)
+    # The linearised ratio: values whose plain mean is the ratio and whose spread is its error.
     return t_interval(mean + len(values) * share * (values - mean), confidence=confidence)
 
 
@@ -39,6 +40,7 @@ def accuracy_of(rows: Sequence[Row]) -> Interval:
     """For new images, and new chips where there are some. Where every image is a hit or every one
     a miss, Clopper and Pearson's interval."""
     hits, images = sum(row.correct or 0 for row in rows), sum(row.images for row in rows)
+    # All blocks alike have no spread, and t would give an interval of no width.
     if hits in (0, images):
         return binomial_interval(hits, images)
     return over_blocks(scores_of(rows), sizes_of(rows)).within(0, 1)
@@ -49,6 +51,8 @@ def difference_of(a: Sequence[Row], b: Sequence[Row]) -> Interval:
     are the shares of changing images that would stay unseen so often (Clopper and Pearson)."""
     sizes = sizes_of(a)
     if all(x.hits == y.hits for x, y in zip(a, b, strict=True)):
+        # (1 - most)^n = TAIL: at this share of changing images none
+        # of n shows with that probability.
         most = 1 - TAIL ** (1 / float(sizes.sum()))
         return Interval(mean=0.0, low=-most, high=most)
     return over_blocks(scores_of(a) - scores_of(b), sizes).within(-1, 1)

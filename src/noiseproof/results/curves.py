@@ -64,7 +64,9 @@ class Curve(Shown):
         if not self.clean.score > 0:
             return NOTHING
         shared = _shared_chips(self.points)
+        # (levels, chips)
         values = np.array([[shared_point[chip] for chip in shared[0]] for shared_point in shared])
+        # Over levels first: one chip at two levels is the same dice, and no two independent values.
         return stats.t_interval(values.mean(0) / self.clean.score)
 
     def difference(self, other: "Curve") -> dict[float | None, Interval]:
@@ -79,6 +81,7 @@ class Curve(Shown):
         found = {
             point.level: paired_difference(point, theirs[point.level])
             for point in self.points
+            # Of one pair there is a difference, but no interval.
             if point.level in theirs and chips_in_common(point, theirs[point.level]) > 1
         }
         if not found:
@@ -162,8 +165,10 @@ def chips_in_common(a: Estimate, b: Estimate) -> int:
 
 def _shared_chips(points: Sequence[Estimate]) -> list[dict[tuple[int, int], float]]:
     by_chip = [{(row.seed, row.chip): row.score for row in p.rows} for p in points]
+    # Under another design the same (seed, index) is of other images, or of no one chip at all.
     if len({point.rows[0].design for point in points}) > 1:
         by_chip = [{} for _ in points]
+    # In the first point's order for all points, so that the values pair up by their place.
     common = [chip for chip in by_chip[0] if all(chip in one for one in by_chip)]
     return [{chip: one[chip] for chip in common} for one in by_chip]
 
@@ -229,6 +234,7 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
         Curve(
             points=tuple(
                 Estimate(rows=_in_order(by_level[level]), clean=clean[place[0]])
+                # Levels are never negative; None cannot be compared with them.
                 for level in sorted(by_level, key=lambda level: -1 if level is None else level)
             )
         )

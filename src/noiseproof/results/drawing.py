@@ -43,6 +43,7 @@ def line_with_band(
 def bars(ax: "Axes", names: Sequence[str], intervals: Sequence[Interval], *, unit: Unit) -> None:
     """A horizontal bar for each mean, the first on top, its interval as an error bar."""
     scaled = [interval.scaled(unit.factor) for interval in intervals]
+    # t intervals are even about their mean, so one half does for both sides.
     halves = [(one.high - one.low) / 2 for one in scaled]
     places = list(range(len(names)))
     error = [0.0 if math.isnan(half) else half for half in halves]
@@ -81,6 +82,7 @@ def score_axis(metric: str, unit: Unit) -> str:
 
 def level_axis(family: str) -> str:
     """The label of the level axis, with what the level is relative to."""
+    # A family's text has the word `level` where a number stands; any number makes it a spec again.
     stages = [stage for stage in parse(family.replace("(level", "(0")).stages if stage.swept]
     if not stages:
         return "no level"

@@ -106,6 +106,7 @@ class Estimate:
     def _over_units(self) -> Interval:
         if not self.is_adaptive:
             return stats.t_interval(self.by_chip)
+        # Scores of a sample stand on a grid of 1 / images, which the interval allows for.
         images = self.rows[0].images if self.rows[0].hits and self.design.needs_hits else None
         return stein_interval(self.by_chip, first=FIRST[self.design.kind], images=images)
 
@@ -119,12 +120,16 @@ class Estimate:
         """(score, crossed) of per-image chips."""
         assert isinstance(self.design, PerImage)
         blocks = blocks_of(self.design, self.clean.images)
+        # Where the units decided when to stop, Stein's interval covers (measured:
+        # LOG.md, 2026-11-21, "how to stop"). With blocks seen twice it is for these
+        # images, and there is none for new ones.
         if self.is_adaptive:
             whole = self._over_units
             nothing = Interval(mean=whole.mean, low=math.nan, high=math.nan)
             return whole, nothing if self._has_replicates else whole
         found = block_interval(
             self.by_chip,
+            # Unit b, B + b, 2 B + b, ... see block b, each on dice of its own.
             [row.chip % blocks for row in self.rows],
             [row.images for row in self.rows],
             total_blocks=blocks,
@@ -143,6 +148,7 @@ class Estimate:
         or miss, as in mAP and mIoU."""
         if isinstance(self.design, PerImage):
             return self._by_block[1].within(0, 1)
+        # It takes a full table, chips by images: every chip on the same images.
         if not self.rows[0].hits or not isinstance(self.design, Chips):
             return Interval(mean=self.score.mean, low=math.nan, high=math.nan)
         return stats.crossed_interval(self.hits).within(0, 1)
@@ -153,6 +159,8 @@ class Estimate:
         if isinstance(self.design, PerImage):
             return None
         total = max(1, self.clean.images)
+        # `seen` of `total`: where all are seen, the images have no
+        # part in the spread to be removed.
         seen = total if isinstance(self.design, Chips) else self.rows[0].images
         return chip_spread(self.by_chip, images=seen, of=total)
 
@@ -161,6 +169,7 @@ class Estimate:
         """Score / clean score of the same checkpoint; new chips, this test set."""
         if not self.clean.score > 0:
             return NOTHING
+        # Of this test set the clean score is a number without an error of its own.
         return self.score.scaled(1 / self.clean.score)
 
     @cached_property

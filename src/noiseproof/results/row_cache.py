@@ -24,6 +24,7 @@ class RowCache:
 
     def expect(self, rows: Iterable[Row]) -> None:
         """Say which rows are wanted in all, so that the number of new ones is known."""
+        # A set: a row that is wanted twice is measured once.
         self._total = len({key_of(row) for row in rows} - self._known.keys())
 
     def row(self, row: Row, evaluate: Callable[[Row], Row], *, left: int) -> Row:
@@ -43,6 +44,8 @@ class RowCache:
         """The row, kept; the one of its name that is there already, if there is."""
         if key_of(row) not in self._known:
             self._known[key_of(row)] = row
+            # On the disk before anyone is told of it: what a killed
+            # run showed is there the next time.
             if self._store is not None:
                 self._store.add(row)
         return self._known[key_of(row)]

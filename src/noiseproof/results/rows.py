@@ -58,6 +58,8 @@ class Row:
     def unpacked(self) -> NDArray[np.bool_]:
         """The hits as booleans (N,)."""
         bits = np.frombuffer(self.hits, dtype=np.uint8)
+        # The first image is the highest bit of the first byte, as `pack`
+        # has it; `count` cuts the padding.
         return np.unpackbits(bits, count=self.images).astype(np.bool_)
 
     @cached_property

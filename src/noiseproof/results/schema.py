@@ -54,7 +54,9 @@ def axes_in(kind: type[Row], name: object) -> dict[str, Any]:
     found = json.loads(name) if isinstance(name, str) else None
     types = _types_of(kind)
     if not isinstance(found, dict) or not all(
-        type(value) is types.get(axis) for axis, value in found.items()
+        # The very type, since true would pass as a whole number by isinstance.
+        type(value) is types.get(axis)
+        for axis, value in found.items()
     ):
         raise ValueError(f"not the name of a row: {name!r}")
     return found
@@ -79,6 +81,7 @@ def create(database: sqlite3.Connection, kind: type[Row]) -> None:
     """Make a store of an empty file, unless another process just did; in a transaction."""
     columns = ", ".join(_declared(database, one) for one in unnamed(kind))
     database.execute(f"CREATE TABLE IF NOT EXISTS measured (name TEXT NOT NULL UNIQUE, {columns})")
+    # PRAGMA takes no parameters: these are numbers of our own.
     database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.execute(f"PRAGMA user_version = {schema_of(kind)}")
 
@@ -86,6 +89,7 @@ def create(database: sqlite3.Connection, kind: type[Row]) -> None:
 def bring_up_to_date(database: sqlite3.Connection, kind: type[Row]) -> None:
     """Make an older store one of today's, unless another process just did; in a transaction. Every
     row keeps its place and what it says."""
+    # Asked again within the transaction: another process may have done it while this one waited.
     if version_of(database) < NAMED:
         create(database, kind)
         _move_chips(database, kind)
@@ -99,6 +103,7 @@ def bring_up_to_date(database: sqlite3.Connection, kind: type[Row]) -> None:
 def _declared(database: sqlite3.Connection, one: Column) -> str:
     if one.since == FIRST:
         return f"{one.name} {_SQL[one.type]}"
+    # A default in a table's definition takes no parameter either; SQLite spells the value itself.
     default = database.execute("SELECT quote(?)", (one.default,)).fetchone()[0]
     return f"{one.name} {_SQL[one.type]} DEFAULT {default}"
 
@@ -113,8 +118,10 @@ def _move_chips(database: sqlite3.Connection, kind: type[Row]) -> None:
         known = dict(zip(axes, values, strict=True))
         return name_of(kind, [known.get(one.name, one.default) for one in axes_of(kind)])
 
+    # Called by SQLite row after row: a store need not fit into memory to be brought up to date.
     database.create_function("name_of", len(axes), name, deterministic=True)
     database.execute(
+        # The rowid goes along: it is the order in which rows came.
         f"INSERT INTO measured (rowid, name, {rest}) "
         f"SELECT rowid, name_of({', '.join(axes)}), {rest} FROM chips ORDER BY rowid"
     )
@@ -129,6 +136,7 @@ def insertion(kind: type[Row]) -> str:
     """The statement that adds a row, unless its name is there: its name, then `unnamed`."""
     names = [one.name for one in unnamed(kind)]
     marks = ", ".join("?" * len(names))
+    # Of two processes that measure the same row the first one's stays, and neither fails.
     return f"INSERT OR IGNORE INTO measured (name, {', '.join(names)}) VALUES (?, {marks})"
 
 

@@ -222,13 +222,15 @@ def _ranking(by: str, parts: Mapping[str, Units], clean: Units) -> Ranking | Non
     """None while no block was met by every group."""
     start = only_part(by, "")
     alone = {p.removeprefix(start): units for p, units in parts.items() if p.startswith(start)}
+    # Only blocks that all groups have met: else two drops would be of different images.
     complete = sorted(set(clean).intersection(*alone.values())) if alone else []
+    # A kill before the last group's first row leaves fewer groups than the rows themselves tell of.
     if not complete or len(alone) < next(iter(alone.values()))[complete[0]].figures["groups"]:
         return None
     by_block = {name: picked(units, complete) for name, units in alone.items()}
     reference = picked(clean, complete)
     drops = {name: scores_of(reference) - scores_of(rows) for name, rows in by_block.items()}
-    sizes = sizes_of(reference)
+    sizes = sizes_of(reference)  # (B,)
     # A stable sort: equals stay in the order of the network.
     order = sorted(drops, key=lambda name: -float(sizes @ drops[name]))
     groups = tuple(
@@ -257,6 +259,7 @@ def _ranking(by: str, parts: Mapping[str, Units], clean: Units) -> Ranking | Non
 
 def _kept(by: str, order: Sequence[str], parts: Mapping[str, Units]) -> dict[int, Units]:
     """The units of each number of groups kept digital, the first of this ranking, ascending."""
+    # A store may hold rows of another order, from fewer blocks: they answer another question.
     wanted = {but_part(by, order[:k]): k for k in range(len(order))}
     return {k: parts[part] for part, k in wanted.items() if part in parts}
 
@@ -282,6 +285,7 @@ def _steps(
 def _again(clean: Sequence[Row]) -> dict[int, Row]:
     """The clean rows under the numbers of the units that see their blocks the second time."""
     total = round(clean[0].figures["blocks"])
+    # Without noise there are no dice, so the second time would be the same hits.
     return {row.chip + total: row for row in clean}
 
 
@@ -302,7 +306,9 @@ def _finding(
         if not shared:
             continue
         with_k, with_none, free = (picked(one, shared) for one in (kept[k], kept[0], every))
+        # (B,); above zero: more than half of the way from none kept to the clean network.
         beyond = scores_of(with_k) - (scores_of(with_none) + scores_of(free)) / 2
+        # Bonferroni: the first of several numbers that passes is singled out.
         confidence = 1 - (1 - CONFIDENCE) / len(tried)
         if over_blocks(beyond, sizes_of(free), confidence=confidence).low > 0:
             step = next(s for s in _steps(groups, kept, list(clean.values())) if len(s.kept) == k)

@@ -49,6 +49,7 @@ class Trace(Shown):
         counts: dict[Chip, int] = {}
         for row in self.rows:
             counts[row.seed, row.chip] = counts.get((row.seed, row.chip), 0) + 1
+        # One that a kill cut short would count in the first windows only, and bend the line.
         return tuple(chip for chip, n in sorted(counts.items()) if n == len(self.positions))
 
     @cached_property
@@ -64,6 +65,7 @@ class Trace(Shown):
     @cached_property
     def overall(self) -> Interval:
         """The mean over the whole stream, one value per chip, then a t interval."""
+        # Windows of one chip share its dice: the unit is the chip.
         return self._bounded(stats.t_interval(self._means()))
 
     def difference(self, other: "Trace") -> Interval:

@@ -49,9 +49,11 @@ def _evaluate(forward: Forward, test: Split, batch_size: int) -> Result:
     for part in batches(test, batch_size):
         logits = class_logits(forward(part.inputs))
         finite = logits.isfinite().all(1)
+        # (n,)
         hits.append((logits.argmax(1) == whole_numbers(part.labels).to(logits.device)) & finite)
         nonfinite += int((~finite).sum())
         classes = logits.shape[1]
+    # One copy from the device for the whole test set: each would wait for it.
     found = torch.cat(hits).cpu().numpy()
     return Result(score=float(found.mean()), classes=classes, nonfinite=nonfinite, hits=found)
 
@@ -95,6 +97,8 @@ def _heads(output: Any) -> list[Tensor]:
     heads = [head for head in found if isinstance(head, Tensor)]
     first = heads[0] if heads else output  # of an output without tensors this says what is wrong
     logits = class_logits(first if named is None else named)
+    # By shape: Inception returns logits of both heads, other
+    # networks features or states beside them.
     return [logits, *(h for h in heads if h is not logits and h.shape == logits.shape)]
 
 

@@ -21,17 +21,20 @@ def _evaluate(forward: Forward, test: Split, batch_size: int) -> Result:
     """COCO's mean average precision: over classes and over the overlaps .5, .55, ... .95; beside it
     that at an overlap of .5. Boxes that are not finite are left out."""
     metric = MeanAveragePrecision(max_detection_thresholds=list(MOST_BOXES))
+    # Noise makes hundreds of boxes; only the best of them count, as everywhere.
     metric.warn_on_many_detections = False
     nonfinite = 0
     for part in batches(test, batch_size):
         found = [_finite(one) for one in forward(part.inputs)]
         nonfinite += sum(lost for _, lost in found)
+        # On the CPU, where COCO's matching runs in any case.
         metric.update([boxes for boxes, _ in found], _truth(part.labels, torch.device("cpu")))
     with warnings.catch_warnings(action="ignore"):
         figures = metric.compute()
     # -1 is pycocotools' word for "no such object in the images".
     return Result(
         score=max(0.0, float(figures["map"])),
+        # Background and one class at least, also where no image has a box.
         classes=max(2, test.top_class + 1),
         nonfinite=nonfinite,
         details={"mAP@.5": max(0.0, float(figures["map_50"]))},
@@ -84,7 +87,9 @@ def _loss(model: nn.Module, x: Inputs, labels: Labels) -> tuple[Tensor, Tensor]:
     losses = trained_on(model, x, list(x), _truth(labels, x.device))
     if not isinstance(losses, dict):
         raise ValueError("a detector must return its losses in training, as torchvision's do")
+    # In float32: under autocast some heads' losses come in bfloat16.
     total = torch.stack([loss.float() for loss in losses.values()]).sum()
+    # No share of anything is right in a detector's training.
     return total, torch.full((), float("nan"), device=x.device)
 
 

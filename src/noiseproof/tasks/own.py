@@ -22,6 +22,7 @@ def owned(score: Score, model: nn.Module, test: object) -> Result:
     name = getattr(score, "__name__", type(score).__name__)
     try:
         found = float(score(model, test))
+    # It is the user's code: anything may come out of it.
     except Exception as error:
         raise ValueError(f"the score {name} failed: {type(error).__name__}: {error}") from error
     if not math.isfinite(found):

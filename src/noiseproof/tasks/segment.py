@@ -40,6 +40,7 @@ def pixel_logits(output: Any, height: int, width: int) -> Tensor:
         raise ValueError("a segmenter must return logits (N, C, H, W), or a dictionary with `out`")
     if found.shape[-2:] == (height, width):
         return found
+    # Logits are enlarged and not the answers: that is how torchvision's segmenters end.
     return F.interpolate(found, size=(height, width), mode="bilinear", align_corners=False)
 
 
@@ -55,7 +56,12 @@ def _evaluate(forward: Forward, test: Split, batch_size: int) -> Result:
         classes = output.shape[1]
         if confusion is None:
             confusion = MulticlassConfusionMatrix(
-                classes + 1, ignore_index=VOID, validate_args=False
+                # One more class, which is nobody's truth: what predicts it is wrong, and counts
+                # in no union but that of the true class. Arguments unvalidated: validating
+                # looks at all values of every batch.
+                classes + 1,
+                ignore_index=VOID,
+                validate_args=False,
             ).to(output.device)
         finite = output.isfinite().all(1)
         predicted = output.argmax(1).masked_fill(~finite, classes)
@@ -64,7 +70,9 @@ def _evaluate(forward: Forward, test: Split, batch_size: int) -> Result:
     assert confusion is not None
     counts = confusion.compute().cpu().double()  # (true, predicted)
     right = counts.diagonal()[:classes]
-    union = (counts.sum(0) + counts.sum(1))[:classes] - right
+    union = (counts.sum(0) + counts.sum(1))[:classes] - right  # (C,)
+    # Classes that occur in the masks. With those that are only predicted the number of classes
+    # would differ from chip to chip (measured: LOG.md, 2026-11-21, "mean IoU over which classes").
     overlap = (right / union)[counts.sum(1)[:classes] > 0]
     details = {"pixel accuracy": float(right.sum() / counts.sum().clamp(min=1))}
     score = float(overlap.mean()) if len(overlap) else 0.0
@@ -89,6 +97,7 @@ def _loss(model: nn.Module, x: Inputs, labels: Labels) -> tuple[Tensor, Tensor]:
     ]
     counted = truth != VOID
     if not counted.any():  # their mean would be 0 / 0
+        # Times zero rather than a constant: backward still runs, with gradients of zero.
         return heads[0].sum() * 0, torch.zeros((), device=truth.device)
     losses = [F.cross_entropy(head, truth, ignore_index=VOID) for head in heads]
     right = (heads[0].detach().argmax(1) == truth) & counted

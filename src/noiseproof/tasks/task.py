@@ -103,6 +103,7 @@ def entry(output: Any, *names: str) -> Any:
         found = (output.get(name) for name in names)
     else:
         found = (getattr(output, name, None) for name in names)
+    # Not `or`: the truth of a tensor with several values is an error.
     return next((one for one in found if one is not None), None)
 
 

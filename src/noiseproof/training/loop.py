@@ -120,10 +120,13 @@ def advance(
     with using_threads(begun):
         for epoch in range(fitting.epoch, min(last, plan.recipe.epochs)):
             _one_epoch_(fitting, epoch, near, source, where, on_progress, look_every)
+            # Whole epochs only: inside of one the streams of its dice
+            # would have a state of their own.
             fitting.save(resume, identity)
         if fitting.epoch < plan.recipe.epochs:
             return None
         card = _finish(fitting, plan, source, test, weights, where)
+    # Last: killed before this, the next call finds the card and ends at once.
     resume.unlink(missing_ok=True)
     return card
 
@@ -156,12 +159,16 @@ class _Fitting:
             lr=recipe.lr,
             momentum=recipe.momentum,
             weight_decay=recipe.weight_decay,
+            # torch refuses Nesterov's step without a momentum.
             nesterov=recipe.momentum > 0,
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer,
             max_lr=recipe.lr,
+            # One more: the constructor takes the first step itself, and the one after the last
+            # batch would otherwise run past the end of the cycle.
             total_steps=recipe.epochs * self.steps + 1,
+            # Else it would put its own momentum in place of the recipe's.
             cycle_momentum=False,
         )
 
@@ -245,16 +252,20 @@ def _one_epoch_(
                 batch = task.change(batch, source, dice)
             there = map_tensors(batch.inputs, lambda tensor: sent(tensor, device))
             x = _laid_out(scaled(there, source.scale), device)
+            # Forward and loss only: backward runs each operation in the dtype that its forward had.
+            # bfloat16 has float32's range, so there is no loss to scale.
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
                 loss, share = task.loss(model, x, batch.labels)
             fitting.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             fitting.optimizer.step()
             fitting.schedule.step()
+            # Stays on the device; reading it, which waits, is for every so many steps.
             tally.add(loss.detach(), share, len(places))
             if not tally.is_due(step) and step < fitting.steps - 1:
                 continue
             loss_so_far, accuracy = tally.read()
+            # Written so that nan fails too.
             if not loss_so_far < float("inf"):
                 raise NotFiniteError(
                     f"the loss is no longer finite in epoch {epoch + 1}: try a smaller "
@@ -305,6 +316,7 @@ def _finish(
             round_kernels_(fitting.model)
         except ValueError as error:
             raise NotFiniteError(str(error)) from None
+    # After the rounding: the card's score is that of the weights in the file.
     clean = clean_result(fitting.model, test, source.scale)
     task = TASKS[test.task]
     card = Card(
@@ -327,6 +339,7 @@ def _finish(
         versions=f"noiseproof {__version__}, torch {torch.__version__}",
         sha256=save_weights(fitting.model, weights, half=plan.recipe.half),
     )
+    # After the weights, whose sha256 it holds: weights without a card count as unfinished.
     write_card(card, weights)
     assert card.sha256 == file_sha256(weights)
     return card

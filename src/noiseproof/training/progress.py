@@ -37,6 +37,7 @@ class Tally:
     def add(self, loss: Tensor, share: Tensor, images: int) -> None:
         """Count one batch."""
         self.images += images
+        # Weighted by images, so that a smaller last batch counts as much as it holds.
         self._sums += torch.stack([loss.float(), share.float()]) * images
 
     def is_due(self, step: int) -> bool:

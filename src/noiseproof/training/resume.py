@@ -30,7 +30,9 @@ def epochs_done(folder: Path) -> int:
 
 def read_resume(path: Path) -> dict[str, Any]:
     try:
+        # weights_only: nothing in the file is run. On the CPU: the run may go on on another device.
         content = torch.load(path, map_location="cpu", weights_only=True)
+    # Whatever a damaged file does to the reader.
     except Exception as error:
         raise ValueError(f"cannot resume from {path}: delete it to start over") from error
     if not isinstance(content, dict) or content.keys() - {"threads"} != CONTENT:
@@ -57,6 +59,7 @@ def finished(folder: Path, plan: Plan, source: Source) -> Card | None:
     weights = folder / WEIGHTS
     if not weights.is_file():
         return None
+    # None too where the weights are not those that it was written for.
     card = read_card(weights)
     if card is None:
         return None
