@@ -129,11 +129,13 @@ def _explained(
 ) -> Activations:
     """All chips in all ways. Chip after chip, so that only one chip's states are held."""
     spec, targets, chips = asked.spec, asked.targets, asked.followed
+    # The clean network against itself: its moments, and the order of the points.
     clean_score, clean = tour.walk(evaluators[0].skeleton, evaluators[0].clean)
     programme = Programme(
         state=evaluators[0].state, places=evaluators[0].places, spec=spec, targets=targets
     )
     skeletons = [
+        # What `recalibrated` returns for `match` has biases that the network itself lacks.
         with_biases(evaluator.skeleton)
         if isinstance(evaluator.estimator, Match)
         else evaluator.skeleton
@@ -164,6 +166,8 @@ def _explained(
         ways=tuple(
             Way(
                 row=replace(evaluator.chip_row, **words),  # type: ignore[arg-type]  # by name
+                # Without dice one chip stands for all: repeated, so that
+                # an interval of no width comes out.
                 values=_by_quantity(table * (chips // different)),
                 scores=np.array(found * (chips // different)) if tour.labelled else None,
             )
@@ -197,7 +201,7 @@ def _batch_size(evaluator: Evaluator) -> int:
             "explain needs layers with kernel weights or normalisation layers that return tensors, "
             f"and this {type(evaluator.skeleton).__name__} has none that runs"
         )
-    return max(1, min(evaluator.batch_size, MAX_VALUES // sum(sizes)))
+    return max(1, min(evaluator.batch_size, MAX_VALUES // sum(sizes)))  # sizes: of one image
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -222,10 +226,13 @@ class _Tour:
         seen: dict[Key, _Seen] = {}
 
         def forward(inputs: Inputs) -> Any:
+            # Anew beside every chip: all clean activations of a test set would not fit into memory.
             clean = self._clean(inputs)
 
             def see(key: Key, y: Tensor) -> None:
                 new = _compared(clean.get(key), y)
+                # A key counts calls within one pass, so what is there
+                # already is of the batches before.
                 seen[key] = _added(seen[key], new) if key in seen else new
 
             with listening(skeleton, see):
@@ -248,16 +255,18 @@ class _Tour:
 
 def _compared(clean: Tensor | None, y: Tensor) -> _Seen:
     """Both (N, C, *positions)."""
-    moments = moments_of(y)
+    moments = moments_of(y)  # (C,)
     if clean is None or clean.shape != y.shape:
         return _Seen(moments=moments, squares=None)
+    # In float32 at least: the difference of two close values in half precision is mostly rounding.
     d = y.float() - clean.float() if y.dtype != torch.float64 else y - clean
-    d = d.flatten(2) if d.dim() > 2 else d[:, :, None]
-    squares = double(torch.linalg.vector_norm(d, dim=2)).square().sum(0)
+    d = d.flatten(2) if d.dim() > 2 else d[:, :, None]  # (N, C, positions)
+    squares = double(torch.linalg.vector_norm(d, dim=2)).square().sum(0)  # (C,)
     return _Seen(moments=moments, squares=squares)
 
 
 def _added(old: _Seen, new: _Seen) -> _Seen:
+    # One batch whose shapes differ spoils the sum: a part of the images would be another quantity.
     both = old.squares is not None and new.squares is not None
     return _Seen(
         moments=joined([old.moments, new.moments]),
@@ -274,11 +283,13 @@ def _values(clean: dict[Key, _Seen], noisy: dict[Key, _Seen]) -> Floats:
     rows = []
     for key, before in clean.items():
         after = noisy.get(key)
+        # A point that the chip never reached, as a head without proposals.
         if after is None:
             rows.append((math.nan,) * len(QUANTITIES))
             continue
         var, mean = _array(before.moments.var), _array(before.moments.mean)
         squares, n = after.squares, after.moments.values
+        # As many values on both sides: else the chip skipped the layer in some batches.
         same = squares is not None and n == before.moments.values
         rows.append(
             (
@@ -287,6 +298,7 @@ def _values(clean: dict[Key, _Seen], noisy: dict[Key, _Seen]) -> Floats:
                 variance_ratio(var, _array(after.moments.var)),
             )
         )
+    # (points, quantities) -> (quantities, points)
     return np.array(rows).T
 
 

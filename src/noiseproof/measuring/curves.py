@@ -110,6 +110,8 @@ def measure_setup(
     curves = []
     with using_threads(setup.network.threads):
         for way in ways:
+            # Before the network is opened: what a way needs to begin
+            # with is paid from its budget too.
             started = time.monotonic()
             evaluator = open_evaluator(setup, way)
             if store is not None:
@@ -149,6 +151,7 @@ def _measured(
         replace(blank, noise=str(spec), level=spec.level, design=str(units.design))
         for spec in specs
     ]
+    # Every chip is then the same network on the same images: one is measured, the rest are copies.
     same = [isinstance(units.design, Chips) and not spec.is_random for spec in specs]
     found: list[list[Row]] = [[] for _ in specs]
     progress = Progress(
@@ -158,9 +161,11 @@ def _measured(
         most=most,
         first=FIRST[units.design.kind],
     )
+    # Otherwise nobody knows yet how many there will be.
     if pace.is_fixed:
         assert most is not None
         cache.expect([units.evaluator.clean_row, *_all(named, units, same, most)])
+    # First: no curve can be read from a store without its clean row, however early a run is killed.
     rows = [cache.row(units.evaluator.clean_row, units.clean, left=progress.left)]
     for point, unit in progress.order(lambda: time.monotonic() - started):
         row = replace(named[point], chip=unit, images=units.images(unit))
@@ -169,7 +174,10 @@ def _measured(
         else:
             row = cache.row(row, partial(units.evaluate, specs[point]), left=progress.left)
         found[point].append(row)
+        # `progress` looks at these lists to say what comes next;
+        # rows of a store count like new ones.
         progress.scores[point].append(row.score)
+    # By level, whatever the order was in which they were measured.
     return rows + [row for point in found for row in point]
 
 
@@ -198,6 +206,7 @@ def warn_without_effect(evaluator: Evaluator, asked: Measurement) -> None:
 
 
 def _without_effect(evaluator: Evaluator, asked: Measurement) -> Iterator[str]:
+    # If the strongest changes nothing, none does.
     strongest = max(asked.specs, key=lambda spec: spec.level or 0)
     targets = asked.targets
     if strongest.is_random and not any(

@@ -99,8 +99,11 @@ class Evaluator:
     def score(self, chip: Chip, test: Split | None = None) -> Result:
         """`chip`, recalibrated where an estimator says so, on the test images or
         others of their kind."""
+        # No recalibration, or one that follows the test batches and takes no images of its own.
         if self.calibration is None:
             return self.scored(chip, test)[0]
+        # `match` writes into biases, which the network itself may lack:
+        # it runs in a copy that has them.
         biased = self._signature is not None
         recalibrated = self.recalibrated(chip)
         if self.own_score is not None:
@@ -117,7 +120,10 @@ class Evaluator:
             return self._on(self.passes, chip, test), chip
         part: Split = self.test if test is None else test
         with following(self.skeleton, chip, self.estimator) as live:
+            # Not folded: the statistics that move have to be there as tensors of their own.
             forward = partial(self.forward, self.skeleton, live)
+            # In batches of the estimator's size, which is part of what
+            # it does, and not of `batch_size`.
             return self.result(forward, part, self.estimator.batch), live
 
     def recalibrated(self, chip: Chip) -> Chip:
@@ -127,6 +133,8 @@ class Evaluator:
             return calibrated(self.skeleton, chip, self._calibration_inputs, self.estimator)
         return calibrated(
             self._biased,
+            # The noise was drawn before, on the network's own tensors:
+            # these zeros are exact on every chip.
             replace(chip, state=with_bias_zeros(chip.state, self._biased)),
             self._calibration_inputs,
             self.estimator,
@@ -142,6 +150,8 @@ class Evaluator:
             return 0
         counts: list[int] = []
         skeleton = self._biased if self._signature is not None else self.skeleton
+        # Counted where it happens, so that an estimator's own passes
+        # cannot be forgotten in a formula.
         hook = skeleton.register_forward_pre_hook(
             lambda _, args, kwargs: counts.append(count_of_call(args, kwargs)), with_kwargs=True
         )
@@ -153,6 +163,7 @@ class Evaluator:
 
     def prepare_(self) -> None:
         """Compute once what all chips share, so that no chip's seconds carry it."""
+        # Also fills the caches behind it: the signature, and the calibration images on the device.
         _ = self.extra_images
         if self.own_score is None:
             _ = self.passes
@@ -204,6 +215,7 @@ class Evaluator:
 
     def _owned(self, skeleton: nn.Module, chip: Chip) -> Result:
         assert self.own_score is not None
+        # A module of its own: the user's score calls it as it likes, gradients and hooks included.
         model = with_state(skeleton, chip.state)
         with at_products(model, chip.products):
             return owned(self.own_score, model, self.test)
@@ -247,6 +259,8 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
     if used is not None:  # refused now, not after the first chips
         few = to(rows(used, slice(0, 2)), device_of(state))
         outputs(skeleton, Chip(state), scaled(few, scale))
+    # Only pixels pass through the scale: rows of float inputs must
+    # not differ by one that had no part.
     pixels = isinstance(data, Split) and any(
         tensor.dtype == torch.uint8 for tensor in tensors(data.inputs)
     )

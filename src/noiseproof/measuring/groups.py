@@ -33,8 +33,12 @@ class TensorGroup:
         called = {name: place for place, name in enumerate(starts)}
         first = len(starts)
         for module in self.modules:
+            # Ends at the network itself, "", which is always called:
+            # attention's projection, say, is not.
             while module not in called:
                 module = module.rpartition(".")[0]
+            # The earliest: a resumed pass computes everything from
+            # there on, the later ones included.
             first = min(first, called[module])
         return starts[first]
 
@@ -63,10 +67,12 @@ def groups_of(
         members.setdefault(key or WHOLE_NETWORK, []).append(name)
     if not members:
         raise ValueError("there is nothing to rank: no tensor has a role that gets noise")
+    # A row's part lists names with commas between them.
     if odd := [name for name in members if "," in name]:
         raise ValueError(f"a ranked layer must have no comma in its name, got {odd[0]!r}")
     found = []
     for group, tensors in members.items():
+        # Each user once, in order; a tied tensor makes noise in all the places where it is used.
         own = dict.fromkeys(user for name in tensors for user in users[name])
         analog = {layers[name] for name in tensors if where[name].role == "kernel"}
         found.append(

@@ -43,6 +43,7 @@ def inventory(
     Raises:
         ValueError: for an unknown model, norm or target.
     """
+    # ImageNet's, which these networks are published for.
     classes = 1000 if name.startswith(("torchvision:", "timm:")) else 10
     model = build(name, norm=norm, where=where, classes=classes)
     state, found = state_of(model), places(model)

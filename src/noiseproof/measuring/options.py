@@ -140,6 +140,8 @@ def with_keywords(known: type, **own: object) -> Callable[[F], F]:
             )
             for name in hints
         ]
+        # `inspect` and `help` believe this attribute; a call does not look at it,
+        # so there is also `check_keywords`.
         function.__signature__ = signature.replace(parameters=[*given, *keywords])  # type: ignore[attr-defined]
         return function
 
@@ -157,6 +159,7 @@ def check_keywords(function: str, options: Mapping[str, object], known: type) ->
 
 def asked_network(options: Mapping[str, Any]) -> Network:
     """What `options` say of a network in memory."""
+    # Only what was given, so that the default stands in one place, the request.
     return Network(**{name: options[name] for name in IN_MEMORY if name in options})
 
 
@@ -211,6 +214,7 @@ def only_way(recalibrate: Way, images: Inputs | None) -> list[Way]:
 
 def several_ways(recalibrate: Way | Sequence[Way]) -> list[Way]:
     """The ways of `track`, of which one may stand alone."""
+    # A text is a sequence too, of letters.
     if isinstance(recalibrate, str) or not isinstance(recalibrate, Sequence):
         return [recalibrate]
     return list(recalibrate)

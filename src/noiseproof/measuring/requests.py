@@ -134,6 +134,7 @@ class Calibration:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        # Frozen, so that a request that was checked stays right; each way once, in the order given.
         object.__setattr__(self, "ways", tuple(dict.fromkeys(self.ways)))
         check_seed(self.seed)
 
@@ -178,6 +179,7 @@ class Measurement:
         object.__setattr__(self, "targets", ordered_targets(self.targets))
         at_least(chips=self.chips, passes=self.passes)
         check_seed(self.seed)
+        # Made for its checks alone.
         Pace(precision=self.precision, budget=self.budget)
         check_length(self.design, chips=self.chips, passes=self.passes)
         check_above(self.above, self.design)
@@ -227,6 +229,8 @@ class MeasureRequest(Request):
         for way in self.calibration.ways:
             if own and way is not None and way.sees_test:
                 raise ValueError(f"{way} needs the test batches, which {own}")
+            # As far as it can be known without the network: the task's
+            # hits are checked when it is opened.
             check_design(asked.design, asked.specs, asked.targets, estimator=way, has_hits=not own)
 
 

@@ -121,8 +121,11 @@ def rank_setup(
         warn_without_effect(evaluator, asked)
         known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
         alone = study.alone(RowCache(known=known, store=store, on_row=on_row))
+        # The order from rows alone, so that a run that goes on from a
+        # store chooses as the first one did.
         order = [group.name for group in rankings_of(alone)[0].groups]
         choices = [order[:k] for k in steps]
+        # A cache of its own, since what is to be done was known only now: it counts from one again.
         without = study.without(choices, RowCache(known=known, store=store, on_row=on_row))
     return rankings_of(alone + without)[0]
 
@@ -172,12 +175,15 @@ class _Study:
         for unit in blocks:
             block = _Block(study=self, unit=unit)
             for name, row in self._alone_rows(unit).items():
+                # A block's work is done at its first missing row, for all
+                # groups at once (`_Block.alone`).
                 found.append(cache.row(row, partial(self._filled_alone, block, name), left=1))
         return found
 
     def without(self, choices: Sequence[Sequence[str]], cache: RowCache) -> list[Row]:
         """The rows of noise in all groups but those of each choice, the blocks again on fresh
         dice."""
+        # Unit B + b is block b again under another number, and dice are named by the unit's number.
         blocks = range(self.units.per_pass, 2 * self.units.per_pass)
         cache.expect(self._row(unit, but_part(self.by, n)) for unit in blocks for n in choices)
         found = []
@@ -190,6 +196,7 @@ class _Study:
 
     def _alone_rows(self, unit: int) -> dict[str, Row]:
         """The names of the rows of one block by group, first the clean one, by ""."""
+        # One clean row for all noises: it is looked up, not measured again, for the next spec.
         clean = replace(self._row(unit, CLEAN), noise="none", level=None, targets="")
         noisy = {g.name: self._row(unit, only_part(self.by, g.name)) for g in self.groups}
         return {"": clean, **noisy}
@@ -208,6 +215,8 @@ class _Study:
         )
 
     def _filled_alone(self, block: "_Block", name: str, row: Row) -> Row:
+        # With the row goes what a reader of rows needs: how many
+        # blocks, groups and products there are.
         facts: dict[str, float] = {"blocks": self.units.per_pass}
         if name:
             own = [group for group in self.groups if group.name == name]
@@ -221,6 +230,8 @@ class _Study:
 
     def _filled(self, row: Row, found: _Found, facts: Mapping[str, float]) -> Row:
         filled = self.evaluator.filled(row, replace(found.result, details=facts), 0.0)
+        # Groups of a block are measured in turns, batch by batch: each
+        # row has its own part of the time.
         return replace(filled, seconds=found.seconds)
 
 
@@ -242,12 +253,16 @@ class _Batch:
         """What the network returns with noise in these groups; clean without any."""
         names = [name for group in noisy for name in group.tensors]
         chips = self.study.chips
+        # Noise is drawn for all tensors once; a group sees its part,
+        # so all groups have the same dice.
         noise = {name: self.noise[name] for name in names if name in self.noise}
+        # `base(names)`: a deterministic stage acts where the noise does, and nowhere else.
         return chips.outputs(chips.base(names), noise, self.signs, self.x)
 
     def found(self, compute: Callable[[], Any]) -> _Found:
         started = time.perf_counter()
         output = compute()
+        # In one batch: the output is there already, and the task only has to count.
         result = self.study.evaluator.result(lambda _: output, self.images, len(self.images))
         return _Found(result=result, seconds=time.perf_counter() - started)
 
@@ -265,11 +280,14 @@ class _Block:
         found: dict[str, list[_Found]] = {}
         with Replay(self.study.chips.skeleton) as replay:
             for batch in self._batches():
+                # First: recording is the clean pass itself, and every group resumes from it.
                 clean = partial(replay.record, partial(batch.outputs, ()))
                 found.setdefault("", []).append(batch.found(clean))
                 starts = replay.starts
                 for group in self.study.groups:
                     run = partial(batch.outputs, [group])
+                    # Else the whole pass: 1 instead of about 0.53 of it (measured:
+                    # LOG.md, 2026-11-21, "which layers").
                     if group.is_replayable:
                         run = partial(replay.resume, run, group.first_call(starts))
                     found.setdefault(group.name, []).append(batch.found(run))
@@ -308,7 +326,7 @@ class _Block:
 
 def _joined(parts: Sequence[_Found]) -> _Found:
     """The batches of a block as one."""
-    hits = np.concatenate([p.result.hits for p in parts if p.result.hits is not None])
+    hits = np.concatenate([p.result.hits for p in parts if p.result.hits is not None])  # (images,)
     result = Result(
         score=float(hits.mean()),
         classes=parts[0].result.classes,

@@ -107,6 +107,7 @@ def opened(network: Network, calibration: Calibration) -> Setup:
     else:
         source.check_task(network.task)
     if network.classes is None:
+        # The card's first: a network may tell apart more classes than its test set has.
         network = replace(network, classes=source.classes if card is None else card.classes)
     model = _filled(network, load_state(file), source)
     test = source.read("test")
@@ -117,6 +118,7 @@ def opened(network: Network, calibration: Calibration) -> Setup:
         check_fits(model, test, scale)
         check_classes(test, network.classes or 0)
     else:  # what the network returns is the score's own affair
+        # Scaled once and for all, since the score of one's own runs the network itself.
         test = Split(inputs=scaled(test.inputs, scale), labels=test.labels)
     subject = Subject(
         checkpoint=file_sha256(file),
@@ -143,9 +145,12 @@ def _with_card(network: Network, card: Card | None, file: Path) -> Network:
     if card is not None:
         network = replace(
             network,
+            # A card comes with weights from anywhere, and
+            # `package.module:name` would be imported and run.
             model=network.model or harmless_name(card.model, "--model", file),
             data=network.data or harmless_name(card.data, "--data", file),
             norm=card.norm if network.norm is None else network.norm,
+            # With the norm it belongs to: the card's `where` says nothing about another norm.
             norm_where=card.norm_where if network.norm is None else network.norm_where,
             scale=network.scale or parse_pixel_scale(card.scale),
         )
@@ -207,6 +212,7 @@ def network_of(
         where=norm_where,
         classes=classes,
         channels=channels,
+        # torchvision's segmenters are saved with the head that only training uses, or without.
         auxiliary=any(name.startswith("aux_classifier.") for name in state),
     )
     fill(network, state, name=f"{model} with norm {norm_text(norm, norm_where)}")
@@ -222,6 +228,8 @@ def calibration_from(source: Source, n: int, *, augment: bool, seed: int) -> Inp
     changed = []
     for place in split.drawn(n, seed=seed).tolist():
         path = ("calibration change", place)
+        # Image by image under dice of its own: so the first n are those of any larger number.
+        # Scenes draw from torch's default generator, other images from the one that is handed over.
         with seeded(seed, *path):
             single = split.part(place, place + 1)
             changed.append(change(single, source, stream(seed, *path)).inputs)

@@ -124,6 +124,7 @@ def track_setup(
             for chip in range(asked.followed):
                 seen = range(0, course.length, course.step)
                 named = [replace(blank, chip=chip, seen=place) for place in seen]
+                # All or none: the statistics that a window starts with are not in the rows.
                 if all(key_of(row) in known for row in named):
                     rows += [known[key_of(row)] for row in named]
                     continue
@@ -154,25 +155,31 @@ def _followed(
 ) -> Iterator[Row]:
     """The rows of one chip with their results, window after window."""
     test: Split = evaluator.test
+    # One order for all chips and ways: their differences are then paired, window by window.
     order = torch.randperm(len(test), generator=stream(named[0].seed, "track order"))
     layers = running_layers(evaluator.skeleton)
     ends = ("running_mean", "running_var")
+    # The network may itself be the layer, with the name "".
     names = [f"{layer}.{end}".removeprefix(".") for layer in layers for end in ends]
+    # What stays when the noise changes; all other tensors come from the chip of the moment.
     statistics = {name: evaluator.state[name] for name in names}
     chip = evaluator.clean
     for row in named:
         started = time.perf_counter()
+        # Only at a window's start: `Course` refuses lengths that are no multiple of a window.
         if row.seen % course.changes.every == 0:
             chip = _changed(evaluator, row, spec, course.changes)
         now = row.seen % course.pause == 0 and evaluator.calibration is not None
         if now:
             recalibrated = evaluator.recalibrated(chip)
             statistics = {name: recalibrated.state[name] for name in names}
-        places = torch.arange(row.seen, row.seen + row.images) % len(test)
+        places = torch.arange(row.seen, row.seen + row.images) % len(test)  # from the start again
         moved = replace(chip, state=chip.state | statistics)
         result, last = evaluator.scored(moved, test.take(order[places]))
+        # Where an estimator follows the batches they have moved; else they are as they were.
         statistics = {name: last.state[name] for name in names}
         filled = evaluator.filled(row, result, started)
+        # Calibration images passed in this window only where one began with them.
         yield filled if now else replace(filled, extra_images=0)
 
 
@@ -181,8 +188,10 @@ def _changed(evaluator: Evaluator, row: Row, spec: Spec, changes: Stream) -> Chi
     change = row.seen // changes.every
     seed, level = row.seed, spec
     if changes.wander is None:
+        # The first chip is that of an ordinary measurement with this seed.
         seed = derived(row.seed, "redraw", change) if change else row.seed
     elif change:
+        # The same dice at another level: the chip drifts, it is not replaced.
         level = spec.at(wandered(spec.level or 0.0, changes.wander, row.seed, row.chip, change))
     programme = Programme(
         state=evaluator.state,

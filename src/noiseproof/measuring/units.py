@@ -32,6 +32,7 @@ from noiseproof.specs.designs import (
 from noiseproof.specs.noise import Spec
 from noiseproof.tasks.task import Result
 
+# Few and round: two machines, or two runs, whose timings differ a little choose the same.
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # of a nested chip's sample
 USUAL_RATIO = 10.0  # sd of images on a chip over sd of chips: .5 over .05, as at a curve's cliff
 TIMED_IMAGES = 100
@@ -48,6 +49,7 @@ class Units:
 
     def programme(self, spec: Spec) -> Programme:
         """What all chips of `spec` share, made once."""
+        # A measurement with a budget goes from level to level and back, so each level's is kept.
         if spec not in self._programmes:
             self._programmes[spec] = Programme(
                 state=self.evaluator.state,
@@ -80,6 +82,8 @@ class Units:
         started = time.perf_counter()
         if isinstance(self.design, PerImage):
             result = self._per_image(row, spec, test)
+        # Nothing is drawn ahead on a CPU: the draw takes 2 % of a chip, on the same cores
+        # (measured: LOG.md, 2026-11-21, "what makes a chip fast").
         elif self.evaluator.device.type == "cpu":
             result = self.evaluator.score(programme.chip(row.seed, row.chip), test)
         else:
@@ -105,6 +109,7 @@ class Units:
         if isinstance(self.design, PerImage):
             first, last = _ends(self.design, row.chip, total)
             return self._shuffled(row.seed).part(first, last)
+        # A sample of its own for each chip, without replacement, the same at every level.
         places = places_of(self.design, row.seed, row.chip, total)
         return self.evaluator.test.take(places)  # type: ignore[no-any-return]
 
@@ -112,6 +117,7 @@ class Units:
         """The test images in the order in which blocks are cut from them: a part of the blocks is
         then a random part of the images, in whatever order a data set has them."""
         if seed not in self._orders:
+            # One order is a copy of the whole test set: that of the last seed is enough.
             self._orders.clear()
             self._orders[seed] = self.evaluator.test.take(_order_of(seed, len(self.evaluator.test)))
         return self._orders[seed]
@@ -141,6 +147,7 @@ def places_of(design: Design, seed: int, unit: int, total: int) -> torch.Tensor:
         first, last = _ends(design, unit, total)
         return _order_of(seed, total)[first:last]
     if isinstance(design, Nested):
+        # The unit is in the stream's name, so that more chips change nothing of the first ones.
         return torch.randperm(total, generator=stream(seed, "nested images", unit))[: design.images]
     return torch.arange(total)
 
@@ -193,6 +200,7 @@ def _per_image_or_chips(
     try:
         _check_flipout(Units(evaluator=evaluator, design=design, targets=targets), strongest)
     except ValueError as error:
+        # `auto` falls back and says why, where an explicit per-image is refused.
         return Chips(), str(error)
     return design, reason
 
@@ -200,6 +208,7 @@ def _per_image_or_chips(
 def _check_flipout(units: Units, spec: Spec) -> None:
     """Raise ValueError where per-image chips do not hold for this network."""
     evaluator = units.evaluator
+    # Three images: `flipout.CHECKED_IMAGES` of them run beside their literal chips.
     x = evaluator.ready(evaluator.test.part(0, 3).inputs)
     check_flipout(evaluator.skeleton, units.programme(spec), x)
 
@@ -212,6 +221,7 @@ def _size_of(blank: Row, rows: Sequence[Row]) -> tuple[int, str] | None:
         return key_of(row, without=("noise", "design", "calibration_sha256", "chip", "images"))
 
     for row in rows:
+        # Timings differ from run to run, and rows of another size would start from zero.
         if row.design.startswith("nested") and same(row) == same(blank):
             return row.images, "as measured before"
     return None
@@ -231,6 +241,7 @@ def nested_images(evaluator: Evaluator, programme: Programme) -> tuple[int, str]
     accuracy falls, and rounded to a few sizes so that timing noise changes it seldom."""
     total = len(evaluator.test)
     part = evaluator.test.part(0, min(TIMED_IMAGES, total))
+    # Untimed: computes what all chips share.
     programme.chip(0, 0)
     evaluator.prepare_()
 
@@ -238,10 +249,14 @@ def nested_images(evaluator: Evaluator, programme: Programme) -> tuple[int, str]
         return _seconds(lambda: evaluator.score(programme.chip(0, 0), images))
 
     few, many = part.part(0, max(1, len(part) // 4)), part
+    # The first pass allocates, and lets libraries choose their algorithms.
     chip(few)
+    # The least of three: whatever else the machine does only adds.
     small, large = min(chip(few) for _ in range(3)), min(chip(many) for _ in range(3))
+    # Two sizes tell the cost of an image apart from that of a chip, which both contain. Noisy
+    # clocks may have the larger one end first.
     image = max((large - small) / max(1, len(many) - len(few)), 1e-9)
-    cost = max(small / image - len(few), 0.0)
+    cost = max(small / image - len(few), 0.0)  # of a chip, in images
     ideal = USUAL_RATIO * cost**0.5
     size = min(min(SIZES, key=lambda one: abs(one - ideal)), total)
     return size, f"making a chip takes the time of {cost:.0f} images"
@@ -263,9 +278,12 @@ class Ahead:
     def chip(self, programme: Programme, seed: int, chip: int) -> Chip:
         """That chip; the one after it is then being made."""
         if self._pool is None:
+            # One: a second chip ahead would only hold its weights for longer.
             self._pool = ThreadPoolExecutor(max_workers=1)
+        # By identity: `Units` keeps its programmes, so the id of one is not used again.
         name = (id(programme), seed, chip)
         made = self._next[1].result() if self._next and self._next[0] == name else None
+        # Named dice: a chip that was drawn ahead is the same as one that is drawn now.
         now = programme.chip(seed, chip) if made is None else made
         following = (id(programme), seed, chip + 1)
         self._next = (following, self._pool.submit(programme.chip, seed, chip + 1))

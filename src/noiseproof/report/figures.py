@@ -15,6 +15,7 @@ from noiseproof.results.drawing import level_axis
 from noiseproof.specs.designs import Chips
 from noiseproof.specs.noise import parse
 
+# An empty <extra> leaves out plotly's second box, which repeats the name.
 HOVER = "<b>%{fullData.name}</b><br>%{text}<extra></extra>"
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
@@ -62,6 +63,7 @@ def gain_figure(panel: Panel) -> go.Figure | None:
         return None
     figure = go.Figure()
     crowd = len(all_series) > CROWD
+    # Side by side: at one level the error bars of several ways would lie on each other.
     lines = zip(panel.pairs, all_series, dodged(all_series), strict=True)
     for (before, after, _), series, x in lines:
         plain = {point.level: point for point in before.points}
@@ -69,6 +71,7 @@ def gain_figure(panel: Panel) -> go.Figure | None:
         figure.add_scatter(
             x=x,
             y=series.y,
+            # One array does for both sides: a paired t interval is even about its mean.
             error_y={"array": _above(series), "thickness": 1.5, "width": 2},
             mode="markers" if crowd else "lines+markers",
             name=_escaped(series.look.label),
@@ -103,9 +106,10 @@ def spread_figure(panel: Panel) -> go.Figure | None:
             y=[panel.unit.factor * row.score for _, row in values],
             text=[f"chip {row.chip} of seed {row.seed}" for _, row in values],
             name=_escaped(look.label),
+            # Every chip is shown: a box alone hides that there are two kinds of them.
             boxpoints="all",
             jitter=0.5,
-            pointpos=0,
+            pointpos=0,  # on the box, not beside it
             marker={"color": look.colour, "size": 3 if crowd else 4, "opacity": 0.6},
             line={"color": look.colour, "width": 1},
             fillcolor=_transparent(look.colour, 0.18) if look.kind else "rgba(0,0,0,0)",
@@ -116,8 +120,10 @@ def spread_figure(panel: Panel) -> go.Figure | None:
     figure.update_layout(boxmode="group")
     figure.update_xaxes(
         title=level_axis(panel.family),
+        # Levels are often unevenly spaced, and boxes on a linear axis would lie on each other.
         type="category",
         categoryorder="array",
+        # Of all curves: plotly's own order is that in which the first trace happens to have them.
         categoryarray=levels,
     )
     figure.update_yaxes(title=_axis(panel, "of one chip"), rangemode=_range(panel))
@@ -135,6 +141,8 @@ def stream_figure(panel: StreamPanel) -> go.Figure:
             for place, seen in enumerate(trace.positions)
         ]
         _add_line(figure, series, text, crowd=len(all_series) > CROWD)
+    # From bottom to top whatever the scores are; shapes rather than
+    # traces, which the legend would list.
     thin = {"type": "line", "y0": 0, "y1": 1, "yref": "paper", "layer": "below"}
     thin |= {"line": {"color": "#999", "width": 0.8}}
     figure.update_layout(shapes=[{**thin, "x0": x, "x1": x} for x in panel.changes])
@@ -150,12 +158,14 @@ def _add_line(figure: go.Figure, series: Series, text: list[str], *, crowd: bool
     """A line with its band; in a crowd the band is fainter."""
     label, look = _escaped(series.look.label), series.look
     figure.add_scatter(
+        # There and back: the outline of the band, as one closed line.
         x=series.x + series.x[::-1],
         y=series.high + series.low[::-1],
         mode="lines",
         fill="toself",
         fillcolor=_transparent(look.colour, 0.07 if crowd else 0.18),
         line={"width": 0},
+        # The line's points answer, not the corners of the band.
         hoverinfo="skip",
         showlegend=False,
         legendgroup=label,
@@ -193,6 +203,7 @@ def _hover(panel: Panel, curve: Curve, place: int) -> str:
     lines.append(f"{point.images} images, {point.nonfinite} non-finite outputs")
     wnr = parse(point.noise).wnr_db
     lines += [] if wnr is None else [f"weight-to-noise ratio {wnr:.1f} dB"]
+    # Escaped line by line, so that the breaks between them stay tags.
     return "<br>".join(html.escape(line) for line in lines)
 
 
@@ -205,6 +216,7 @@ def _add_chance(figure: go.Figure, chance: float) -> None:
 
 def _lay_out(figure: go.Figure, *, entries: int) -> None:
     """The shared layout, high enough for so many entries of the legend."""
+    # 22 pixels for an entry: plotly would make a long legend scroll, which print does not.
     figure.update_layout(**LAYOUT, height=max(460, 100 + 22 * entries), showlegend=True)
 
 
@@ -224,5 +236,5 @@ def _escaped(label: str) -> str:
 
 
 def _transparent(colour: str, share: float) -> str:
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))  # of #RRGGBB
     return f"rgba({red},{green},{blue},{share})"

@@ -44,6 +44,7 @@ def kind_of(row: Row) -> str:
 def order_of(row: Row) -> tuple[int, str, list[float]]:
     """Sorts ways for legends and tables: off first, then by kind, then by size."""
     kind, known = kind_of(row), ["", *KINDS]
+    # As numbers, since pooled(1000) would come before pooled(64) as a text.
     sizes = [float(number) for number in re.findall(r"\d{1,18}(?:\.\d{1,18})?", row.recalibrate)]
     return (known.index(kind) if kind in known else len(known), kind, sizes)
 
@@ -59,6 +60,8 @@ def looks_of_ways(rows: Sequence[Row], labels: Sequence[str]) -> list[Look]:
         for step, place in enumerate(places):
             within = step % SHADES
             count = min(SHADES, len(places))
+            # Dotted is kept for ways that see test images: a reader must not miss these. Beyond
+            # SHADES of them a kind goes on with its first shade in another dash.
             dash = "dot" if rows[place].calibration == "test" else DASHES[step // SHADES % 4]
             hue = _shade(KINDS.get(kind, OTHER), within, count) if kind else OFF
             found[place] = Look(label=labels[place], colour=hue, dash=dash, kind=kind)
@@ -84,6 +87,7 @@ def way_label(row: Row, name: str = "") -> str:
 
 def _shade(colour: str, step: int, count: int) -> str:
     """Shade `step` of `count` of one hue, from light to dark; the hue itself where it is alone."""
+    # Shares of the way to white (negative) and to black.
     light, dark = (-0.62, 0.3) if count > 2 else (-0.4, 0.2)
     place = 0.0 if count == 1 else light + (dark - light) * step / (count - 1)
     target = 255 if place < 0 else 0

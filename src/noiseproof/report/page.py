@@ -75,17 +75,26 @@ def render(
 ) -> str:
     """The page as text."""
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        # Names of models and data come from files of others: nothing in them may become a tag.
+        # Strict: a misspelt name in the template is an error and no empty place.
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     template = resources.files("noiseproof.report").joinpath("page.html.j2").read_text()
     followed = [trace for trace in traces if trace.chips]
+    # Rows of curves win: those of rankings are joined from blocks.
     clean = {network_key(one.clean): one.clean for one in rankings} | clean_rows(curves, followed)
+    # Of all that is on the page at once, so that one name is one network in all of its parts.
     names = short_names(clean.values())
     metrics = [c.points[0].metric for c in curves] + [t.metric for t in followed]
     metrics += ["accuracy"] * bool(rankings)
     return environment.from_string(template).render(
         source=source,
         version=__version__,
+        # Markup marks what is not escaped: plotly's own code and
+        # figures, whose labels `figures` escapes.
         plotly=Markup(_plotly_without_addresses()),
         title=title_of(metrics),
         has_hits=any(curve.first.hits for curve in curves),
@@ -163,5 +172,6 @@ def _ranking(ranking: Ranking, names: Names) -> dict[str, Any]:
 
 
 def _embed(figure: go.Figure) -> Markup:
+    # Without plotly.js, megabytes of it: the page has it once.
     text = figure.to_html(full_html=False, include_plotlyjs=False, config=CONFIG)
     return Markup(text)

@@ -85,6 +85,7 @@ class Panel:
     def levels(self) -> list[float | None]:
         """All that were measured, ascending."""
         found = {level for curve in self.curves for level in curve.levels}
+        # Levels are never negative; None cannot be compared with them.
         return sorted(found, key=lambda level: -1 if level is None else level)
 
     @cached_property
@@ -101,6 +102,8 @@ class Panel:
     def clean_points(self) -> list[tuple[Row, Look]]:
         """The clean row of each network that is its value at level 0, with a look of the network;
         none where another stage acts at level 0 too, or level 0 was measured."""
+        # Another stage, as quantisation, acts at level 0 too: the clean
+        # network is no point of the curve.
         if not self.alone or self.levels == [None]:
             return []
         measured = {network_of(curve) for curve in self.curves if 0 in curve.levels}
@@ -144,6 +147,7 @@ class StreamPanel:
             every = parse_stream(self.first.stream).every
         except ValueError:
             return []
+        # More lines than the figure has pixels would be a grey area.
         return list(range(every, self.length, every)) if self.length // every < 1000 else []
 
 
@@ -173,6 +177,7 @@ def panels_of(curves: Sequence[Curve], names: Names) -> list[Panel]:
     groups: dict[tuple[object, ...], list[Curve]] = {}
     for curve in curves:
         same = key_of(curve.first, Role.CONDITION, without=("noise",))
+        # All conditions but the level, which is in `noise`: its kind is in the family.
         place = (curve.family, curve.clean.task, *same)
         groups.setdefault(place, []).append(curve)
     return [panel for group in groups.values() for panel in _panels(group, names)]
@@ -183,7 +188,10 @@ def _panels(curves: Sequence[Curve], names: Names) -> list[Panel]:
     for curve in curves:
         networks.setdefault(network_of(curve), []).append(curve)
     against = tuple(rivals(curves))
+    # At most one way for each network: colour tells networks, dashes say recalibrated. Otherwise
+    # colour is needed for the ways, and networks get a panel each.
     if max(sum(bool(kind_of(c.first)) for c in part) for part in networks.values()) < 2:
+        # By all names on the page, so that a network has one colour in all of its panels.
         hues = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
         rows = [curve.first for curve in curves]
         labels = _labels(rows, [names[network_of(curve)] for curve in curves])
@@ -197,6 +205,7 @@ def _panels(curves: Sequence[Curve], names: Names) -> list[Panel]:
         name = names[network] if len(names) > 1 else ""
         panel = Panel(curves=tuple(ordered), looks=tuple(looks), network=name, by_way=True)
         found.append(panel)
+    # Networks are compared once, under the last of their panels.
     return [*found[:-1], replace(found[-1], rivals=against)]
 
 
@@ -222,6 +231,7 @@ def _labels(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
     labels = [way_label(row, name) for row, name in zip(rows, names, strict=True)]
     counts = Counter(labels)
     return [
+        # Two draws of calibration images under one estimator differ in nothing else.
         f"{label}, calibration {row.calibration_sha256[:6]}" if counts[label] > 1 else label
         for row, label in zip(rows, labels, strict=True)
     ]
@@ -233,5 +243,6 @@ def rivals(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
     return [
         (plain[0], other)
         for other in plain[1:]
+        # On other images the difference would be that of the images too.
         if other.clean.data_sha256 == plain[0].clean.data_sha256
     ]

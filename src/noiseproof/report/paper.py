@@ -53,8 +53,9 @@ def write_figure(
     if not groups:
         raise ValueError("there is nothing to draw: no measured chips")
     bands = _bands(groups)
-    lines = [-(-len(band) // COLUMNS) for band in bands]
+    lines = [-(-len(band) // COLUMNS) for band in bands]  # rows of panels in each band
     split = any(facet.kind for band in bands for facet in band)
+    # Inches: 3.4 is a text column, 7.0 are two with the gap between them.
     wide, high = (7.0 / COLUMNS, 2.0) if split else (3.4, 2.6)
     columns = max(min(COLUMNS, len(band)) for band in bands)
     with figure_for(path, wide=wide * columns, high=high * sum(lines)) as figure:
@@ -67,6 +68,7 @@ def _bands(groups: Sequence[Sequence[Facet]]) -> list[list[Facet]]:
     """A band for each panel that is split; whole panels share one with their neighbours."""
     bands: list[list[Facet]] = []
     for group in groups:
+        # A split panel has a band to itself, since its small ones share axes and a caption.
         if len(group) == 1 and bands and not bands[-1][0].kind:
             bands[-1].append(group[0])
         else:
@@ -98,6 +100,7 @@ def _of_panel(panel: Panel) -> Facet:
         y_label=score_axis(panel.metric, panel.unit),
         caption=f"{name}{noise} on {panel.where}; {seen}\n{INTERVAL}",
         from_zero=panel.unit is not stats.PLAIN,
+        # Scores without hits, as mAP, have no level of chance.
         chance=100 / panel.curves[0].clean.classes if panel.curves[0].clean.hits else None,
         clean=tuple((factor * row.score, look.colour) for row, look in panel.clean_points),
     )
@@ -121,6 +124,7 @@ def _of_stream(panel: StreamPanel) -> Facet:
 def _split(facet: Facet) -> list[Facet]:
     """The facet itself, or one for each kind of recalibration where there are too many lines."""
     kinds = dict.fromkeys(series.look.kind for series in facet.series if series.look.kind)
+    # Ways of one kind are shades of one hue and would stay together anyway.
     if len(facet.series) <= CROWD or len(kinds) < 2:
         return [facet]
     return [
@@ -149,6 +153,8 @@ def _draw_band(part: "SubFigure", band: Sequence[Facet], columns: int, *, size: 
             continue
         axis.set_title(facet.kind, fontsize=7)
         last_row, first_column = place + columns >= len(band), place % columns == 0
+        # By hand: with shared axes matplotlib labels the last row of the
+        # grid, where places may be empty.
         axis.tick_params(labelbottom=last_row, labelleft=first_column)
         axis.set_xlabel(facet.x_label if last_row else "")
         axis.set_ylabel(facet.y_label if first_column else "")

@@ -46,6 +46,8 @@ def networks(clean: dict[Network, Row], names: Names) -> list[Cells]:
 
 def overview(panel: Panel) -> Cells:
     """A line per way to recalibrate, a column per level, what it costs at the end."""
+    # Column by column, since the best of a level is found among all
+    # lines; lines are read off after.
     columns = [_column(panel, level) for level in panel.levels]
     return {
         "heads": [level_text(level, alone=panel.alone) for level in panel.levels],
@@ -75,12 +77,16 @@ def _column(panel: Panel, level: float | None) -> list[Cell]:
     cells = []
     for curve, point in zip(panel.curves, points, strict=True):
         if point is None:
+            # Level 0 that was not measured is the clean network, but only as it comes:
+            # a recalibration changes that too.
             clean = level == 0 and panel.alone and curve.first.recalibrate == "off"
             cells.append(Cell(text=panel.unit.value(curve.clean.score, places=2) if clean else "-"))
             continue
         rivals = by_network[network_of(curve)]
         best = max(rivals, key=lambda rival: rival.score.mean)
         several = len(rivals) > 1
+        # Paired on the same chips: two intervals that overlap say little about their difference.
+        # Negated, so that nan, one chip, is not told apart.
         tied = several and point is not best and not paired_difference(best, point).low > 0
         text = panel.unit.text(point.score)
         cells.append(Cell(text=text, best=several and point is best, tied=tied))
@@ -146,6 +152,7 @@ def averages(panel: Panel) -> list[Cells]:
 def figures_of(curves: Sequence[Curve]) -> list[str]:
     """The names of the further figures that all rows have, as `mAP@.5`."""
     rows = [row for curve in curves for point in curve.points for row in point.rows]
+    # Of all rows: a mean over chips needs the figure of each of them.
     return [name for name in rows[0].figures if all(name in row.figures for row in rows)]
 
 
@@ -235,6 +242,7 @@ def stream_lines(panel: StreamPanel) -> list[Cells]:
 
 
 def _gain(trace: Trace, off: Trace | None, unit: Unit) -> str:
+    # Other windows, as of a stream that was cut short, cannot be paired.
     if off is None or off is trace or off.positions != trace.positions:
         return "-"
     return unit.text(trace.difference(off)) if set(off.chips) & set(trace.chips) else "-"

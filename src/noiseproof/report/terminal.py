@@ -65,6 +65,7 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     metric, unit = metric_of(first.task), unit_of(metric_of(first.task))
     has_hits = all_have_hits(curves)
     ways = max(len(way_of(curve.first)) for curve in curves)
+    # What long names of ways take is missing for columns of numbers.
     spare = width - max(0, ways - len(WAY))
     figures = tables.figures_of(curves) if spare >= NEEDED_BY_FIGURES else ()
     columns = [
@@ -78,6 +79,7 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     both = all(point.is_for_new_images for curve in curves for point in curve.points)
     table = _table(heading, _caption(rows, has_hits=has_hits, new_images=both))
     table.add_column("norm", no_wrap=True)
+    # Wrapped rather than cut: a way that is half readable is another one.
     table.add_column(WAY, min_width=min(ways, width // 4))
     for name in () if same_noise else ("noise", "targets"):
         table.add_column(name)
@@ -93,6 +95,7 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
             cells = [column.text(point) for column in columns]
             cells += [unit.text(point.figure(name)) for name in figures]
             table.add_row(*lead, *cells, end_section=point is curve.points[-1])
+            # The first line of a curve says what it is, the others only their level.
             lead = [""] * len(lead)
     return table
 
@@ -101,6 +104,7 @@ def spread_lines(curves: Sequence[Curve], above: float | None) -> Iterator[str]:
     """A sentence on how the chips of each point differ, where a yield is asked for or each chip saw
     a sample of the images."""
     for panel in panels_of(curves, short_names(curve.clean for curve in curves)):
+        # Where all chips saw all images the table has the sd already.
         if above is None and isinstance(panel.design, Chips):
             continue
         unit, points = panel.unit, panel.unit.points.removeprefix(",")
@@ -168,4 +172,5 @@ def _caption(rows: Sequence[Row], *, has_hits: bool, new_images: bool = False) -
 
 def _ends(interval: stats.Interval) -> str:
     text = stats.percent(interval)
+    # The mean is that of the column beside it.
     return text[text.index("[") :]

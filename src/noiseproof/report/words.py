@@ -13,6 +13,7 @@ def short_names(rows: Iterable[Row]) -> dict[Network, str]:
     that names it. `rows` are clean rows, or others where there are none."""
     found = {network_key(row): row for row in rows}
     known = "{r.model} {r.norm} ({r.checkpoint:.6})"
+    # A norm alone names one among several, but says nothing of a single network.
     forms = ["{r.norm}"] if len(found) > 1 else []
     forms += ["{r.model} {r.norm}", "{r.model} {r.norm} on {r.data}", known]
     forms += [known + ", {r.data}, {r.images} images"]
@@ -23,6 +24,7 @@ def short_names(rows: Iterable[Row]) -> dict[Network, str]:
             network: form.format(r=row, later=_said(further(row, Role.NETWORK)))
             for network, row in found.items()
         }
+        # The shortest form that tells all of them apart, not each: so their names stay alike.
         if len(set(names.values())) == len(names):
             break
     return names

@@ -106,7 +106,8 @@ class Estimate:
     def _over_units(self) -> Interval:
         if not self.is_adaptive:
             return stats.t_interval(self.by_chip)
-        # Scores of a sample stand on a grid of 1 / images, which the interval allows for.
+        # Each score is the share of hits among so many images: where all units score the same,
+        # their spread is still not zero.
         images = self.rows[0].images if self.rows[0].hits and self.design.needs_hits else None
         return stein_interval(self.by_chip, first=FIRST[self.design.kind], images=images)
 

@@ -76,6 +76,7 @@ def trails_of(activations: Activations, quantity: Quantity) -> list[Trail]:
 def _trail(activations: Activations, way: Way, look: Look, quantity: Quantity, role: str) -> Trail:
     places = [place for place, point in enumerate(activations.points) if point.role == role]
     found = {place: way.estimate(quantity, place) for place in places}
+    # nan where no SNR exists, inf where nothing differs: neither has a place on an axis.
     drawn = {place: one for place, one in found.items() if np.isfinite(one.mean)}
     if quantity is SHIFT:  # it is never negative
         drawn = {place: one.within(0, np.inf) for place, one in drawn.items()}
@@ -137,11 +138,14 @@ def _draw_quantity(axes: "Axes", activations: Activations, quantity: Quantity) -
         _draw_trail(axes, trail)
     if steep:
         axes.set_yscale("log")
+        # After the scale: an interval's low end may be next to zero, and
+        # would stretch a logarithmic axis.
         axes.set_ylim(bottom=floor_of(trails))
         ticker = importlib.import_module("matplotlib.ticker")
         subs = (1.0, 2.0, 5.0) if quantity is RATIO else (1.0,)
         axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
         axes.yaxis.set_major_formatter("{x:g}")
+        # Minor ticks get labels of their own where an axis spans less than a decade.
         axes.yaxis.set_minor_formatter(ticker.NullFormatter())
     elif quantity is SHIFT:
         axes.set_ylim(bottom=0)
@@ -158,6 +162,7 @@ def _draw_trail(axes: "Axes", trail: Trail) -> None:
         if trail.has_band:
             axes.fill_between(trail.places, trail.low, trail.high, color=colour, alpha=0.2, lw=0)
         return
+    # Two lengths, since the interval of a ratio is not even about its mean.
     ends = [trail.below, trail.above] if trail.has_band else None
     style: Any = {"ms": 2.2, "mfc": "w", "mew": 0.6, "elinewidth": 0.5, "capsize": 0}
     axes.errorbar(trail.places, trail.mean, ends, fmt="D", color=colour, **style)

@@ -129,6 +129,7 @@ def depth_figure(activations: Activations) -> go.Figure:
             _add_trail(figure, activations, trail, row)
         figure.update_yaxes(title=quantity.title, row=row, col=1)
         figure.update_yaxes(**(_log_axis(quantity, trails) if steep else {}), row=row, col=1)
+        # The neutral shift is 0, which a logarithmic axis does not have.
         if not (steep and quantity is SHIFT):
             thin = {"color": "#888", "dash": "dot", "width": 1}
             figure.add_hline(y=quantity.neutral, line=thin, row=row, col=1)
@@ -150,6 +151,7 @@ def _log_axis(quantity: Quantity, trails: Sequence[Trail]) -> dict[str, Any]:
     ticks = [step * 10.0**decade for decade in decades for step in steps]
     return {
         "type": "log",
+        # plotly wants the ends of a logarithmic axis as exponents.
         "range": [log10(low), log10(high)],
         "tickvals": ticks,
         "ticktext": [f"{tick:g}" for tick in ticks],
@@ -158,6 +160,7 @@ def _log_axis(quantity: Quantity, trails: Sequence[Trail]) -> dict[str, Any]:
 
 def _add_band(figure: go.Figure, trail: Trail, row: int, *, lowest: float | None) -> None:
     """`lowest`: what a logarithmic axis can still show."""
+    # plotly drops what a logarithmic axis cannot show, and the outline of the band with it.
     low = trail.low if lowest is None else [max(value, lowest) for value in trail.low]
     figure.add_scatter(
         x=trail.places + trail.places[::-1],
@@ -180,6 +183,7 @@ def _add_trail(figure: go.Figure, activations: Activations, trail: Trail, row: i
         "x": trail.places,
         "y": trail.mean,
         "legendgroup": label,
+        # Each way has a trace in every panel; the legend names it once and switches all of them.
         "showlegend": row == 1,
         "text": [
             _hover(activations.points[place], trail, step)

@@ -70,6 +70,7 @@ def short(interval: Interval, quantity: Quantity) -> str:
     half = (interval.high - interval.low) / 2
     if not half > 1e-9 * abs(interval.mean):  # one chip, or all alike
         return f"{interval.mean:.3g}"
+    # As many as the interval supports.
     digits = _digits(half)
     if not quantity.logarithmic:
         return f"{interval.mean:.{digits}f} +-{half:.{digits}f}"
@@ -79,6 +80,7 @@ def short(interval: Interval, quantity: Quantity) -> str:
 
 def _digits(half: float) -> int:
     """Decimals for two digits of `half`, within a column's width."""
+    # / 0.95: what rounds up to the next power of ten, 0.096 to 0.10, counts as that.
     return min(MOST_DECIMALS, max(0, 1 - math.floor(math.log10(half / 0.95))))
 
 

@@ -55,6 +55,7 @@ def digital_lines(ranking: Ranking) -> list[Line]:
         LINES, (ranking.weight_share, ranking.mac_share), strict=True
     ):
         x = [100 * share(step) for step in steps]
+        # No products at all, as with noise on biases: every share would be 0 / 0.
         if x and not isnan(x[-1]):
             found.append(Line(name=name, colour=colour, dash=dash, x=x, y=y, low=low, high=high))
     return found
@@ -85,6 +86,8 @@ def drop_figure(ranking: Ranking) -> go.Figure:
     figure.update_layout(**LAYOUT | {"showlegend": False, "bargap": 0.3})
     figure.update_layout(height=max(220, 90 + 22 * len(groups)))
     figure.update_xaxes(title=_drop_label(ranking), zeroline=True, zerolinecolor="#444")
+    # Bars are drawn from below: reversed, the first of the ranking is on top. A category even
+    # where names of layers are numbers.
     figure.update_yaxes(autorange="reversed", automargin=True, ticks="", type="category")
     return figure
 
@@ -111,11 +114,13 @@ def digital_figure(ranking: Ranking) -> go.Figure | None:
         figure.add_scatter(
             x=line.x,
             y=line.y,
+            # At one line only: both have the same steps.
             mode="lines+markers+text" if line is lines[-1] else "lines+markers",
             name=f"share of {line.name}",
             legendgroup=line.name,
             line={"color": line.colour, "dash": line.dash, "width": 2},
             marker={"size": 7},
+            # How many are kept, but for none and all, which the ends of the line say.
             text=["", *(str(len(step.kept)) for step in ranking.steps[1:-1]), ""],
             textposition="bottom right",
             textfont={"color": line.colour, "size": 12},
@@ -195,6 +200,7 @@ def _draw_drops(axis: "Axes", ranking: Ranking, groups: Sequence[Group]) -> None
     )
     axis.axvline(0, color="0.2", lw=0.6)
     axis.set_yticks(places, [group.name for group in groups], fontsize=6)
+    # From the last to the first: the most sensitive on top.
     axis.set_ylim(len(groups) - 0.4, -0.6)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)

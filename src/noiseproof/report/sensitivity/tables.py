@@ -23,6 +23,7 @@ def group_lines(ranking: Ranking) -> list[Cells]:
             "rank": str(rank),
             "name": group.name,
             "drop": stats.percent(group.drop),
+            # The last has no next one.
             "tied": rank < last and not group.is_told_apart,
             "nonfinite": f"{group.nonfinite:,}",
             **_shares(ranking, group),
@@ -63,6 +64,7 @@ def share_text(share: float) -> str:
     value = 100 * share
     if isnan(value):
         return "-"
+    # From there on without decimals: .2g would write 99.6 as 1e+02.
     return f"{value:.0f}" if value >= 9.95 or not value else f"{value:.2g}"
 
 
