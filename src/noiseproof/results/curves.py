@@ -94,6 +94,7 @@ class Curve(Shown):
     def summary(self) -> Summary:
         """A line for each level."""
         first, unit = self.first, unit_of(self.points[0].metric)
+        # The weaker statement where points differ.
         both = all(point.is_for_new_images for point in self.points)
         blocks = isinstance(self.points[0].design, PerImage)
         whom = "new chips and new images" if both else "new chips, this test set"
@@ -225,6 +226,8 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
     groups: dict[tuple[Any, ...], dict[float | None, list[Row]]] = {}
     for row in rows:
         if row.stream or row.part != "all":
+            # What rows of streams and of parts of a network tell are
+            # other questions: no point of a curve.
             continue
         if is_clean(row):
             clean.setdefault(network_key(row), row)
@@ -253,6 +256,7 @@ def as_json(curves: Sequence[Curve], *, above: float | None = None) -> Json:
     clean = curves[0].clean
     return {
         "clean": {metric_of(clean.task): clean.score, "images": clean.images} | clean.figures,
+        # Scores without hits, as mAP, have no level of chance.
         "chance": 1 / clean.classes if clean.hits else None,
         "curves": [entry for curve in curves for entry in curve.as_json(above)],
         "average_normalised": [

@@ -29,6 +29,7 @@ class Summary:
     def text(self) -> str:
         """For a terminal; numbers stand under their heads."""
         table = [self.heads, *self.lines[:MOST]]
+        # Of the lines that are shown: a long name among the others makes no gap.
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         padded = [
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -105,6 +106,7 @@ def or_dash(value: float, text: str) -> str:
 
 def printable(line: str) -> str:
     """The line without what would move a terminal's cursor, which a name may hold."""
+    # Escape sequences begin with a sign that is not printable; a line break is none either.
     return "".join(sign if sign.isprintable() else "?" for sign in line).rstrip()
 
 

@@ -55,6 +55,7 @@ class Trace(Shown):
     @cached_property
     def scores(self) -> dict[Chip, tuple[float, ...]]:
         """Each chip's scores, window after window."""
+        # Looked up by position: a store gives rows in the order in which they came.
         found = {(row.seed, row.chip, row.seen): row.score for row in self.rows}
         return {chip: tuple(found[*chip, seen] for seen in self.positions) for chip in self.chips}
 
@@ -77,6 +78,8 @@ class Trace(Shown):
         """
         if self.positions != other.positions:
             raise ValueError("the two traces have different windows")
+        # The same chips meet the same images in the same order under
+        # every way: pairs differ by it alone.
         shared = [chip for chip in self.chips if chip in other.scores]
         ours, theirs = ([np.mean(t.scores[chip]) for chip in shared] for t in (self, other))
         return stats.paired_interval([float(v) for v in ours], [float(v) for v in theirs])

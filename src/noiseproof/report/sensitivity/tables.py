@@ -48,6 +48,7 @@ def step_lines(ranking: Ranking) -> list[Cells]:
 
 def _joined(ranking: Ranking, place: int) -> str:
     """The groups that are new in a step, in few words."""
+    # Steps are nested: each keeps the groups of the one before, and more.
     new = ranking.steps[place].kept[len(ranking.steps[place - 1].kept) :]
     return ", ".join(new) if len(new) <= 2 else f"{new[0]} to {new[-1]}"
 
@@ -94,6 +95,7 @@ def terminal_tables(ranking: Ranking) -> Iterator[Table]:
     heads = ("#", ranking.by, "drop, points", "weights %", "mult.-acc. %")
     for head in heads:
         table.add_column(head, justify="left" if head == ranking.by else "right", no_wrap=True)
+    # Cut after the ranks and ties were found, which need the next group too.
     for line in group_lines(ranking)[:MOST]:
         drop = line["drop"] + (" ~" if line["tied"] else "  ")
         table.add_row(line["rank"], line["name"], drop, line["weights"], line["macs"])
