@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from collections.abc import Sized
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -38,7 +39,7 @@ python_use_unqualified_type_names = True
 maximum_signature_line_length = 80
 MEMBERS = (
     "   :members:",
-    "   :inherited-members: object, BaseModel",
+    "   :inherited-members: object, BaseModel, Module",
     "   :exclude-members: model_config",
 )
 LONGEST_VALUE = 80  # of a constant
@@ -84,7 +85,8 @@ def entry(package: ModuleType, name: str) -> list[str]:
     if isinstance(found, type) and not isinstance(found, GenericAlias):
         return [f".. autoclass:: {full}", *MEMBERS, ""]
     value = repr(found)
-    shown = value if len(value) <= LONGEST_VALUE else f"{type(found).__name__} of {len(found)}"
+    size = f" of {len(found)}" if isinstance(found, Sized) else ""
+    shown = value if len(value) <= LONGEST_VALUE else f"{type(found).__name__}{size}"
     return [f".. py:data:: {full}", f"   :value: {shown}", ""]
 
 

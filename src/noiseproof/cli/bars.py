@@ -19,14 +19,12 @@ from rich.progress import (
 )
 
 from noiseproof.cli.console import console
-from noiseproof.results.rows import Row
-from noiseproof.specs.catalog import metric_of
-from noiseproof.specs.designs import parse_design
-from noiseproof.stats.display import unit_of
-from noiseproof.stats.stopping import FIRST, stein_interval
+from noiseproof.results import Row
+from noiseproof.specs import metric_of, parse_design
+from noiseproof.stats import FIRST, stein_interval, unit_of
 
 if TYPE_CHECKING:
-    from noiseproof.study.run.driver import News
+    from noiseproof.study import News
     from noiseproof.training.progress import Progress as TrainingProgress
 
 SECONDS_BETWEEN_LINES = 10.0

@@ -3,10 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from noiseproof.core.checks import DEVICES
-from noiseproof.specs import catalog
-from noiseproof.specs.designs import DESIGNS
-from noiseproof.specs.noise import ROLES
-from noiseproof.specs.selection import GROUPINGS
+from noiseproof.specs import DESIGNS, GROUPINGS, ROLES, catalog
 
 Complete = Callable[[str], list[tuple[str, str]]]
 

@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from noiseproof.report import terminal
-from noiseproof.report.sensitivity.tables import finding_text, terminal_tables
-from noiseproof.results.curves import Curve
-from noiseproof.results.sensitivity import Ranking
-from noiseproof.results.streams import Trace
-from noiseproof.specs.noise import Spec
+from noiseproof.report import finding_text, terminal, terminal_tables
+from noiseproof.results import Curve, Ranking, Trace
+from noiseproof.specs import Spec
 
 if TYPE_CHECKING:
-    from noiseproof.measuring.inventory import TensorFacts
-    from noiseproof.study.progress import NetworkProgress
-    from noiseproof.study.run.estimate import Line
+    from noiseproof.measuring import TensorFacts
+    from noiseproof.study import Line, NetworkProgress
 
 WIDTH_WITHOUT_TERMINAL = 160
 

@@ -8,20 +8,20 @@ from noiseproof.cli.bars import Bars, chip_text
 from noiseproof.cli.console import print_curves
 from noiseproof.cli.printing import print_json
 from noiseproof.core.device import using_threads
-from noiseproof.data.datasets import open_dataset
-from noiseproof.measuring.curves import measure_setup
-from noiseproof.measuring.requests import Calibration, Measurement, MeasureRequest, Network
-from noiseproof.measuring.setup import opened
+from noiseproof.data import open_dataset
+from noiseproof.measuring import (
+    Calibration,
+    Measurement,
+    MeasureRequest,
+    Network,
+    measure_setup,
+    opened,
+)
 from noiseproof.report import write_report
-from noiseproof.results.curves import Curve
+from noiseproof.results import Curve, Row, Store
 from noiseproof.results.curves import as_json as document
-from noiseproof.results.rows import Row
-from noiseproof.results.store import Store
-from noiseproof.specs.estimators import Pooled
-from noiseproof.specs.noise import parse
-from noiseproof.specs.recipes import Plan, Recipe
-from noiseproof.training import loop
-from noiseproof.training.progress import Progress
+from noiseproof.specs import Plan, Pooled, Recipe, parse
+from noiseproof.training import Progress, loop
 
 TITLE = "ResNet-8 on scikit-learn's handwritten digits, 500 test images"
 NORMS = ("none", "batch", "batch_l1", "batch_topk")

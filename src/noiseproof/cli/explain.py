@@ -20,8 +20,8 @@ from noiseproof.cli.options import (
     network_request,
 )
 from noiseproof.cli.printing import check_figure
-from noiseproof.measuring.requests import ExplainRequest, Measurement
-from noiseproof.specs.noise import parse, parse_targets
+from noiseproof.measuring import ExplainRequest, Measurement
+from noiseproof.specs import parse, parse_targets
 
 IMAGES = 500
 

@@ -11,8 +11,7 @@ from noiseproof.cli.listings import LISTINGS, TOPICS
 from noiseproof.cli.options import AsJson, Norm, NormWhere, Targets
 from noiseproof.cli.printing import print_json
 from noiseproof.core.checks import one_of
-from noiseproof.specs import catalog
-from noiseproof.specs.noise import parse, parse_targets
+from noiseproof.specs import catalog, parse, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -11,8 +11,8 @@ from noiseproof.cli.recipe_options import (
     WeightsOptions,
 )
 from noiseproof.core.threads import parse_threads
-from noiseproof.data.datasets import open_dataset
-from noiseproof.specs.recipes import Plan, Recipe
+from noiseproof.data import open_dataset
+from noiseproof.specs import Plan, Recipe
 from noiseproof.training import loop
 
 

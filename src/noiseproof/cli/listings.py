@@ -3,10 +3,16 @@
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 
-from noiseproof.specs import catalog
-from noiseproof.specs.designs import DESIGNS
-from noiseproof.specs.estimators import AUTO, ESTIMATORS, Estimator
-from noiseproof.specs.noise import REFERENCES, ROLES, SCOPES
+from noiseproof.specs import (
+    AUTO,
+    DESIGNS,
+    ESTIMATORS,
+    REFERENCES,
+    ROLES,
+    SCOPES,
+    Estimator,
+    catalog,
+)
 
 NOISES = {
     "gaussian(level, reference=std, scope=tensor)": "W + level r z, z standard normal",

@@ -18,10 +18,8 @@ from noiseproof.cli.options import (
     Weights,
     network_request,
 )
-from noiseproof.measuring.requests import Measurement, MeasureRequest
-from noiseproof.specs.designs import parse_design
-from noiseproof.specs.noise import parse, parse_levels, parse_targets
-from noiseproof.specs.pace import parse_seconds
+from noiseproof.measuring import Measurement, MeasureRequest
+from noiseproof.specs import parse, parse_design, parse_levels, parse_seconds, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

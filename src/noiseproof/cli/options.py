@@ -10,9 +10,8 @@ import typer
 from noiseproof.cli import completion
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.threads import parse_threads
-from noiseproof.measuring.requests import Calibration, Network
-from noiseproof.specs.catalog import parse_pixel_scale
-from noiseproof.specs.estimators import Estimator, parse_estimator
+from noiseproof.measuring import Calibration, Network
+from noiseproof.specs import Estimator, parse_estimator, parse_pixel_scale
 
 NETWORK, DATA, NOISE = "Network", "Data", "Noise"
 CHIPS, RECALIBRATION, OUTPUT = "How many chips", "Recalibration", "Output"

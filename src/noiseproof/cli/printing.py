@@ -21,7 +21,7 @@ def print_json(document: dict[str, Any]) -> None:
 
 def check_figure(path: Path) -> None:
     """Raise ValueError for a figure of no known kind."""
-    from noiseproof.report.plotting import ENDINGS
+    from noiseproof.report import ENDINGS
 
     one_of("ending of a figure", path.suffix, ENDINGS)
 

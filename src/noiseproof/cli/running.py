@@ -13,28 +13,28 @@ from noiseproof.cli.console import (
 )
 from noiseproof.cli.options import DrawnOptions, PageOptions, StoreOptions
 from noiseproof.cli.printing import print_json, say
-from noiseproof.measuring.activations import explain_setup
-from noiseproof.measuring.curves import measure_setup
-from noiseproof.measuring.requests import (
+from noiseproof.measuring import (
     ExplainRequest,
     MeasureRequest,
     RankRequest,
     TrackRequest,
+    explain_setup,
+    measure_setup,
+    opened,
+    rank_setup,
+    track_setup,
 )
-from noiseproof.measuring.sensitivity import rank_setup
-from noiseproof.measuring.setup import opened
-from noiseproof.measuring.streams import track_setup
-from noiseproof.network.state import places, state_of
-from noiseproof.noise.perturbation import coverage
-from noiseproof.report.activations.figure import write_anatomy_figure
-from noiseproof.report.activations.page import write_anatomy
-from noiseproof.report.activations.table import anatomy_tables, score_lines
-from noiseproof.report.sensitivity.figures import write_ranking_figure
-from noiseproof.results.activations import findings
-from noiseproof.results.curves import as_json
-from noiseproof.results.rows import Row
-from noiseproof.results.store import Store
-from noiseproof.specs.designs import sized
+from noiseproof.network import places, state_of
+from noiseproof.noise import coverage
+from noiseproof.report import (
+    anatomy_tables,
+    score_lines,
+    write_anatomy,
+    write_anatomy_figure,
+    write_ranking_figure,
+)
+from noiseproof.results import Row, Store, as_json, findings
+from noiseproof.specs import sized
 
 WIDTH_OF_PAGE = 120  # of explain's tables, without a terminal
 PROVENANCE = (

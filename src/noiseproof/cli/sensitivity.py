@@ -17,9 +17,8 @@ from noiseproof.cli.options import (
     network_request,
 )
 from noiseproof.cli.printing import check_figure, check_not_itself
-from noiseproof.measuring.requests import Measurement, RankRequest
-from noiseproof.specs.noise import parse, parse_targets
-from noiseproof.specs.selection import parse_steps
+from noiseproof.measuring import Measurement, RankRequest
+from noiseproof.specs import parse, parse_steps, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

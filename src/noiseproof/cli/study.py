@@ -27,7 +27,7 @@ File = Annotated[Path, typer.Argument(help="The study: a TOML file.")]
 
 def _open(file: Path, place: PlaceOptions) -> None:
     """Refuse a study with mistakes before anything heavy is imported."""
-    from noiseproof.study.folder import open_study
+    from noiseproof.study import open_study
 
     open_study(file, place.profile)
 

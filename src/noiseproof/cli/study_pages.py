@@ -6,8 +6,7 @@ from pathlib import Path
 from noiseproof.cli.console import print_status
 from noiseproof.cli.printing import print_json
 from noiseproof.cli.study_options import PlaceOptions
-from noiseproof.study.folder import open_study, out_folder, results_of
-from noiseproof.study.progress import progress_of
+from noiseproof.study import open_study, out_folder, progress_of, results_of
 from noiseproof.study.report import document_of, report_of, write_study_report
 
 

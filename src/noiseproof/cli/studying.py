@@ -11,9 +11,7 @@ from noiseproof.cli.printing import print_json, say
 from noiseproof.cli.study_options import ClusterOptions, MachineOptions, NeedOptions, PlaceOptions
 from noiseproof.core.device import using_threads
 from noiseproof.core.threads import parse_threads
-from noiseproof.study.folder import STORE, open_study, out_folder
-from noiseproof.study.run.estimate import estimate
-from noiseproof.study.run.run import open_run, run_study
+from noiseproof.study import STORE, estimate, open_run, open_study, out_folder, run_study
 
 
 def plan_study(

@@ -5,12 +5,9 @@ from typing import Any
 
 from noiseproof.cli.printing import print_json
 from noiseproof.report import write_figure, write_report
+from noiseproof.results import Row, curves_of, network_key, rankings_of, traces_of
 from noiseproof.results import store as stores
 from noiseproof.results.curves import as_json as document
-from noiseproof.results.curves import curves_of
-from noiseproof.results.rows import Row, network_key
-from noiseproof.results.sensitivity import rankings_of
-from noiseproof.results.streams import traces_of
 
 
 def _rows(store: Path) -> list[Row]:

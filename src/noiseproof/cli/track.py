@@ -18,9 +18,8 @@ from noiseproof.cli.options import (
     Weights,
     network_request,
 )
-from noiseproof.measuring.requests import Measurement, TrackRequest
-from noiseproof.specs.noise import parse, parse_targets
-from noiseproof.specs.streams import Course, Stream
+from noiseproof.measuring import Measurement, TrackRequest
+from noiseproof.specs import Course, Stream, parse, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

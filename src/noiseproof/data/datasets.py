@@ -17,7 +17,7 @@ from noiseproof.data.splits import Dataset as Dataset
 from noiseproof.data.splits import Source as Source
 from noiseproof.data.splits import Split as Split
 from noiseproof.data.splits import scaled as scaled
-from noiseproof.specs.catalog import (
+from noiseproof.specs import (
     DATASETS,
     UNSCALED,
     PixelScale,

@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 from noiseproof.core.rng import stream
 from noiseproof.data.pictures import IMAGE_SUFFIXES, open_image
 from noiseproof.data.splits import Source, Split
-from noiseproof.specs.catalog import PIXEL_SCALES, PixelScale
+from noiseproof.specs import PIXEL_SCALES, PixelScale
 
 
 def image_folder(root: Path) -> Source:

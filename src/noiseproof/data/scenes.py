@@ -21,7 +21,7 @@ from noiseproof.data.pictures import (
     open_mask,
 )
 from noiseproof.data.splits import SPLITS, VOID, Split
-from noiseproof.specs.catalog import BCCD_CLASSES, VOC_CLASSES
+from noiseproof.specs import BCCD_CLASSES, VOC_CLASSES
 
 T = TypeVar("T")
 MASK_FOLDERS = ("masks", "labels", "annotations", "annot")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from noiseproof.core.inputs import I, Inputs, as_inputs, count, map_tensors, named_tensors, rows
 from noiseproof.core.rng import stream
-from noiseproof.specs.catalog import UNSCALED, PixelScale
+from noiseproof.specs import UNSCALED, PixelScale
 
 SPLITS = ("train", "test")
 VOID = 255  # mask value of pixels that no score and no loss counts

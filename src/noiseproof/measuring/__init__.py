@@ -6,20 +6,62 @@ from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
     from noiseproof.measuring.activations import explain as explain
+    from noiseproof.measuring.activations import explain_setup as explain_setup
     from noiseproof.measuring.curves import measure as measure
+    from noiseproof.measuring.curves import measure_setup as measure_setup
+    from noiseproof.measuring.evaluator import Evaluator as Evaluator
+    from noiseproof.measuring.evaluator import open_evaluator as open_evaluator
+    from noiseproof.measuring.inventory import TensorFacts as TensorFacts
+    from noiseproof.measuring.requests import Calibration as Calibration
+    from noiseproof.measuring.requests import ExplainRequest as ExplainRequest
+    from noiseproof.measuring.requests import Measurement as Measurement
+    from noiseproof.measuring.requests import MeasureRequest as MeasureRequest
+    from noiseproof.measuring.requests import Network as Network
+    from noiseproof.measuring.requests import RankRequest as RankRequest
     from noiseproof.measuring.requests import Subject as Subject
+    from noiseproof.measuring.requests import TrackRequest as TrackRequest
     from noiseproof.measuring.sensitivity import rank_layers as rank_layers
+    from noiseproof.measuring.sensitivity import rank_setup as rank_setup
+    from noiseproof.measuring.setup import Setup as Setup
+    from noiseproof.measuring.setup import calibration_from as calibration_from
+    from noiseproof.measuring.setup import network_of as network_of
     from noiseproof.measuring.setup import open_setup as open_setup
+    from noiseproof.measuring.setup import opened as opened
     from noiseproof.measuring.streams import track as track
+    from noiseproof.measuring.streams import track_setup as track_setup
+    from noiseproof.measuring.units import Units as Units
+    from noiseproof.measuring.units import open_units as open_units
+    from noiseproof.measuring.units import places_of as places_of
 
 __getattr__, __dir__ = face(
     __name__,
     {
+        "Calibration": "measuring.requests",
+        "Evaluator": "measuring.evaluator",
+        "ExplainRequest": "measuring.requests",
+        "MeasureRequest": "measuring.requests",
+        "Measurement": "measuring.requests",
+        "Network": "measuring.requests",
+        "RankRequest": "measuring.requests",
+        "Setup": "measuring.setup",
         "Subject": "measuring.requests",
+        "TensorFacts": "measuring.inventory",
+        "TrackRequest": "measuring.requests",
+        "Units": "measuring.units",
+        "calibration_from": "measuring.setup",
         "explain": "measuring.activations",
+        "explain_setup": "measuring.activations",
         "measure": "measuring.curves",
+        "measure_setup": "measuring.curves",
+        "network_of": "measuring.setup",
+        "open_evaluator": "measuring.evaluator",
         "open_setup": "measuring.setup",
+        "open_units": "measuring.units",
+        "opened": "measuring.setup",
+        "places_of": "measuring.units",
         "rank_layers": "measuring.sensitivity",
+        "rank_setup": "measuring.sensitivity",
         "track": "measuring.streams",
+        "track_setup": "measuring.streams",
     },
 )

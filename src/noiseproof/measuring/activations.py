@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs, count
-from noiseproof.data.splits import Labels, Split
+from noiseproof.data import Labels, Split
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.options import (
@@ -29,12 +29,20 @@ from noiseproof.measuring.options import (
 )
 from noiseproof.measuring.requests import USUAL_CHIPS, ExplainRequest, Measurement
 from noiseproof.measuring.setup import Setup, held
-from noiseproof.network.activations import Key, Site, listening, sites_of
-from noiseproof.network.chip import Chip
-from noiseproof.network.moments import Moments, double, joined, moments_of
-from noiseproof.noise.perturbation import Programme
-from noiseproof.recalibration.affine import with_biases
-from noiseproof.results.activations import (
+from noiseproof.network import (
+    Chip,
+    Key,
+    Moments,
+    Site,
+    double,
+    joined,
+    listening,
+    moments_of,
+    sites_of,
+)
+from noiseproof.noise import Programme
+from noiseproof.recalibration import with_biases
+from noiseproof.results import (
     QUANTITIES,
     Activations,
     Point,
@@ -44,12 +52,9 @@ from noiseproof.results.activations import (
     snr_db,
     variance_ratio,
 )
-from noiseproof.specs.estimators import Match
-from noiseproof.specs.noise import Spec
-from noiseproof.stats.intervals import Floats
-from noiseproof.tasks.own import unscored
-from noiseproof.tasks.table import TASKS
-from noiseproof.tasks.task import batches
+from noiseproof.specs import Match, Spec
+from noiseproof.stats import Floats
+from noiseproof.tasks import TASKS, batches, unscored
 
 MAX_VALUES = 2**26
 """Clean activations that are held at once, of all points together: 256 MiB of float32."""

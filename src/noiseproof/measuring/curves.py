@@ -12,7 +12,7 @@ from torch import nn
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
-from noiseproof.data.splits import Labels, Split
+from noiseproof.data import Labels, Split
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.options import (
     MeasureOptions,
@@ -26,16 +26,10 @@ from noiseproof.measuring.options import (
 from noiseproof.measuring.requests import Measurement, MeasureRequest
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, open_units
-from noiseproof.noise.perturbation import touched
-from noiseproof.results.curves import Curve, curves_of
-from noiseproof.results.row_cache import OnRow, RowCache
-from noiseproof.results.rows import Row
-from noiseproof.results.store import Store
-from noiseproof.specs.designs import Chips, check_length
-from noiseproof.specs.noise import Spec
-from noiseproof.specs.pace import Pace
-from noiseproof.stats.pacing import Progress, most_units
-from noiseproof.stats.stopping import FIRST
+from noiseproof.noise import touched
+from noiseproof.results import Curve, OnRow, Row, RowCache, Store, curves_of
+from noiseproof.specs import Chips, Pace, Spec, check_length
+from noiseproof.stats import FIRST, Progress, most_units
 
 
 @with_keywords(MeasureOptions, design="chips")

@@ -13,33 +13,35 @@ from torch import nn
 from noiseproof.core.device import device_name, device_of, pick_device
 from noiseproof.core.inputs import Inputs, count, count_of_call, named_tensors, rows, tensors, to
 from noiseproof.core.version import __version__
-from noiseproof.data.splits import Split, scaled
+from noiseproof.data import Split, scaled
 from noiseproof.measuring.setup import Setup
-from noiseproof.network.chip import Chip, at_products, outputs
-from noiseproof.network.passes import Passes
-from noiseproof.network.state import (
+from noiseproof.network import (
+    Chip,
+    Passes,
     Place,
     State,
+    at_products,
     network_sha256,
+    outputs,
     places,
     skeleton_of,
     state_of,
     state_sha256,
     with_state,
 )
-from noiseproof.recalibration.affine import matched_maps, with_bias_zeros, with_biases
+from noiseproof.recalibration import (
+    Signature,
+    calibrated,
+    matched_maps,
+    running_layers,
+    signature_of,
+    with_bias_zeros,
+    with_biases,
+)
 from noiseproof.recalibration.following import following
-from noiseproof.recalibration.matching import Signature, signature_of
-from noiseproof.recalibration.running_stats import running_layers
-from noiseproof.recalibration.statistics import calibrated
-from noiseproof.results.rows import Row, pack
-from noiseproof.specs.catalog import UNSCALED
-from noiseproof.specs.estimators import Batch, Ema, Estimator, Match
-from noiseproof.tasks import own
-from noiseproof.tasks.evaluation import check_fits
-from noiseproof.tasks.own import Score, owned
-from noiseproof.tasks.table import TASKS
-from noiseproof.tasks.task import Forward, Result
+from noiseproof.results import Row, pack
+from noiseproof.specs import UNSCALED, Batch, Ema, Estimator, Match
+from noiseproof.tasks import TASKS, Forward, Result, Score, check_fits, own, owned
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from torch import nn
 
 from noiseproof.core.inputs import Inputs
-from noiseproof.network.costs import costs_of
+from noiseproof.network import State, costs_of, places
 from noiseproof.network.linear_maps import linear_maps
-from noiseproof.network.state import State, places
-from noiseproof.noise.flipped_layers import known_layer
-from noiseproof.specs.selection import WHOLE_NETWORK
+from noiseproof.noise import known_layer
+from noiseproof.specs import WHOLE_NETWORK
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 
 from noiseproof.core.rng import stream
-from noiseproof.models.building import build
-from noiseproof.network.state import State, places, state_of
-from noiseproof.noise.perturbation import touched
-from noiseproof.specs.noise import Spec
+from noiseproof.models import build
+from noiseproof.network import State, places, state_of
+from noiseproof.noise import touched
+from noiseproof.specs import Spec
 
 
 @dataclass(frozen=True, kw_only=True)

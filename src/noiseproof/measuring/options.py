@@ -14,13 +14,19 @@ from noiseproof.measuring.requests import (
     RankRequest,
     Subject,
 )
-from noiseproof.results.row_cache import OnRow
-from noiseproof.results.store import Store
-from noiseproof.specs.catalog import PixelScale, parse_pixel_scale
-from noiseproof.specs.designs import Design, parse_design
-from noiseproof.specs.estimators import Estimator, Pooled, parse_estimator
-from noiseproof.specs.noise import Spec, parse_targets
-from noiseproof.tasks.own import Score
+from noiseproof.results import OnRow, Store
+from noiseproof.specs import (
+    Design,
+    Estimator,
+    PixelScale,
+    Pooled,
+    Spec,
+    parse_design,
+    parse_estimator,
+    parse_pixel_scale,
+    parse_targets,
+)
+from noiseproof.tasks import Score
 
 Way = Estimator | str | None
 OnPass = Callable[[str, int, int], None]

@@ -9,17 +9,26 @@ from typing import TYPE_CHECKING
 
 from noiseproof.core.checks import at_least, check_device, check_seed, one_of
 from noiseproof.core.threads import check_threads
-from noiseproof.specs import catalog
-from noiseproof.specs.designs import Chips, Design, check_above, check_design, check_length
-from noiseproof.specs.estimators import Estimator
-from noiseproof.specs.noise import Spec, ordered_targets
-from noiseproof.specs.pace import Pace
-from noiseproof.specs.selection import GROUPINGS, check_ranked
-from noiseproof.specs.streams import Course, check_followed
+from noiseproof.specs import (
+    GROUPINGS,
+    Chips,
+    Course,
+    Design,
+    Estimator,
+    Pace,
+    Spec,
+    catalog,
+    check_above,
+    check_design,
+    check_followed,
+    check_length,
+    check_ranked,
+    ordered_targets,
+)
 
 if TYPE_CHECKING:
     from noiseproof.core.inputs import Inputs
-    from noiseproof.tasks.own import Score
+    from noiseproof.tasks import Score
 
 USUAL_CHIPS = 10
 """Chips that are followed or explained, unless said otherwise."""

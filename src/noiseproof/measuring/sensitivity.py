@@ -16,7 +16,7 @@ from torch import nn
 
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
-from noiseproof.data.splits import Labels, Split
+from noiseproof.data import Labels, Split
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.groups import TensorGroup, groups_of
@@ -30,25 +30,11 @@ from noiseproof.measuring.options import (
 from noiseproof.measuring.requests import RankRequest
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, open_units
-from noiseproof.network.replay import Replay
-from noiseproof.network.state import State
-from noiseproof.noise.flipout import Signs
-from noiseproof.noise.per_image import ImageChips
-from noiseproof.noise.perturbation import Programme
-from noiseproof.results.row_cache import OnRow, RowCache
-from noiseproof.results.rows import Row
-from noiseproof.results.sensitivity import Ranking, rankings_of
-from noiseproof.results.store import Store
-from noiseproof.specs import catalog
-from noiseproof.specs.designs import PerImage
-from noiseproof.specs.noise import Spec
-from noiseproof.specs.selection import (
-    CLEAN,
-    but_part,
-    chosen_steps,
-    only_part,
-)
-from noiseproof.tasks.task import Result
+from noiseproof.network import Replay, State
+from noiseproof.noise import ImageChips, Programme, Signs
+from noiseproof.results import OnRow, Ranking, Row, RowCache, Store, rankings_of
+from noiseproof.specs import CLEAN, PerImage, Spec, but_part, catalog, chosen_steps, only_part
+from noiseproof.tasks import Result
 
 
 @with_keywords(RankOptions)

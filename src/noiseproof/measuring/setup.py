@@ -10,24 +10,13 @@ from noiseproof.core.device import pick_device
 from noiseproof.core.inputs import Inputs, joined
 from noiseproof.core.plugins import harmless_name, named
 from noiseproof.core.rng import seeded, stream
-from noiseproof.data.datasets import open_dataset
-from noiseproof.data.splits import Source, Split, scaled
+from noiseproof.data import Source, Split, open_dataset, scaled
 from noiseproof.measuring.options import SetupOptions, check_keywords, named_network, with_keywords
 from noiseproof.measuring.requests import Calibration, Network, Subject
-from noiseproof.models.building import build
-from noiseproof.models.checkpoint import (
-    Card,
-    file_sha256,
-    fill,
-    load_state,
-    read_card,
-    weights_file,
-)
-from noiseproof.network.state import State
-from noiseproof.specs.catalog import PixelScale, norm_text, parse_pixel_scale
-from noiseproof.tasks.evaluation import check_classes, check_fits
-from noiseproof.tasks.own import Score
-from noiseproof.tasks.table import TASKS
+from noiseproof.models import Card, build, file_sha256, fill, load_state, read_card, weights_file
+from noiseproof.network import State
+from noiseproof.specs import PixelScale, norm_text, parse_pixel_scale
+from noiseproof.tasks import TASKS, Score, check_classes, check_fits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

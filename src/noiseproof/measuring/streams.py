@@ -16,7 +16,7 @@ from torch import nn
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import derived, stream
-from noiseproof.data.splits import Labels, Split
+from noiseproof.data import Labels, Split
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.options import (
@@ -30,15 +30,11 @@ from noiseproof.measuring.options import (
 )
 from noiseproof.measuring.requests import USUAL_CHIPS, TrackRequest
 from noiseproof.measuring.setup import Setup, held
-from noiseproof.network.chip import Chip
-from noiseproof.noise.perturbation import Programme
-from noiseproof.recalibration.running_stats import running_layers
-from noiseproof.results.row_cache import OnRow
-from noiseproof.results.rows import Row, key_of
-from noiseproof.results.store import Store
-from noiseproof.results.streams import Trace, traces_of
-from noiseproof.specs.noise import Spec
-from noiseproof.specs.streams import WANDERS_WITHIN, Course, Stream
+from noiseproof.network import Chip
+from noiseproof.noise import Programme
+from noiseproof.recalibration import running_layers
+from noiseproof.results import OnRow, Row, Store, Trace, key_of, traces_of
+from noiseproof.specs import WANDERS_WITHIN, Course, Spec, Stream
 
 
 @with_keywords(TrackOptions, chips=USUAL_CHIPS, recalibrate="off")

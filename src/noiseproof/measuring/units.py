@@ -10,27 +10,25 @@ from typing import Any
 import torch
 
 from noiseproof.core.rng import stream
-from noiseproof.data.splits import Split
+from noiseproof.data import Split
 from noiseproof.measuring.evaluator import Evaluator
-from noiseproof.network.chip import Chip
-from noiseproof.noise.flipout import check_flipout
-from noiseproof.noise.per_image import ImageChips
-from noiseproof.noise.perturbation import Programme
-from noiseproof.results.rows import Row, key_of
-from noiseproof.specs import catalog
-from noiseproof.specs.designs import (
+from noiseproof.network import Chip
+from noiseproof.noise import ImageChips, Programme, check_flipout
+from noiseproof.results import Row, key_of
+from noiseproof.specs import (
     Auto,
     Chips,
     Design,
     Nested,
     PerImage,
+    Spec,
     auto_design,
     blocks_of,
+    catalog,
     check_design,
     sized,
 )
-from noiseproof.specs.noise import Spec
-from noiseproof.tasks.task import Result
+from noiseproof.tasks import Result
 
 # Few and round: two machines, or two runs, whose timings differ a little choose the same.
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # of a nested chip's sample

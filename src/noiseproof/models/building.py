@@ -21,8 +21,8 @@ from noiseproof.core.rng import seeded
 from noiseproof.models import cifar, detectors, segmenters
 from noiseproof.models.backbones import Residual
 from noiseproof.models.cifar import BasicBlock, CifarResNet, CifarVGG
-from noiseproof.network.norms import chosen, norm_layers, replace_norms
-from noiseproof.specs.catalog import DETECTORS, SEGMENTERS, check_model
+from noiseproof.network import chosen, norm_layers, replace_norms
+from noiseproof.specs import DETECTORS, SEGMENTERS, check_model
 
 BUILDERS: dict[str, Callable[[int, int], nn.Module]] = {  # (classes, channels) -> model
     **{f"resnet{6 * n + 2}": partial(cifar.resnet, n) for n in (1, 2, 3, 5, 7, 9, 18)},

@@ -18,7 +18,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from noiseproof.core.files import replacing
-from noiseproof.network.state import State, state_of
+from noiseproof.network import State, state_of
 
 NESTED_UNDER = ("state_dict", "model", "model_state_dict")
 WRAPPERS = ("module.", "_orig_mod.")  # DataParallel and AveragedModel; torch.compile

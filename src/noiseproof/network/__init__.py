@@ -5,29 +5,97 @@ from typing import TYPE_CHECKING
 from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
+    from noiseproof.network.activations import Key as Key
+    from noiseproof.network.activations import Site as Site
+    from noiseproof.network.activations import listening as listening
+    from noiseproof.network.activations import sites_of as sites_of
     from noiseproof.network.chip import Chip as Chip
+    from noiseproof.network.chip import Plain as Plain
+    from noiseproof.network.chip import Product as Product
+    from noiseproof.network.chip import StopForward as StopForward
+    from noiseproof.network.chip import at_products as at_products
     from noiseproof.network.chip import outputs as outputs
+    from noiseproof.network.costs import costs_of as costs_of
+    from noiseproof.network.linear_maps import Kind as Kind
     from noiseproof.network.linear_maps import LinearMap as LinearMap
+    from noiseproof.network.linear_maps import as_matrix as as_matrix
+    from noiseproof.network.linear_maps import by_output as by_output
+    from noiseproof.network.linear_maps import channels as channels
+    from noiseproof.network.linear_maps import is_plain as is_plain
+    from noiseproof.network.linear_maps import kind_of as kind_of
+    from noiseproof.network.linear_maps import layout_of as layout_of
+    from noiseproof.network.linear_maps import output_axis as output_axis
+    from noiseproof.network.linear_maps import runs_as as runs_as
+    from noiseproof.network.moments import Moments as Moments
+    from noiseproof.network.moments import double as double
+    from noiseproof.network.moments import joined as joined
+    from noiseproof.network.moments import mixed as mixed
+    from noiseproof.network.moments import moments_of as moments_of
+    from noiseproof.network.norms import ScaledBatchNorm as ScaledBatchNorm
+    from noiseproof.network.norms import chosen as chosen
+    from noiseproof.network.norms import is_batch_norm as is_batch_norm
+    from noiseproof.network.norms import norm_layers as norm_layers
     from noiseproof.network.norms import replace_norms as replace_norms
+    from noiseproof.network.norms import scale_kind as scale_kind
+    from noiseproof.network.passes import Forward as Forward
+    from noiseproof.network.passes import Passes as Passes
+    from noiseproof.network.replay import Replay as Replay
+    from noiseproof.network.state import M as M
     from noiseproof.network.state import Place as Place
     from noiseproof.network.state import State as State
+    from noiseproof.network.state import network_sha256 as network_sha256
     from noiseproof.network.state import places as places
     from noiseproof.network.state import skeleton_of as skeleton_of
     from noiseproof.network.state import state_of as state_of
+    from noiseproof.network.state import state_sha256 as state_sha256
     from noiseproof.network.state import with_state as with_state
 
 __getattr__, __dir__ = face(
     __name__,
     {
         "Chip": "network.chip",
+        "Forward": "network.passes",
+        "Key": "network.activations",
+        "Kind": "network.linear_maps",
         "LinearMap": "network.linear_maps",
+        "M": "network.state",
+        "Moments": "network.moments",
+        "Passes": "network.passes",
         "Place": "network.state",
+        "Plain": "network.chip",
+        "Product": "network.chip",
+        "Replay": "network.replay",
+        "ScaledBatchNorm": "network.norms",
+        "Site": "network.activations",
         "State": "network.state",
+        "StopForward": "network.chip",
+        "as_matrix": "network.linear_maps",
+        "at_products": "network.chip",
+        "by_output": "network.linear_maps",
+        "channels": "network.linear_maps",
+        "chosen": "network.norms",
+        "costs_of": "network.costs",
+        "double": "network.moments",
+        "is_batch_norm": "network.norms",
+        "is_plain": "network.linear_maps",
+        "joined": "network.moments",
+        "kind_of": "network.linear_maps",
+        "layout_of": "network.linear_maps",
+        "listening": "network.activations",
+        "mixed": "network.moments",
+        "moments_of": "network.moments",
+        "network_sha256": "network.state",
+        "norm_layers": "network.norms",
+        "output_axis": "network.linear_maps",
         "outputs": "network.chip",
         "places": "network.state",
         "replace_norms": "network.norms",
+        "runs_as": "network.linear_maps",
+        "scale_kind": "network.norms",
+        "sites_of": "network.activations",
         "skeleton_of": "network.state",
         "state_of": "network.state",
+        "state_sha256": "network.state",
         "with_state": "network.state",
     },
 )

@@ -22,7 +22,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from torchvision.ops import FrozenBatchNorm2d
 
 from noiseproof.core.checks import NoEffectWarning
-from noiseproof.specs.catalog import check_norm
+from noiseproof.specs import check_norm
 
 TOPK = 10
 RANGE_CHUNKS = 16

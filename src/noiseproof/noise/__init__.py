@@ -6,6 +6,11 @@ from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
     from noiseproof.noise.chips import manufacture as manufacture
+    from noiseproof.noise.flipout import Signs as Signs
+    from noiseproof.noise.flipout import check_flipout as check_flipout
+    from noiseproof.noise.flipped_layers import known_layer as known_layer
+    from noiseproof.noise.per_image import ImageChips as ImageChips
+    from noiseproof.noise.perturbation import Programme as Programme
     from noiseproof.noise.perturbation import coverage as coverage
     from noiseproof.noise.perturbation import perturb as perturb
     from noiseproof.noise.perturbation import touched as touched
@@ -15,8 +20,13 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
+        "ImageChips": "noise.per_image",
+        "Programme": "noise.perturbation",
+        "Signs": "noise.flipout",
         "Spec": "specs.noise",
+        "check_flipout": "noise.flipout",
         "coverage": "noise.perturbation",
+        "known_layer": "noise.flipped_layers",
         "manufacture": "noise.chips",
         "parse": "specs.noise",
         "perturb": "noise.perturbation",

@@ -7,9 +7,9 @@ from typing import TypeVar
 from torch import nn
 
 from noiseproof.core.checks import NoEffectWarning
-from noiseproof.network.state import places, state_of, with_state
+from noiseproof.network import places, state_of, with_state
 from noiseproof.noise.perturbation import DEFAULT_TARGETS, perturb, touched
-from noiseproof.specs.noise import Spec
+from noiseproof.specs import Spec
 
 M = TypeVar("M", bound=nn.Module)
 

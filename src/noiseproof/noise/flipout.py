@@ -25,9 +25,8 @@ from noiseproof.core.inputs import (
     tensors_within,
 )
 from noiseproof.core.rng import stream
-from noiseproof.network.chip import Chip, outputs
-from noiseproof.network.linear_maps import Kind, kind_of, linear_maps
-from noiseproof.network.state import State, places, skeleton_of, state_of
+from noiseproof.network import Chip, Kind, State, kind_of, outputs, places, skeleton_of, state_of
+from noiseproof.network.linear_maps import linear_maps
 from noiseproof.noise.flipped_layers import Flip, known_layer
 from noiseproof.noise.perturbation import Programme
 

@@ -16,8 +16,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torchvision.ops import FrozenBatchNorm2d
 
-from noiseproof.network.linear_maps import Kind, is_plain, kind_of, layout_of, output_axis, runs_as
-from noiseproof.network.norms import ScaledBatchNorm
+from noiseproof.network import (
+    Kind,
+    ScaledBatchNorm,
+    is_plain,
+    kind_of,
+    layout_of,
+    output_axis,
+    runs_as,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

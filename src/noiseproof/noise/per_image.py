@@ -7,9 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs, count
-from noiseproof.network.chip import Chip
-from noiseproof.network.passes import Forward, Passes
-from noiseproof.network.state import State
+from noiseproof.network import Chip, Forward, Passes, State
 from noiseproof.noise.flipout import Flipout, Signs
 from noiseproof.noise.perturbation import Programme
 

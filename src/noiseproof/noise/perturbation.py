@@ -15,18 +15,8 @@ import torch
 from torch import Generator, Tensor
 
 from noiseproof.core.rng import stream
-from noiseproof.network.chip import Chip
-from noiseproof.network.linear_maps import as_matrix, by_output
-from noiseproof.network.state import Place, State
-from noiseproof.specs.noise import (
-    Additive,
-    Lognormal,
-    Quantize,
-    Spec,
-    Stage,
-    Stuck,
-    ordered_targets,
-)
+from noiseproof.network import Chip, Place, State, as_matrix, by_output
+from noiseproof.specs import Additive, Lognormal, Quantize, Spec, Stage, Stuck, ordered_targets
 from noiseproof.specs.noise import parse as parse
 
 DEFAULT_TARGETS = ("kernel",)

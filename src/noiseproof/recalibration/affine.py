@@ -9,10 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.core.device import device_of
-from noiseproof.network.chip import Chip, Plain, Product
-from noiseproof.network.linear_maps import Kind, LinearMap, by_output, channels, linear_maps
-from noiseproof.network.moments import double
-from noiseproof.network.state import M, State, state_of
+from noiseproof.network import (
+    Chip,
+    Kind,
+    LinearMap,
+    M,
+    Plain,
+    Product,
+    State,
+    by_output,
+    channels,
+    double,
+    state_of,
+)
+from noiseproof.network.linear_maps import linear_maps
 
 _MATCHED = (Kind.CONVOLUTION, Kind.TRANSPOSED, Kind.LINEAR, Kind.EMBEDDING, Kind.ATTENTION)
 

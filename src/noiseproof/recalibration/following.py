@@ -11,11 +11,9 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs
-from noiseproof.network.chip import Chip, outputs
-from noiseproof.network.moments import Moments, moments_of
-from noiseproof.network.norms import scale_kind
+from noiseproof.network import Chip, Moments, moments_of, outputs, scale_kind
 from noiseproof.recalibration.running_stats import held, private, put_, running_layers, watching
-from noiseproof.specs.estimators import Batch, Ema
+from noiseproof.specs import Batch, Ema
 
 
 @contextmanager

@@ -19,10 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noiseproof.core.inputs import Inputs, count
-from noiseproof.network.chip import Chip, outputs
-from noiseproof.network.linear_maps import Kind, LinearMap
-from noiseproof.network.moments import Moments, joined, moments_of
-from noiseproof.network.state import State
+from noiseproof.network import Chip, Kind, LinearMap, Moments, State, joined, moments_of, outputs
 from noiseproof.recalibration.affine import Affine, applied, corrected, folded, matched_maps
 from noiseproof.recalibration.running_stats import batches_of
 

@@ -10,9 +10,7 @@ from torch import Tensor, nn
 
 from noiseproof.core.inputs import I, count, device_of_inputs, rows, tensors
 from noiseproof.core.rng import stream
-from noiseproof.network.moments import Moments, double
-from noiseproof.network.norms import is_batch_norm
-from noiseproof.network.state import State
+from noiseproof.network import Moments, State, double, is_batch_norm
 
 MAX_PIXELS = 2**22  # of all images in one batch: about 4,100 of 32x32, 83 of 224x224
 

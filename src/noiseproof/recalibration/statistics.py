@@ -18,25 +18,25 @@ from torch import Tensor, nn
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.device import device_of
 from noiseproof.core.inputs import Inputs, as_inputs, count, parts, rows, to
-from noiseproof.network.chip import Chip, StopForward, outputs
-from noiseproof.network.moments import Moments, joined, mixed, moments_of
-from noiseproof.network.norms import scale_kind
-from noiseproof.network.state import skeleton_of, state_of, with_state
+from noiseproof.network import (
+    Chip,
+    Moments,
+    StopForward,
+    joined,
+    mixed,
+    moments_of,
+    outputs,
+    scale_kind,
+    skeleton_of,
+    state_of,
+    with_state,
+)
 from noiseproof.recalibration.affine import matched_maps, with_biases
 from noiseproof.recalibration.following import followed
 from noiseproof.recalibration.matching import Signature, matched, signature_of
 from noiseproof.recalibration.running_stats import batches_of, held, private, put_, watching
 from noiseproof.recalibration.running_stats import running_layers as running_layers
-from noiseproof.specs.estimators import (
-    Batch,
-    Blend,
-    Ema,
-    Estimator,
-    Layerwise,
-    Match,
-    Pooled,
-    parse_estimator,
-)
+from noiseproof.specs import Batch, Blend, Ema, Estimator, Layerwise, Match, Pooled, parse_estimator
 
 M = TypeVar("M", bound=nn.Module)
 

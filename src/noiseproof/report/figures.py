@@ -10,10 +10,8 @@ from noiseproof import stats
 from noiseproof.report.panels import Panel, StreamPanel
 from noiseproof.report.series import CROWD, Series, dodged, gain_series, score_series, stream_series
 from noiseproof.report.words import level_text
-from noiseproof.results.curves import Curve, chips_in_common, paired_difference
-from noiseproof.results.drawing import level_axis
-from noiseproof.specs.designs import Chips
-from noiseproof.specs.noise import parse
+from noiseproof.results import Curve, chips_in_common, level_axis, paired_difference
+from noiseproof.specs import Chips, parse
 
 # An empty <extra> leaves out plotly's second box, which repeats the name.
 HOVER = "<b>%{fullData.name}</b><br>%{text}<extra></extra>"

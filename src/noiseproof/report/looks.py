@@ -5,9 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from noiseproof.results.axes import Role
-from noiseproof.results.curves import way_of
-from noiseproof.results.rows import Row, further
+from noiseproof.results import Role, Row, further, way_of
 
 # Okabe and Ito 2008: told apart by colour-blind readers, in print and on screen.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

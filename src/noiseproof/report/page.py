@@ -27,10 +27,7 @@ from noiseproof.report.panels import (
 from noiseproof.report.sensitivity import figures as ranking_figures
 from noiseproof.report.sensitivity import tables as ranking_tables
 from noiseproof.report.words import short_names, title_of
-from noiseproof.results.curves import Curve, where_of
-from noiseproof.results.rows import network_key
-from noiseproof.results.sensitivity import Ranking
-from noiseproof.results.streams import Trace
+from noiseproof.results import Curve, Ranking, Trace, network_key, where_of
 
 CONFIG = {  # the page's figures stay on the page
     "displaylogo": False,

@@ -15,14 +15,9 @@ from noiseproof.report.looks import (
     way_label,
 )
 from noiseproof.report.words import Network
-from noiseproof.results.axes import Role
-from noiseproof.results.curves import Curve, where_of
-from noiseproof.results.rows import Row, key_of, network_key
-from noiseproof.results.streams import Trace, stream_key
-from noiseproof.specs.designs import Chips, Design
-from noiseproof.specs.noise import parse
-from noiseproof.specs.streams import parse_stream
-from noiseproof.stats.display import Unit, unit_of
+from noiseproof.results import Curve, Role, Row, Trace, key_of, network_key, stream_key, where_of
+from noiseproof.specs import Chips, Design, parse, parse_stream
+from noiseproof.stats import Unit, unit_of
 
 Names = Mapping[Network, str]
 

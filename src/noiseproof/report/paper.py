@@ -10,10 +10,8 @@ from noiseproof.report.panels import Panel, StreamPanel, clean_rows, panels_of, 
 from noiseproof.report.plotting import DASHES, INTERVAL, checked_path, figure_for
 from noiseproof.report.series import CROWD, Series, score_series, stream_series
 from noiseproof.report.words import count_text, short_names
-from noiseproof.results.curves import Curve, where_of
-from noiseproof.results.drawing import level_axis, score_axis
-from noiseproof.results.streams import Trace
-from noiseproof.specs.designs import PerImage
+from noiseproof.results import Curve, Trace, level_axis, score_axis, where_of
+from noiseproof.specs import PerImage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

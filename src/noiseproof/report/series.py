@@ -6,9 +6,9 @@ from itertools import pairwise
 
 from noiseproof.report.looks import Look
 from noiseproof.report.panels import Panel, StreamPanel
-from noiseproof.results.curves import Estimate, chips_in_common, paired_difference
-from noiseproof.stats.display import Unit
-from noiseproof.stats.intervals import Interval
+from noiseproof.results import chips_in_common, paired_difference
+from noiseproof.results.curves import Estimate
+from noiseproof.stats import Interval, Unit
 
 CROWD = 6  # more lines than these on one pair of axes need other means
 

@@ -8,11 +8,10 @@ from typing import Any
 from noiseproof import stats
 from noiseproof.report.panels import Names, Panel, StreamPanel, network_of
 from noiseproof.report.words import Network, count_text, level_text, origin_of
-from noiseproof.results.curves import Curve, Estimate, chips_in_common, paired_difference
-from noiseproof.results.rows import Row
-from noiseproof.results.streams import Trace
-from noiseproof.specs.catalog import metric_of
-from noiseproof.stats.display import Unit, unit_of
+from noiseproof.results import Curve, Row, Trace, chips_in_common, paired_difference
+from noiseproof.results.curves import Estimate
+from noiseproof.specs import metric_of
+from noiseproof.stats import Unit, unit_of
 
 Cells = dict[str, Any]
 

@@ -10,12 +10,10 @@ from noiseproof import stats
 from noiseproof.report import tables
 from noiseproof.report.panels import all_have_hits, panels_of, stream_panels_of
 from noiseproof.report.words import short_names
-from noiseproof.results.curves import Curve, Estimate, way_of, where_of
-from noiseproof.results.rows import Row
-from noiseproof.results.streams import Trace
-from noiseproof.specs.catalog import metric_of
-from noiseproof.specs.designs import Chips
-from noiseproof.stats.display import PERCENT, unit_of
+from noiseproof.results import Curve, Row, Trace, way_of, where_of
+from noiseproof.results.curves import Estimate
+from noiseproof.specs import Chips, metric_of
+from noiseproof.stats import PERCENT, unit_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from noiseproof.results.axes import Role
-from noiseproof.results.rows import Row, further, network_key
+from noiseproof.results import Role, Row, further, network_key
 
 Network = tuple[str, ...]
 

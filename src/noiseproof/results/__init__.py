@@ -5,17 +5,49 @@ from typing import TYPE_CHECKING
 from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
+    from noiseproof.results.activations import FLOOR as FLOOR
+    from noiseproof.results.activations import QUANTITIES as QUANTITIES
+    from noiseproof.results.activations import RATIO as RATIO
+    from noiseproof.results.activations import SHIFT as SHIFT
+    from noiseproof.results.activations import SNR as SNR
+    from noiseproof.results.activations import TINY as TINY
     from noiseproof.results.activations import Activations as Activations
+    from noiseproof.results.activations import Point as Point
+    from noiseproof.results.activations import Quantity as Quantity
+    from noiseproof.results.activations import Way as Way
+    from noiseproof.results.activations import findings as findings
+    from noiseproof.results.activations import kept_channels as kept_channels
+    from noiseproof.results.activations import mean_shift as mean_shift
+    from noiseproof.results.activations import snr_db as snr_db
+    from noiseproof.results.activations import variance_ratio as variance_ratio
+    from noiseproof.results.axes import Role as Role
     from noiseproof.results.curves import Curve as Curve
+    from noiseproof.results.curves import as_json as as_json
+    from noiseproof.results.curves import chips_in_common as chips_in_common
     from noiseproof.results.curves import curves_of as curves_of
+    from noiseproof.results.curves import paired_difference as paired_difference
+    from noiseproof.results.curves import way_of as way_of
+    from noiseproof.results.curves import where_of as where_of
+    from noiseproof.results.drawing import level_axis as level_axis
+    from noiseproof.results.drawing import score_axis as score_axis
     from noiseproof.results.estimates import Estimate as Estimate
+    from noiseproof.results.estimates import number_or_none as number_or_none
+    from noiseproof.results.row_cache import OnRow as OnRow
+    from noiseproof.results.row_cache import RowCache as RowCache
     from noiseproof.results.rows import Row as Row
+    from noiseproof.results.rows import further as further
+    from noiseproof.results.rows import key_of as key_of
+    from noiseproof.results.rows import network_key as network_key
+    from noiseproof.results.rows import pack as pack
+    from noiseproof.results.sensitivity import Group as Group
     from noiseproof.results.sensitivity import Ranking as Ranking
+    from noiseproof.results.sensitivity import Step as Step
     from noiseproof.results.sensitivity import rankings_of as rankings_of
     from noiseproof.results.store import Store as Store
     from noiseproof.results.store import export as export
     from noiseproof.results.store import exported as exported
     from noiseproof.results.streams import Trace as Trace
+    from noiseproof.results.streams import stream_key as stream_key
     from noiseproof.results.streams import traces_of as traces_of
 
 __getattr__, __dir__ = face(
@@ -24,14 +56,46 @@ __getattr__, __dir__ = face(
         "Activations": "results.activations",
         "Curve": "results.curves",
         "Estimate": "results.estimates",
+        "FLOOR": "results.activations",
+        "Group": "results.sensitivity",
+        "OnRow": "results.row_cache",
+        "Point": "results.activations",
+        "QUANTITIES": "results.activations",
+        "Quantity": "results.activations",
+        "RATIO": "results.activations",
         "Ranking": "results.sensitivity",
+        "Role": "results.axes",
         "Row": "results.rows",
+        "RowCache": "results.row_cache",
+        "SHIFT": "results.activations",
+        "SNR": "results.activations",
+        "Step": "results.sensitivity",
         "Store": "results.store",
+        "TINY": "results.activations",
         "Trace": "results.streams",
+        "Way": "results.activations",
+        "as_json": "results.curves",
+        "chips_in_common": "results.curves",
         "curves_of": "results.curves",
         "export": "results.store",
         "exported": "results.store",
+        "findings": "results.activations",
+        "further": "results.rows",
+        "kept_channels": "results.activations",
+        "key_of": "results.rows",
+        "level_axis": "results.drawing",
+        "mean_shift": "results.activations",
+        "network_key": "results.rows",
+        "number_or_none": "results.estimates",
+        "pack": "results.rows",
+        "paired_difference": "results.curves",
         "rankings_of": "results.sensitivity",
+        "score_axis": "results.drawing",
+        "snr_db": "results.activations",
+        "stream_key": "results.streams",
         "traces_of": "results.streams",
+        "variance_ratio": "results.activations",
+        "way_of": "results.curves",
+        "where_of": "results.curves",
     },
 )

@@ -18,9 +18,8 @@ from noiseproof.results import drawing
 from noiseproof.results.curves import network_line, provenance_of, way_of, where_of, words_of
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import Shown, Summary, count_of, spelled
-from noiseproof.specs.catalog import metric_of
-from noiseproof.stats.display import PLAIN, Unit, unit_of
-from noiseproof.stats.intervals import Floats, Interval
+from noiseproof.specs import metric_of
+from noiseproof.stats import PLAIN, Floats, Interval, Unit, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

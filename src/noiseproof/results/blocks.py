@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from noiseproof.results.rows import Row
-from noiseproof.stats.intervals import CONFIDENCE, Floats, Interval, t_interval
-from noiseproof.stats.spread import TAIL, binomial_interval
+from noiseproof.stats import CONFIDENCE, TAIL, Floats, Interval, binomial_interval, t_interval
 
 Units = Mapping[int, Row]  # by the unit's number; a block is seen by unit b, then by unit B + b
 

@@ -18,11 +18,8 @@ from noiseproof.results.estimates import Estimate as Estimate
 from noiseproof.results.estimates import Json as Json
 from noiseproof.results.rows import Row, further, is_clean, key_of, named, network_key
 from noiseproof.results.showing import Shown, Summary, count_of, or_dash, spelled
-from noiseproof.specs.catalog import metric_of
-from noiseproof.specs.designs import PerImage
-from noiseproof.specs.noise import parse
-from noiseproof.stats.display import unit_of
-from noiseproof.stats.intervals import Interval
+from noiseproof.specs import PerImage, metric_of, parse
+from noiseproof.stats import Interval, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from noiseproof.results.showing import printable
-from noiseproof.specs.noise import Additive, parse
-from noiseproof.stats.display import PERCENT, Unit
-from noiseproof.stats.intervals import Interval
+from noiseproof.specs import Additive, parse
+from noiseproof.stats import PERCENT, Interval, Unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

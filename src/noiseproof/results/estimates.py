@@ -10,13 +10,25 @@ from numpy.typing import NDArray
 
 from noiseproof import stats
 from noiseproof.results.rows import Row
-from noiseproof.specs.catalog import is_share, metric_of
-from noiseproof.specs.designs import Chips, Design, PerImage, blocks_of, parse_design
-from noiseproof.specs.noise import parse
-from noiseproof.stats.display import unit_of
-from noiseproof.stats.intervals import Interval
-from noiseproof.stats.spread import Spread, block_interval, chip_spread
-from noiseproof.stats.stopping import FIRST, stein_interval
+from noiseproof.specs import (
+    Chips,
+    Design,
+    PerImage,
+    blocks_of,
+    is_share,
+    metric_of,
+    parse,
+    parse_design,
+)
+from noiseproof.stats import (
+    FIRST,
+    Interval,
+    Spread,
+    block_interval,
+    chip_spread,
+    stein_interval,
+    unit_of,
+)
 
 Json = dict[str, Any]
 NOTHING = Interval(mean=math.nan, low=math.nan, high=math.nan)

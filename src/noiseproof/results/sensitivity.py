@@ -27,9 +27,8 @@ from noiseproof.results.curves import network_line, where_of, words_of
 from noiseproof.results.estimates import NOTHING
 from noiseproof.results.rows import Row, further, key_of, network_key
 from noiseproof.results.showing import MOST, Shown, Summary, count_of, or_dash, spelled
-from noiseproof.specs.selection import CLEAN, but_part, only_part
-from noiseproof.stats.display import PERCENT
-from noiseproof.stats.intervals import CONFIDENCE, Interval
+from noiseproof.specs import CLEAN, but_part, only_part
+from noiseproof.stats import CONFIDENCE, PERCENT, Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

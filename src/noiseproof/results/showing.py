@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from noiseproof.stats.intervals import Interval
+from noiseproof.stats import Interval
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -13,9 +13,8 @@ from noiseproof.results.axes import Role
 from noiseproof.results.curves import condition_line, way_of, words_of
 from noiseproof.results.rows import Row, key_of
 from noiseproof.results.showing import Shown, Summary, count_of, spelled
-from noiseproof.specs.catalog import is_share, metric_of
-from noiseproof.stats.display import unit_of
-from noiseproof.stats.intervals import Interval
+from noiseproof.specs import is_share, metric_of
+from noiseproof.stats import Interval, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

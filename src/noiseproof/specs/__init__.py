@@ -5,21 +5,153 @@ from typing import TYPE_CHECKING
 from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
+    from noiseproof.specs.catalog import BCCD_CLASSES as BCCD_CLASSES
+    from noiseproof.specs.catalog import DATASETS as DATASETS
+    from noiseproof.specs.catalog import DETECTORS as DETECTORS
+    from noiseproof.specs.catalog import PIXEL_SCALES as PIXEL_SCALES
+    from noiseproof.specs.catalog import SEGMENTERS as SEGMENTERS
+    from noiseproof.specs.catalog import UNSCALED as UNSCALED
+    from noiseproof.specs.catalog import VOC_CLASSES as VOC_CLASSES
     from noiseproof.specs.catalog import PixelScale as PixelScale
+    from noiseproof.specs.catalog import check_dataset as check_dataset
+    from noiseproof.specs.catalog import check_model as check_model
+    from noiseproof.specs.catalog import check_norm as check_norm
+    from noiseproof.specs.catalog import has_hits as has_hits
+    from noiseproof.specs.catalog import imagenet_scale as imagenet_scale
+    from noiseproof.specs.catalog import is_share as is_share
+    from noiseproof.specs.catalog import metric_of as metric_of
+    from noiseproof.specs.catalog import norm_text as norm_text
     from noiseproof.specs.catalog import parse_pixel_scale as parse_pixel_scale
+    from noiseproof.specs.catalog import parse_size as parse_size
+    from noiseproof.specs.designs import DESIGNS as DESIGNS
+    from noiseproof.specs.designs import Auto as Auto
+    from noiseproof.specs.designs import Chips as Chips
+    from noiseproof.specs.designs import Design as Design
+    from noiseproof.specs.designs import Nested as Nested
+    from noiseproof.specs.designs import PerImage as PerImage
+    from noiseproof.specs.designs import auto_design as auto_design
+    from noiseproof.specs.designs import blocks_of as blocks_of
+    from noiseproof.specs.designs import check_above as check_above
+    from noiseproof.specs.designs import check_design as check_design
+    from noiseproof.specs.designs import check_length as check_length
+    from noiseproof.specs.designs import images_of as images_of
     from noiseproof.specs.designs import parse_design as parse_design
+    from noiseproof.specs.designs import sized as sized
+    from noiseproof.specs.estimators import AUTO as AUTO
+    from noiseproof.specs.estimators import ESTIMATORS as ESTIMATORS
+    from noiseproof.specs.estimators import Batch as Batch
+    from noiseproof.specs.estimators import Blend as Blend
+    from noiseproof.specs.estimators import Ema as Ema
+    from noiseproof.specs.estimators import Estimator as Estimator
+    from noiseproof.specs.estimators import Layerwise as Layerwise
+    from noiseproof.specs.estimators import Match as Match
+    from noiseproof.specs.estimators import Pooled as Pooled
     from noiseproof.specs.estimators import parse_estimator as parse_estimator
+    from noiseproof.specs.noise import REFERENCES as REFERENCES
+    from noiseproof.specs.noise import ROLES as ROLES
+    from noiseproof.specs.noise import SCOPES as SCOPES
+    from noiseproof.specs.noise import Additive as Additive
+    from noiseproof.specs.noise import Lognormal as Lognormal
+    from noiseproof.specs.noise import Quantize as Quantize
     from noiseproof.specs.noise import Spec as Spec
+    from noiseproof.specs.noise import Stage as Stage
+    from noiseproof.specs.noise import Stuck as Stuck
+    from noiseproof.specs.noise import ordered_targets as ordered_targets
     from noiseproof.specs.noise import parse as parse
+    from noiseproof.specs.noise import parse_levels as parse_levels
+    from noiseproof.specs.noise import parse_targets as parse_targets
+    from noiseproof.specs.pace import Pace as Pace
+    from noiseproof.specs.pace import parse_seconds as parse_seconds
+    from noiseproof.specs.recipes import Plan as Plan
+    from noiseproof.specs.recipes import Recipe as Recipe
+    from noiseproof.specs.selection import CLEAN as CLEAN
+    from noiseproof.specs.selection import GROUPINGS as GROUPINGS
+    from noiseproof.specs.selection import WHOLE_NETWORK as WHOLE_NETWORK
+    from noiseproof.specs.selection import but_part as but_part
+    from noiseproof.specs.selection import check_ranked as check_ranked
+    from noiseproof.specs.selection import chosen_steps as chosen_steps
+    from noiseproof.specs.selection import only_part as only_part
+    from noiseproof.specs.selection import parse_steps as parse_steps
+    from noiseproof.specs.streams import WANDERS_WITHIN as WANDERS_WITHIN
+    from noiseproof.specs.streams import Course as Course
+    from noiseproof.specs.streams import Stream as Stream
+    from noiseproof.specs.streams import check_followed as check_followed
+    from noiseproof.specs.streams import parse_stream as parse_stream
 
 __getattr__, __dir__ = face(
     __name__,
     {
+        "AUTO": "specs.estimators",
+        "Additive": "specs.noise",
+        "Auto": "specs.designs",
+        "BCCD_CLASSES": "specs.catalog",
+        "Batch": "specs.estimators",
+        "Blend": "specs.estimators",
+        "CLEAN": "specs.selection",
+        "Chips": "specs.designs",
+        "Course": "specs.streams",
+        "DATASETS": "specs.catalog",
+        "DESIGNS": "specs.designs",
+        "DETECTORS": "specs.catalog",
+        "Design": "specs.designs",
+        "ESTIMATORS": "specs.estimators",
+        "Ema": "specs.estimators",
+        "Estimator": "specs.estimators",
+        "GROUPINGS": "specs.selection",
+        "Layerwise": "specs.estimators",
+        "Lognormal": "specs.noise",
+        "Match": "specs.estimators",
+        "Nested": "specs.designs",
+        "PIXEL_SCALES": "specs.catalog",
+        "Pace": "specs.pace",
+        "PerImage": "specs.designs",
         "PixelScale": "specs.catalog",
+        "Plan": "specs.recipes",
+        "Pooled": "specs.estimators",
+        "Quantize": "specs.noise",
+        "REFERENCES": "specs.noise",
+        "ROLES": "specs.noise",
+        "Recipe": "specs.recipes",
+        "SCOPES": "specs.noise",
+        "SEGMENTERS": "specs.catalog",
         "Spec": "specs.noise",
+        "Stage": "specs.noise",
+        "Stream": "specs.streams",
+        "Stuck": "specs.noise",
+        "UNSCALED": "specs.catalog",
+        "VOC_CLASSES": "specs.catalog",
+        "WANDERS_WITHIN": "specs.streams",
+        "WHOLE_NETWORK": "specs.selection",
+        "auto_design": "specs.designs",
+        "blocks_of": "specs.designs",
+        "but_part": "specs.selection",
+        "check_above": "specs.designs",
+        "check_dataset": "specs.catalog",
+        "check_design": "specs.designs",
+        "check_followed": "specs.streams",
+        "check_length": "specs.designs",
+        "check_model": "specs.catalog",
+        "check_norm": "specs.catalog",
+        "check_ranked": "specs.selection",
+        "chosen_steps": "specs.selection",
+        "has_hits": "specs.catalog",
+        "imagenet_scale": "specs.catalog",
+        "images_of": "specs.designs",
+        "is_share": "specs.catalog",
+        "metric_of": "specs.catalog",
+        "norm_text": "specs.catalog",
+        "only_part": "specs.selection",
+        "ordered_targets": "specs.noise",
         "parse": "specs.noise",
         "parse_design": "specs.designs",
         "parse_estimator": "specs.estimators",
+        "parse_levels": "specs.noise",
         "parse_pixel_scale": "specs.catalog",
+        "parse_seconds": "specs.pace",
+        "parse_size": "specs.catalog",
+        "parse_steps": "specs.selection",
+        "parse_stream": "specs.streams",
+        "parse_targets": "specs.noise",
+        "sized": "specs.designs",
     },
 )

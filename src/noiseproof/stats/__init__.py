@@ -24,28 +24,50 @@ if TYPE_CHECKING:
     from noiseproof.stats.intervals import sd as sd
     from noiseproof.stats.intervals import t_interval as t_interval
     from noiseproof.stats.intervals import welch_interval as welch_interval
+    from noiseproof.stats.pacing import Progress as Progress
+    from noiseproof.stats.pacing import most_units as most_units
+    from noiseproof.stats.pacing import units_wanted as units_wanted
+    from noiseproof.stats.spread import TAIL as TAIL
+    from noiseproof.stats.spread import Spread as Spread
+    from noiseproof.stats.spread import binomial_interval as binomial_interval
+    from noiseproof.stats.spread import block_interval as block_interval
+    from noiseproof.stats.spread import chip_spread as chip_spread
+    from noiseproof.stats.stopping import FIRST as FIRST
+    from noiseproof.stats.stopping import stein_interval as stein_interval
+    from noiseproof.stats.stopping import units_needed as units_needed
 
 __getattr__, __dir__ = face(
     __name__,
     {
         "Bools": "stats.intervals",
         "CONFIDENCE": "stats.intervals",
+        "FIRST": "stats.stopping",
         "Floats": "stats.intervals",
         "Interval": "stats.intervals",
         "PERCENT": "stats.display",
         "PLAIN": "stats.display",
+        "Progress": "stats.pacing",
+        "Spread": "stats.spread",
+        "TAIL": "stats.spread",
         "Unit": "stats.display",
         "as_json": "stats.display",
+        "binomial_interval": "stats.spread",
+        "block_interval": "stats.spread",
         "chance_corrected": "stats.intervals",
+        "chip_spread": "stats.spread",
         "crossed_interval": "stats.intervals",
         "digits": "stats.display",
         "low_quantile": "stats.intervals",
+        "most_units": "stats.pacing",
         "number": "stats.display",
         "paired_interval": "stats.intervals",
         "percent": "stats.display",
         "sd": "stats.intervals",
+        "stein_interval": "stats.stopping",
         "t_interval": "stats.intervals",
         "unit_of": "stats.display",
+        "units_needed": "stats.stopping",
+        "units_wanted": "stats.pacing",
         "welch_interval": "stats.intervals",
     },
 )

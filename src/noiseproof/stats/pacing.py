@@ -7,8 +7,7 @@ the later values: that is what keeps the intervals valid under stopping (`stoppi
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from noiseproof.specs.designs import Design, PerImage, blocks_of
-from noiseproof.specs.pace import Pace
+from noiseproof.specs import Design, Pace, PerImage, blocks_of
 from noiseproof.stats.stopping import next_point, units_needed
 
 USUAL_CHIPS = {"chips": 25, "nested": 200}

@@ -14,9 +14,15 @@ from pydantic import (
     model_validator,
 )
 
-from noiseproof.specs import catalog, designs
-from noiseproof.specs.estimators import parse_estimator
-from noiseproof.specs.noise import REFERENCES, SCOPES, parse, parse_targets
+from noiseproof.specs import (
+    REFERENCES,
+    SCOPES,
+    catalog,
+    designs,
+    parse,
+    parse_estimator,
+    parse_targets,
+)
 from noiseproof.study.keys import (
     Count,
     Factor,

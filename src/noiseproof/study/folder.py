@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from noiseproof.results.rows import Row
-from noiseproof.results.store import Store, exported
+from noiseproof.results import Row, Store, exported
 from noiseproof.study.facts import Facts, read_facts
 from noiseproof.study.file import Study, read_study
 from noiseproof.study.grid import grid_of

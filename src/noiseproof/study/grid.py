@@ -6,10 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from noiseproof.specs.designs import parse_design
-from noiseproof.specs.estimators import parse_estimator
-from noiseproof.specs.noise import parse, parse_targets
-from noiseproof.specs.pace import Pace
+from noiseproof.specs import Pace, parse, parse_design, parse_estimator, parse_targets
 from noiseproof.study.comparable import check_measured, is_selected
 from noiseproof.study.file import (
     MOST_NETWORKS,

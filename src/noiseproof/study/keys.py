@@ -6,10 +6,16 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from noiseproof.core.checks import one_of
-from noiseproof.specs import catalog, designs
-from noiseproof.specs.designs import Auto, Nested
-from noiseproof.specs.estimators import AUTO, parse_estimator
-from noiseproof.specs.noise import parse, parse_targets
+from noiseproof.specs import (
+    AUTO,
+    Auto,
+    Nested,
+    catalog,
+    designs,
+    parse,
+    parse_estimator,
+    parse_targets,
+)
 
 Value = str | int | float | bool
 FACTORS = (

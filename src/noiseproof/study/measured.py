@@ -7,12 +7,8 @@ from math import nan
 
 import numpy as np
 
-from noiseproof.results.axes import Role
-from noiseproof.results.curves import Curve, curves_of
-from noiseproof.results.estimates import Estimate
-from noiseproof.results.rows import Row, further
-from noiseproof.specs.catalog import has_hits
-from noiseproof.specs.designs import Design, PerImage
+from noiseproof.results import Curve, Estimate, Role, Row, curves_of, further
+from noiseproof.specs import Design, PerImage, has_hits
 from noiseproof.study.facts import Facts
 from noiseproof.study.keys import Value
 from noiseproof.study.wanted import Grid, Task

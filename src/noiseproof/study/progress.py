@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from noiseproof.results.rows import Row
+from noiseproof.results import Row
 from noiseproof.study.facts import Facts
 from noiseproof.study.measured import measured_of
 from noiseproof.study.wanted import Grid

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from noiseproof import stats
-from noiseproof.stats.intervals import CONFIDENCE, Interval
+from noiseproof.stats import CONFIDENCE, Interval
 from noiseproof.study.comparable import check_alike, is_selected
 from noiseproof.study.file import Comparison
 from noiseproof.study.keys import Value

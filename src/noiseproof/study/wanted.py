@@ -4,12 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from noiseproof.specs.catalog import norm_text
-from noiseproof.specs.designs import Design, images_of, sized
-from noiseproof.specs.noise import Spec
-from noiseproof.specs.pace import Pace
-from noiseproof.stats.pacing import most_units, units_wanted
-from noiseproof.stats.stopping import FIRST
+from noiseproof.specs import Design, Pace, Spec, images_of, norm_text, sized
+from noiseproof.stats import FIRST, most_units, units_wanted
 from noiseproof.study.keys import Value
 
 Recipe = dict[str, int | float | bool | None]

@@ -5,17 +5,33 @@ from typing import TYPE_CHECKING
 from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
+    from noiseproof.tasks.evaluation import check_classes as check_classes
+    from noiseproof.tasks.evaluation import check_fits as check_fits
     from noiseproof.tasks.evaluation import evaluate as evaluate
+    from noiseproof.tasks.own import Score as Score
+    from noiseproof.tasks.own import owned as owned
+    from noiseproof.tasks.own import unscored as unscored
     from noiseproof.tasks.table import TASKS as TASKS
+    from noiseproof.tasks.task import Forward as Forward
     from noiseproof.tasks.task import Result as Result
     from noiseproof.tasks.task import Task as Task
+    from noiseproof.tasks.task import batches as batches
+    from noiseproof.tasks.task import whole_numbers as whole_numbers
 
 __getattr__, __dir__ = face(
     __name__,
     {
+        "Forward": "tasks.task",
         "Result": "tasks.task",
+        "Score": "tasks.own",
         "TASKS": "tasks.table",
         "Task": "tasks.task",
+        "batches": "tasks.task",
+        "check_classes": "tasks.evaluation",
+        "check_fits": "tasks.evaluation",
         "evaluate": "tasks.evaluation",
+        "owned": "tasks.own",
+        "unscored": "tasks.own",
+        "whole_numbers": "tasks.task",
     },
 )

@@ -9,8 +9,7 @@ from torch.nn import functional as F
 
 from noiseproof.core.device import sent
 from noiseproof.core.inputs import Inputs, device_of_inputs, shapes
-from noiseproof.data.augmentation import augmented
-from noiseproof.data.splits import Labels, Source, Split
+from noiseproof.data import Labels, Source, Split, augmented
 from noiseproof.tasks.task import (
     BatchSize,
     Forward,

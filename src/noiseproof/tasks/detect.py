@@ -9,8 +9,7 @@ from torch import Generator, Tensor, nn
 from torchmetrics.detection import MeanAveragePrecision
 
 from noiseproof.core.inputs import Inputs, shapes
-from noiseproof.data.augmentation import augmented_scenes
-from noiseproof.data.splits import Boxes, Labels, Source, Split
+from noiseproof.data import Boxes, Labels, Source, Split, augmented_scenes
 from noiseproof.tasks.task import BatchSize, Forward, Result, Task, batches, trained_on
 
 MOST_BOXES = (1, 10, 100)  # detections of an image that count, as in COCO's own evaluation

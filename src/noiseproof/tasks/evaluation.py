@@ -4,10 +4,9 @@ from torch import nn
 
 from noiseproof.core.device import device_of
 from noiseproof.core.inputs import rows, to
-from noiseproof.data.splits import Split, scaled
-from noiseproof.network.chip import Chip, outputs
-from noiseproof.network.state import skeleton_of, state_of
-from noiseproof.specs.catalog import PixelScale
+from noiseproof.data import Split, scaled
+from noiseproof.network import Chip, outputs, skeleton_of, state_of
+from noiseproof.specs import PixelScale
 from noiseproof.tasks.table import TASKS
 from noiseproof.tasks.task import Result, check_top
 

@@ -9,8 +9,7 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from noiseproof.core.inputs import Inputs, device_of_inputs
-from noiseproof.data.augmentation import augmented_scenes
-from noiseproof.data.splits import VOID, Labels, Source, Split
+from noiseproof.data import VOID, Labels, Source, Split, augmented_scenes
 from noiseproof.tasks.task import (
     BatchSize,
     Forward,

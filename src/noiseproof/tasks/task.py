@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
 from noiseproof.core.inputs import Inputs, as_call, shapes
-from noiseproof.data.splits import Labels, Source, Split
+from noiseproof.data import Labels, Source, Split
 from noiseproof.specs import catalog
 
 Forward = Callable[[Inputs], Any]  # inputs (n, ...) as the split has them -> outputs

@@ -18,20 +18,10 @@ from noiseproof.core.files import replacing
 from noiseproof.core.inputs import Inputs, device_of_inputs, map_tensors, rows, tensors, to
 from noiseproof.core.rng import seeded, stream
 from noiseproof.core.version import __version__
-from noiseproof.data.splits import Source, Split, scaled
-from noiseproof.models.building import build
-from noiseproof.models.checkpoint import (
-    Card,
-    file_sha256,
-    round_kernels_,
-    save_weights,
-    write_card,
-)
-from noiseproof.specs.catalog import PixelScale
-from noiseproof.specs.recipes import Plan
-from noiseproof.tasks.evaluation import check_classes, check_fits, evaluate
-from noiseproof.tasks.table import TASKS
-from noiseproof.tasks.task import Result, whole_numbers
+from noiseproof.data import Source, Split, scaled
+from noiseproof.models import Card, build, file_sha256, round_kernels_, save_weights, write_card
+from noiseproof.specs import PixelScale, Plan
+from noiseproof.tasks import TASKS, Result, check_classes, check_fits, evaluate, whole_numbers
 from noiseproof.training.progress import OnProgress, Progress, Tally
 from noiseproof.training.resume import (
     RESUME,

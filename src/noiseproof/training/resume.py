@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
-from noiseproof.data.splits import Source
-from noiseproof.models.checkpoint import Card, read_card
-from noiseproof.specs.recipes import Plan, Recipe
+from noiseproof.data import Source
+from noiseproof.models import Card, read_card
+from noiseproof.specs import Plan, Recipe
 
 WEIGHTS = "weights.safetensors"
 RESUME = "resume.pt"

@@ -14,8 +14,7 @@ import numpy as np
 
 from noiseproof.report.looks import Look, looks_of_ways
 from noiseproof.report.plotting import DASHES, INTERVAL, figure_for, legend_line
-from noiseproof.results.activations import QUANTITIES, RATIO, SHIFT, Activations, Quantity, Way
-from noiseproof.results.curves import where_of
+from noiseproof.results import QUANTITIES, RATIO, SHIFT, Activations, Quantity, Way, where_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

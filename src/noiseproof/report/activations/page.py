@@ -27,7 +27,7 @@ from noiseproof.report.activations.table import short
 from noiseproof.report.figures import HOVER, LAYOUT, _escaped, _transparent
 from noiseproof.report.page import CONFIG, _plotly_without_addresses
 from noiseproof.report.words import origin_of, title_of
-from noiseproof.results.activations import (
+from noiseproof.results import (
     FLOOR,
     QUANTITIES,
     RATIO,
@@ -38,8 +38,8 @@ from noiseproof.results.activations import (
     Point,
     Quantity,
     findings,
+    where_of,
 )
-from noiseproof.results.curves import where_of
 
 
 def write_anatomy(activations: Activations, path: str | Path) -> None:

@@ -7,9 +7,8 @@ from rich import box
 from rich.table import Table
 
 from noiseproof import stats
-from noiseproof.results.activations import QUANTITIES, TINY, Activations, Quantity, Way
-from noiseproof.results.curves import where_of
-from noiseproof.stats.intervals import Interval
+from noiseproof.results import QUANTITIES, TINY, Activations, Quantity, Way, where_of
+from noiseproof.stats import Interval
 
 HEADS = {"snr_db": "SNR dB", "shift": "shift", "variance_ratio": "var ratio"}
 WAYS_BESIDE = 2  # in 120 columns

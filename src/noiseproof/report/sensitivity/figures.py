@@ -14,8 +14,7 @@ from noiseproof.report.figures import LAYOUT
 from noiseproof.report.looks import COLOURS
 from noiseproof.report.plotting import DASHES, figure_for
 from noiseproof.report.sensitivity.tables import MOST, share_text
-from noiseproof.results.curves import where_of
-from noiseproof.results.sensitivity import Group, Ranking, Step
+from noiseproof.results import Group, Ranking, Step, where_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,7 @@ from rich import box
 from rich.table import Table
 
 from noiseproof import stats
-from noiseproof.results.curves import where_of
-from noiseproof.results.sensitivity import Group, Ranking, Step
+from noiseproof.results import Group, Ranking, Step, where_of
 
 MOST = 30  # layers that a figure and a terminal show; the page's table and the JSON have all
 Cells = dict[str, Any]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from noiseproof.stats.intervals import CONFIDENCE
+from noiseproof.stats import CONFIDENCE
 from noiseproof.study.comparable import is_selected
 from noiseproof.study.file import SCORES, Comparison
 from noiseproof.study.keys import Value

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from noiseproof.results.estimates import Estimate
-from noiseproof.results.rows import Row
+from noiseproof.results import Estimate, Row
 from noiseproof.study.facts import Facts
 from noiseproof.study.file import Study
 from noiseproof.study.measured import Measured, measured_of

@@ -3,7 +3,7 @@
 from typing import Any
 
 from noiseproof import stats
-from noiseproof.results.estimates import number_or_none
+from noiseproof.results import number_or_none
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
 from noiseproof.study.report.progress import NetworkLine

@@ -12,8 +12,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from noiseproof import stats
-from noiseproof.report.looks import COLOURS
-from noiseproof.report.plotting import DASHES, STYLE, legend_line
+from noiseproof.report import COLOURS, DASHES, STYLE, legend_line
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.panels import Panel
 from noiseproof.study.report.words import SAYS, factor_name, share

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from noiseproof import stats
-from noiseproof.results.drawing import level_axis
-from noiseproof.stats.intervals import Interval
+from noiseproof.results import level_axis
+from noiseproof.stats import Interval
 from noiseproof.study.file import Comparison
 from noiseproof.study.measured import Measured
 from noiseproof.study.report.published import curves_by_side

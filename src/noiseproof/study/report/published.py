@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from noiseproof import stats
-from noiseproof.stats.intervals import Interval
+from noiseproof.stats import Interval
 from noiseproof.study.comparable import is_selected
 from noiseproof.study.file import Comparison, Published
 from noiseproof.study.keys import Value

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from noiseproof import stats
-from noiseproof.specs.noise import Additive, parse
-from noiseproof.stats.intervals import Interval
+from noiseproof.specs import Additive, parse
+from noiseproof.stats import Interval
 from noiseproof.study.keys import Value
 from noiseproof.study.verdicts import AGAINST, FOR, OPEN, At
 

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 import torch
 
-from noiseproof.measuring.units import places_of
-from noiseproof.results.rows import Row
-from noiseproof.specs.catalog import has_hits
-from noiseproof.specs.designs import Chips, parse_design
+from noiseproof.measuring import places_of
+from noiseproof.results import Row
+from noiseproof.specs import Chips, has_hits, parse_design
 
 
 def clean_hits(clean: Row, rows: Sequence[Row]) -> dict[str, list[int]]:

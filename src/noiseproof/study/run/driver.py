@@ -9,10 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from noiseproof.measuring.evaluator import Evaluator
-from noiseproof.models.checkpoint import Card
-from noiseproof.results.rows import Row, network_key
-from noiseproof.results.store import Store
+from noiseproof.measuring import Evaluator
+from noiseproof.models import Card
+from noiseproof.results import Row, Store, network_key
 from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
 from noiseproof.study.folder import FACTS, STORE
 from noiseproof.study.run.clean_hits import clean_hits
@@ -35,7 +34,7 @@ from noiseproof.study.run.pieces import (
 from noiseproof.study.run.queue import Points, known_of
 from noiseproof.study.run.worker import evaluator_of, model_of, plan_of
 from noiseproof.study.wanted import Grid, Network, Task
-from noiseproof.training.resume import RESUME, WEIGHTS, epochs_done, finished
+from noiseproof.training import RESUME, WEIGHTS, epochs_done, finished
 
 CHANCES = 6  # for a piece that fails where it may be the worker's fault
 OnNews = Callable[["News"], None]

@@ -9,19 +9,17 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import TypeVar
 
-from noiseproof.models.building import build
-from noiseproof.network.state import state_of
-from noiseproof.results.rows import Row
-from noiseproof.results.store import Store
-from noiseproof.stats.stopping import units_needed
+from noiseproof.models import build
+from noiseproof.network import state_of
+from noiseproof.results import Row, Store
+from noiseproof.stats import units_needed
 from noiseproof.study.folder import STORE
 from noiseproof.study.run.loading import Places, calibration_of, load_trained, ready_file
 from noiseproof.study.run.pieces import Data, Failed, Measured, MeasurePiece, Trained
 from noiseproof.study.run.queue import Points, known_of
 from noiseproof.study.run.worker import Worker, evaluator_of, model_of, plan_of
 from noiseproof.study.wanted import Grid, Network, Task
-from noiseproof.training import loop
-from noiseproof.training.resume import WEIGHTS, epochs_done, finished
+from noiseproof.training import WEIGHTS, epochs_done, finished, loop
 
 T = TypeVar("T")
 STEPS, UNITS = 3, 3  # that are timed, after a first one

@@ -5,13 +5,10 @@ from pathlib import Path
 
 from noiseproof.core.inputs import Inputs
 from noiseproof.core.plugins import OPENED_BY_US
-from noiseproof.data.datasets import open_dataset
-from noiseproof.data.splits import Source
-from noiseproof.measuring.setup import calibration_from
-from noiseproof.models.checkpoint import Card, file_sha256, load_state
-from noiseproof.specs.catalog import parse_pixel_scale
-from noiseproof.specs.designs import sized
-from noiseproof.specs.estimators import parse_estimator
+from noiseproof.data import Source, open_dataset
+from noiseproof.measuring import calibration_from
+from noiseproof.models import Card, file_sha256, load_state
+from noiseproof.specs import parse_estimator, parse_pixel_scale, sized
 from noiseproof.study.run.pieces import Data, Trained
 from noiseproof.study.wanted import Grid, Network
 

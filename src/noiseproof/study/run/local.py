@@ -7,7 +7,7 @@ import torch
 
 from noiseproof.study.run.pieces import Data, Outcome, Piece, Trained
 from noiseproof.study.run.worker import Worker
-from noiseproof.training.progress import Progress
+from noiseproof.training import Progress
 
 
 class LocalPool:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from noiseproof.core.inputs import Inputs
-from noiseproof.data.splits import Source, Split
-from noiseproof.network.state import State
-from noiseproof.results.rows import Row
-from noiseproof.specs.catalog import PixelScale
+from noiseproof.data import Source, Split
+from noiseproof.network import State
+from noiseproof.results import Row
+from noiseproof.specs import PixelScale
 from noiseproof.study.wanted import Network, Task
 
 

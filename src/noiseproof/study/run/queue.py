@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
-from noiseproof.measuring.evaluator import Evaluator
-from noiseproof.measuring.units import Units
-from noiseproof.results.rows import Row, key_of
-from noiseproof.specs.designs import sized
+from noiseproof.measuring import Evaluator, Units
+from noiseproof.results import Row, key_of
+from noiseproof.specs import sized
 from noiseproof.study.run.pieces import MeasurePiece
 from noiseproof.study.run.worker import blank_of, names_of
 from noiseproof.study.wanted import Task

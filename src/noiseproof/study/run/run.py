@@ -15,7 +15,7 @@ from noiseproof.study.run.pieces import Data
 from noiseproof.study.run.ray_connection import open_cluster
 from noiseproof.study.run.ray_pool import RayPool
 from noiseproof.study.wanted import Grid
-from noiseproof.training.progress import Progress
+from noiseproof.training import Progress
 
 
 @dataclass(frozen=True, kw_only=True)

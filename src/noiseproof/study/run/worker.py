@@ -10,15 +10,18 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from noiseproof.measuring import requests
-from noiseproof.measuring.evaluator import Evaluator, open_evaluator
-from noiseproof.measuring.requests import Subject
-from noiseproof.measuring.setup import Setup, network_of
-from noiseproof.measuring.units import Units, open_units
-from noiseproof.results.rows import Row
-from noiseproof.specs.designs import Chips, sized
-from noiseproof.specs.estimators import parse_estimator
-from noiseproof.specs.recipes import Plan, Recipe
+from noiseproof.measuring import (
+    Evaluator,
+    Setup,
+    Subject,
+    Units,
+    network_of,
+    open_evaluator,
+    open_units,
+    requests,
+)
+from noiseproof.results import Row
+from noiseproof.specs import Chips, Plan, Recipe, parse_estimator, sized
 from noiseproof.study.run.pieces import (
     CleanPiece,
     Data,
@@ -33,9 +36,7 @@ from noiseproof.study.run.pieces import (
     TrainPiece,
 )
 from noiseproof.study.wanted import Network, Task
-from noiseproof.training import loop
-from noiseproof.training.progress import Progress
-from noiseproof.training.resume import RESUME, WEIGHTS
+from noiseproof.training import RESUME, WEIGHTS, Progress, loop
 
 K = TypeVar("K")
 V = TypeVar("V")
