@@ -4,40 +4,30 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from noiseproof import cli
 from noiseproof.core.rng import seeded
 from noiseproof.measuring.activations import explain
 from noiseproof.measuring.setup import open_setup
 from noiseproof.models import building as models
 from noiseproof.models.checkpoint import save_weights
 from noiseproof.specs.noise import parse
+from tests.cli.program import Run
 
-Run = Callable[..., tuple[int, str, str]]
 NET = ("--model", "resnet8", "--norm", "batch", "--data", "digits", "--device", "cpu")
 NOISE = "gaussian(0.3, reference=std)"
 SMALL = (*NET, "--chips", 2, "--images", 30, "--noise", NOISE, "--recalibrate", "40")
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Exit code, stdout and stderr of the program."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["noiseproof", "explain", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        assert left.value.code is None or isinstance(left.value.code, int)
-        return left.value.code or 0, *capsys.readouterr()
-
-    return call
+def run(run: Run) -> Run:
+    """Exit code, stdout and stderr of `noiseproof explain ...`."""
+    return partial(run, "explain")
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,16 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-import typer
 
-from noiseproof import cli
-from noiseproof.cli.sensitivity import sensitivity
 from noiseproof.models import building as models
 from noiseproof.results.sensitivity import rankings_of
 from noiseproof.results.store import Store
-
-Run = Callable[..., tuple[int, str, str]]
+from tests.cli.program import Run
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +27,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Exit code, stdout and stderr of the program with this one command."""
-    app = typer.Typer(pretty_exceptions_enable=False)
-    app.command()(sensitivity)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["noiseproof", *map(str, arguments)])
-            with pytest.raises(SystemExit) as left:
-                cli.one_line_errors()(app)()
-        assert left.value.code is None or isinstance(left.value.code, int)
-        return left.value.code or 0, *capsys.readouterr()
-
-    return call
+def run(run: Run) -> Run:
+    """Exit code, stdout and stderr of `noiseproof sensitivity ...`."""
+    return partial(run, "sensitivity")
 
 
 OPTIONS = ("--model", "resnet8", "--data", "digits", "--images", 60, "--device", "cpu")

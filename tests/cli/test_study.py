@@ -3,16 +3,14 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from noiseproof import cli
 from noiseproof.results.store import Store, export
-from noiseproof.training import loop as training
-
-Run = Callable[..., tuple[int, str, str]]
+from noiseproof.training import progress
+from tests.cli.program import Run, run_main
 
 STUDY = """
 name = "small"
@@ -71,34 +69,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def done(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run of `quick`."""
     out = tmp_path_factory.mktemp("done")
-    program = [
-        sys.executable,
-        "-m",
-        "noiseproof.cli",
-        "study",
-        "run",
-        str(study),
-        "--out",
-        str(out),
-    ]
-    subprocess.run([*program, "--device", "cpu"], check=True, capture_output=True)
+    assert run_main("study", "run", study, "--out", out, "--device", "cpu") == 0
     return out
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
+def run(run: Run) -> Run:
     """Exit code, stdout and stderr of `noiseproof study ...`."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["noiseproof", "study", *map(str, arguments)])
-            with pytest.raises(SystemExit) as left:
-                cli.main()
-        assert left.value.code is None or isinstance(left.value.code, int)
-        return left.value.code or 0, *capsys.readouterr()
-
-    return call
+    return partial(run, "study")
 
 
 def test_help_of_a_study_and_its_status_need_no_torch(study: Path) -> None:
@@ -116,7 +94,6 @@ assert "torch" not in sys.modules
         subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
-@pytest.mark.slow
 def test_a_plan_says_what_is_left_and_how_long_it_takes(
     run: Run, study: Path, done: Path, tmp_path: Path
 ) -> None:
@@ -135,14 +112,13 @@ def test_a_plan_says_what_is_left_and_how_long_it_takes(
     assert all(line["seconds"] > 0 for line in found["work"])
     assert not (tmp_path / "new").exists()
     with pytest.MonkeyPatch.context() as patch:
-        patch.delitem(training.LOOK_EVERY, "cpu")  # as a GPU, where a training seldom tells
+        patch.delitem(progress.LOOK_EVERY, "cpu")  # as a GPU, where a training seldom tells
         code, out, err = run("plan", study, "--out", tmp_path / "new", "--device", "cpu", "--json")
     assert all(line["seconds"] > 0 for line in json.loads(out.splitlines()[-1])["work"])
     code, out, err = run("plan", study, "--out", done, "--device", "cpu", "--json")
     assert (code, json.loads(out.splitlines()[-1])["seconds"]) == (0, 0.0), err
 
 
-@pytest.mark.slow
 def test_a_second_run_measures_nothing_and_status_says_so(
     run: Run, study: Path, done: Path
 ) -> None:
@@ -166,7 +142,6 @@ def test_before_a_run_everything_waits(run: Run, study: Path, tmp_path: Path) ->
     assert (code, [s["state"] for s in states]) == (0, ["waiting"] * 4), err
 
 
-@pytest.mark.slow
 def test_the_report_is_the_same_from_the_store_and_from_exported_rows(
     run: Run, study: Path, done: Path, tmp_path: Path
 ) -> None:
