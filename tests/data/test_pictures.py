@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -42,7 +42,6 @@ def test_a_fitted_image_fills_one_side_and_keeps_its_shape(
         assert abs(side - before * factor) <= 0.5 or side == 1
 
 
-@settings(deadline=None)
 @given(shape=st.tuples(SIDES, SIDES), size=st.tuples(ASKED, ASKED))
 def test_image_and_mask_are_padded_below_and_to_the_right(
     shape: tuple[int, int], size: tuple[int, int]

@@ -49,7 +49,7 @@ def test_every_kind_of_stage_is_generated() -> None:
     assert {name: cls.kind for name, cls in STAGES.items()} == {name: name for name in STAGES}
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(specs)
 def test_the_text_of_a_spec_parses_back_to_it(spec: Spec) -> None:
     assert parse(str(spec)) == spec
@@ -63,7 +63,7 @@ def test_every_scope_can_be_written(kind: str, scope: str) -> None:
     assert str(parse(text)) == text
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300)
 @given(st.text(max_size=60) | st.text("gausin(0.1,=max+)-e9 ", max_size=60))
 def test_any_text_is_a_spec_or_a_value_error(text: str) -> None:
     try:
@@ -161,7 +161,7 @@ def test_a_family_leaves_the_swept_level_open(text: str, family: str) -> None:
     assert parse(text).family == family
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(specs.filter(lambda spec: spec.level is not None), st.floats(0, 1))
 def test_all_points_of_a_sweep_are_one_family(spec: Spec, level: float) -> None:
     assert spec.at(level).family == spec.family

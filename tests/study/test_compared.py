@@ -295,7 +295,7 @@ def said(cell: Any, confidence: float, margin: float) -> str:
     return "against" if found.high < -margin else "open"
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(st.lists(CELL, min_size=1, max_size=4), st.sampled_from([0.0, 2.0, 10.0]))
 def test_a_verdict_says_what_scipys_intervals_say_and_no_more(cells: Any, margin: float) -> None:
     alone = [said(cell, 0.95, margin / 100) for cell in cells]
@@ -320,7 +320,7 @@ def test_a_verdict_says_what_scipys_intervals_say_and_no_more(cells: Any, margin
         assert set(together) == {"open"} or len(cells) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CELL, min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_the_order_of_cells_does_not_matter(cells: list[Any], random: Any) -> None:
     turned = list(cells)
@@ -328,7 +328,7 @@ def test_the_order_of_cells_does_not_matter(cells: list[Any], random: Any) -> No
     assert shares(cells).kind == shares(turned).kind
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(CELL, min_size=1, max_size=3))
 def test_the_opposite_claim_has_the_opposite_verdict(cells: list[Any]) -> None:
     opposite = {

@@ -233,7 +233,7 @@ def toml(value: Any) -> str:
     return json.dumps(value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(place=st.sampled_from(PLACES), value=VALUES)
 def test_whatever_is_written_is_read_or_refused_in_one_line(
     tmp_path_factory: pytest.TempPathFactory, place: tuple[str, str], value: Any
@@ -261,7 +261,7 @@ PARTS_OF_LAYERS = st.tuples(
 ).map("".join)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(PARTS_OF_LAYERS)
 @example("first:1/02")
 @example("last:1/٣")

@@ -129,13 +129,13 @@ TRAININGS = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(TRAININGS, TRAININGS)
 def test_two_trainings_share_a_name_only_where_they_are_one(one: Any, other: Any) -> None:
     assert (training_name(*one) == training_name(*other)) == (one == other)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(TRAININGS)
 def test_a_name_is_one_folder_on_every_system(one: Any) -> None:
     name = training_name(*one)

@@ -64,7 +64,7 @@ NEAR = ([0.5, 0.6, 0.7], [0.55, 0.6, 0.64])
 # --- intervals ------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(SAMPLES, SAMPLES, st.sampled_from([0.5, 0.95, 0.999]))
 def test_welchs_interval_is_scipys(a: list[float], b: list[float], confidence: float) -> None:
     found = welch_interval(a, b, confidence=confidence)
