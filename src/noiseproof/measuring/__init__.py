@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from noiseproof.measuring.evaluator import Evaluator as Evaluator
     from noiseproof.measuring.evaluator import open_evaluator as open_evaluator
     from noiseproof.measuring.inventory import TensorFacts as TensorFacts
+    from noiseproof.measuring.options import check_keywords as check_keywords
+    from noiseproof.measuring.options import with_keywords as with_keywords
     from noiseproof.measuring.requests import Calibration as Calibration
     from noiseproof.measuring.requests import ExplainRequest as ExplainRequest
     from noiseproof.measuring.requests import Measurement as Measurement
@@ -63,5 +65,7 @@ __getattr__, __dir__ = face(
         "rank_setup": "measuring.sensitivity",
         "track": "measuring.streams",
         "track_setup": "measuring.streams",
+        "check_keywords": "measuring.options",
+        "with_keywords": "measuring.options",
     },
 )

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from noiseproof.core.device import pick_device, using_threads
+from noiseproof.measuring import check_keywords, with_keywords
 from noiseproof.study.folder import open_study, out_folder
 from noiseproof.study.run.driver import OnNews, drive
 from noiseproof.study.run.loading import Places, load_data, open_source
@@ -27,50 +29,53 @@ class Opened:
     data: Data
 
 
-def open_run(
-    file: str | Path,
-    profile: str | None = None,
-    *,
-    out: str | Path | None = None,
-    weights: str | Path | None = None,
-    checkpoints: str | Path | None = None,
-    data_dir: str | Path | None = None,
-    download: bool = False,
-    device: str = "auto",
-    own_code: bool = False,
-) -> Opened:
-    """Everything that a run or its plan needs; the arguments are those of `run_study`."""
+class Where(TypedDict, total=False):
+    """The places of a study's things, as in `run_study`."""
+
+    out: str | Path | None
+    weights: str | Path | None
+    checkpoints: str | Path | None
+    data_dir: str | Path | None
+    download: bool
+    device: str
+    own_code: bool
+
+
+USUAL: Where = {"download": False, "device": "auto", "own_code": False}
+
+
+@with_keywords(Where, **USUAL)
+def open_run(file: str | Path, profile: str | None = None, **where: Unpack[Where]) -> Opened:
+    """Everything that a run or its plan needs; the keywords are those of `run_study`."""
+    check_keywords("open_run", where, Where)
     study, name, grid = open_study(file, profile)
-    pick_device(device)
-    folder = out_folder(study, name, out)
-    named = checkpoints or os.environ.get("NOISEPROOF_CHECKPOINTS")
+    pick_device(where.get("device", USUAL["device"]))
+    folder = out_folder(study, name, where.get("out"))
+    weights, data_dir = where.get("weights"), where.get("data_dir")
+    ready = where.get("checkpoints") or os.environ.get("NOISEPROOF_CHECKPOINTS")
     places = Places(
         out=folder,
         weights=folder / "weights" if weights is None else Path(weights),
-        checkpoints=Path(named) if named else None,
+        checkpoints=Path(ready) if ready else None,
         beside=Path(file).parent,
         data_dir=None if data_dir is None else Path(data_dir),
-        download=download,
+        download=where.get("download", USUAL["download"]),
     )
+    own_code = where.get("own_code", USUAL["own_code"])
     data = load_data(grid, open_source(grid, places, own_code=own_code))
     return Opened(grid=grid, places=places, data=data)
 
 
+@with_keywords(Where, **USUAL)
 def run_study(
     file: str | Path,
     profile: str | None = None,
     *,
-    out: str | Path | None = None,
-    weights: str | Path | None = None,
-    checkpoints: str | Path | None = None,
-    data_dir: str | Path | None = None,
-    download: bool = False,
-    device: str = "auto",
     threads: int | str | None = None,
     ray: str | None = None,
-    own_code: bool = False,
     on_news: OnNews | None = None,
     on_training: Callable[[str, Progress], None] | None = None,
+    **where: Unpack[Where],
 ) -> list[str]:
     """Train and measure what is missing of a study; returns what failed, a line each.
 
@@ -94,17 +99,10 @@ def run_study(
         ValueError: for a study, device, data, weights or cluster that is wrong or missing, files
             that cannot be written, or another run in `out`. Run again, it goes on from there.
     """
-    opened = open_run(
-        file,
-        profile,
-        out=out,
-        weights=weights,
-        checkpoints=checkpoints,
-        data_dir=data_dir,
-        download=download,
-        device=device if ray is None else "auto",  # a cluster has its own
-        own_code=own_code,
-    )
+    check_keywords("run_study", where, Where)
+    device = where.get("device", USUAL["device"])
+    here: Where = {**where, "device": device if ray is None else "auto"}  # a cluster has its own
+    opened = open_run(file, profile, **here)
     grid, data, places = opened.grid, opened.data, opened.places
     if ray is None:
         local = LocalPool(data, device=device, on_training=on_training)
