@@ -12,6 +12,7 @@ import torch
 
 import noiseproof as npf
 from noiseproof.measuring import requests
+from noiseproof.measuring.curves import measure_setup
 from noiseproof.measuring.options import (
     ExplainOptions,
     MeasureOptions,
@@ -28,7 +29,7 @@ from noiseproof.measuring.requests import (
     RankRequest,
     TrackRequest,
 )
-from noiseproof.measuring.setup import open_setup
+from noiseproof.measuring.setup import held, open_setup
 from noiseproof.specs.designs import Auto, Nested, PerImage
 from noiseproof.specs.estimators import parse_estimator
 from noiseproof.specs.noise import parse
@@ -258,3 +259,16 @@ sys.exit("torch" in sys.modules)
 def test_requests_are_made_without_torch() -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_several_ways_share_a_budget_evenly() -> None:
+    calibration = Calibration(ways=(None, parse_estimator("batch(10)")))
+    request = MeasureRequest(
+        network=Network(),
+        measurement=Measurement(specs=(GAUSSIAN,), budget=0.02),
+        calibration=calibration,
+    )
+    setup = held(network(), own_answers(), request.network, calibration)
+    curves = measure_setup(setup, request)
+    assert [curve.points[0].rows[0].recalibrate for curve in curves] == ["off", "batch(10)"]
+    assert {row.pace for curve in curves for row in curve.points[0].rows} == {"budget(0.01 s)"}
