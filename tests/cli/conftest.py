@@ -7,6 +7,12 @@ import pytest
 from tests.cli.program import MEASURE, Run, run_main
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command leaves in the folder where it is called is not left in the repository."""
+    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Exit code, stdout and stderr of the program."""

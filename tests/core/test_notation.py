@@ -96,6 +96,11 @@ def test_plus_joins_terms_and_is_a_sign_after_a_mark() -> None:
     ]
 
 
+def test_a_sign_is_no_part_of_a_drink() -> None:
+    expected = "cannot read '+tea(2)' in a bill: expected drinks joined by '+'"
+    assert outcome("tea(1) + +tea(2)") == expected
+
+
 def test_names_of_values_may_come_in_any_order() -> None:
     assert ordered("tea(with_=milk, minutes=3,)") == [Tea(minutes=3, with_="milk")]
 

@@ -170,7 +170,10 @@ def listed() -> set[str]:
 def test_a_file_that_a_page_names_is_there(page: str) -> None:
     """Its path is from the repository, or within the package."""
     homes = (ROOT, ROOT / "src/noiseproof")
-    tops = {path.name for home in homes for path in home.iterdir() if path.is_dir()} - {"build"}
+    tops = {path.name for home in homes for path in home.iterdir() if path.is_dir()} - {
+        "build",
+        "runs",
+    }
     for name in re.findall(r"`([\w./-]+)`", prose(page)):
         if (name.partition("/")[0] in tops and "/" in name) or name.endswith((".md", ".cff")):
             assert any((home / name).exists() for home in homes), name
