@@ -18,8 +18,9 @@ from noiseproof.measuring.groups import TensorGroup, groups_of
 from noiseproof.measuring.sensitivity import rank_layers
 from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.state import places, skeleton_of, state_of
-from noiseproof.noise.flipout import Flipout, flipped_tensor
+from noiseproof.noise.flipout import Flipout
 from noiseproof.noise.perturbation import Programme, perturb
+from noiseproof.noise.signs import flipped_tensor
 from noiseproof.results.rows import Row
 from noiseproof.results.sensitivity import Ranking
 from noiseproof.results.store import Store

@@ -11,8 +11,9 @@ from noiseproof.core.rng import seeded, stream
 from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.norms import ScaledBatchNorm
 from noiseproof.network.state import State, places, skeleton_of, state_of
-from noiseproof.noise.flipout import FLIPPED_ROLES, Signs, flipped_tensor
+from noiseproof.noise.flipout import FLIPPED_ROLES
 from noiseproof.noise.perturbation import Programme
+from noiseproof.noise.signs import Signs, flipped_tensor
 from noiseproof.specs.noise import parse
 
 IMAGES = 3

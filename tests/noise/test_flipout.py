@@ -14,7 +14,8 @@ from noiseproof.core.rng import seeded
 from noiseproof.models.building import build
 from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.state import State, skeleton_of, state_of
-from noiseproof.noise.flipout import Flipout, check_flipout
+from noiseproof.noise.flipout import Flipout
+from noiseproof.noise.flipout_check import check_flipout
 from tests.networks import small_vit
 from tests.noise.signs import (
     IDS,

@@ -13,7 +13,9 @@ from torchvision.models import SwinTransformer
 from noiseproof.core.rng import seeded
 from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.state import skeleton_of, state_of
-from noiseproof.noise.flipout import Flipout, Signs, check_flipout, flipped_tensor
+from noiseproof.noise.flipout import Flipout
+from noiseproof.noise.flipout_check import check_flipout
+from noiseproof.noise.signs import Signs, flipped_tensor
 from tests.networks import small_vit
 from tests.noise.signs import (
     IDS,

@@ -9,9 +9,10 @@ from noiseproof.core.rng import seeded, stream
 from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.passes import Passes
 from noiseproof.network.state import places, skeleton_of, state_of
-from noiseproof.noise.flipout import Flipout, flipped_tensor
+from noiseproof.noise.flipout import Flipout
 from noiseproof.noise.per_image import ImageChips
 from noiseproof.noise.perturbation import Programme
+from noiseproof.noise.signs import flipped_tensor
 
 CPU = torch.device("cpu")
 SLACK = 1e-4  # of the largest logit: float32, folded and not

@@ -6,14 +6,14 @@ from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
     from noiseproof.noise.chips import manufacture as manufacture
-    from noiseproof.noise.flipout import Signs as Signs
-    from noiseproof.noise.flipout import check_flipout as check_flipout
+    from noiseproof.noise.flipout_check import check_flipout as check_flipout
     from noiseproof.noise.flipped_layers import known_layer as known_layer
     from noiseproof.noise.per_image import ImageChips as ImageChips
     from noiseproof.noise.perturbation import Programme as Programme
     from noiseproof.noise.perturbation import coverage as coverage
     from noiseproof.noise.perturbation import perturb as perturb
     from noiseproof.noise.perturbation import touched as touched
+    from noiseproof.noise.signs import Signs as Signs
     from noiseproof.specs.noise import Spec as Spec
     from noiseproof.specs.noise import parse as parse
 
@@ -22,9 +22,9 @@ __getattr__, __dir__ = face(
     {
         "ImageChips": "noise.per_image",
         "Programme": "noise.perturbation",
-        "Signs": "noise.flipout",
+        "Signs": "noise.signs",
         "Spec": "specs.noise",
-        "check_flipout": "noise.flipout",
+        "check_flipout": "noise.flipout_check",
         "coverage": "noise.perturbation",
         "known_layer": "noise.flipped_layers",
         "manufacture": "noise.chips",

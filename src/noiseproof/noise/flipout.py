@@ -8,7 +8,6 @@ two images is uncorrelated. Source: Wen, Vicol, Ba, Tran, Grosse, "Flipout", 201
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,44 +19,14 @@ from noiseproof.core.inputs import (
     Inputs,
     count,
     device_of_inputs,
-    map_tensors,
-    rows,
-    tensors_within,
 )
 from noiseproof.core.rng import stream
 from noiseproof.network import Chip, Kind, State, kind_of, outputs, places, skeleton_of, state_of
 from noiseproof.network.linear_maps import linear_maps
-from noiseproof.noise.flipped_layers import Flip, known_layer
-from noiseproof.noise.perturbation import Programme
+from noiseproof.noise.flipped_layers import known_layer
+from noiseproof.noise.signs import Flip, Signs, flip_of, random_signs
 
 FLIPPED_ROLES = ("kernel", "bias", "norm_affine")
-CHECKED_IMAGES = 3
-DEPARTURE = 1e-6, 1e-10  # allowed in float64: of the noise's effect, of the output itself
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Signs:
-    """The signs of every image of a block: by tensor, one or two int8 tables (images, ...) of -1
-    and 1, the `first` and `second` of `flipped_layers.Flip`."""
-
-    images: int
-    tables: Mapping[str, tuple[Tensor, ...]]
-
-    def to(self, device: torch.device) -> "Signs":
-        """The same on a device, which all batches of a block can share."""
-        moved = {name: tuple(t.to(device) for t in ts) for name, ts in self.tables.items()}
-        return Signs(images=self.images, tables=moved)
-
-    def rows(self, start: int, stop: int) -> "Signs":
-        """The signs of images `start` to `stop`, without `stop`; shared, not copied.
-
-        Raises:
-            ValueError: where these are not images of the block.
-        """
-        if not 0 <= start < stop <= self.images:
-            raise ValueError(f"rows must be within 0 to {self.images}, got {start} to {stop}")
-        part = {name: tuple(t[start:stop] for t in ts) for name, ts in self.tables.items()}
-        return Signs(images=stop - start, tables=part)
 
 
 class Flipout:
@@ -100,9 +69,9 @@ class Flipout:
     def _tables(self, name: str, images: int, g: Generator) -> tuple[Tensor, ...]:
         shape = self._shapes[name]
         if name not in self._outer:
-            return (_random_signs(images, shape.numel(), g).view(images, *shape),)
+            return (random_signs(images, shape.numel(), g).view(images, *shape),)
         widths = [shape[0], shape[1] * self._groups.get(name, 1)]
-        both = _random_signs(images, sum(widths), g)
+        both = random_signs(images, sum(widths), g)
         return torch.split(both, widths, dim=1)
 
     def outputs(self, base: Chip, noise: Mapping[str, Tensor], signs: Signs, x: Inputs) -> Any:
@@ -125,8 +94,8 @@ class Flipout:
             raise ValueError(f"noise must be on the tensors of this Flipout, got {unknown[0]!r}")
         if count(x) != signs.images:
             raise ValueError(f"signs must be of the {count(x)} images, got those of {signs.images}")
-        state = _on(device_of_inputs(x), base.state)
-        self._now = {name: _flip(state[name], n, signs.tables[name]) for name, n in noise.items()}
+        state = placed(device_of_inputs(x), base.state)
+        self._now = {name: flip_of(state[name], n, signs.tables[name]) for name, n in noise.items()}
         try:
             return outputs(self._skeleton, Chip(state), x)
         finally:
@@ -189,34 +158,9 @@ class Flipout:
             self._now = before
 
 
-def flipped_tensor(
-    name: str, base: Mapping[str, Tensor], noise: Mapping[str, Tensor], signs: Signs, i: int
-) -> Tensor:
-    """The literal tensor `name` that image i of the block sees; a clean one is shared."""
-    if name not in noise:
-        return base[name]
-    return base[name] + _flip(base[name], noise[name], signs.tables[name]).of_image(i)
-
-
-def _on(device: torch.device, state: Mapping[str, Tensor]) -> State:
+def placed(device: torch.device, state: Mapping[str, Tensor]) -> State:
+    """A state on a device; what is there already is shared."""
     return {name: tensor.to(device) for name, tensor in state.items()}
-
-
-def _flip(w: Tensor, noise: Tensor, tables: tuple[Tensor, ...]) -> Flip:
-    """On the device, in the dtype and the memory format of the tensor w."""
-    like = noise.to(w)
-    if like.stride() != w.stride():
-        like = torch.empty_like(w).copy_(like)
-    first, *second = (table.to(w.device) for table in tables)
-    return Flip(noise=like, first=first, second=second[0] if second else None)
-
-
-def _random_signs(rows: int, columns: int, g: Generator) -> Tensor:
-    """(rows, columns) of -1 and 1, int8: 32 of them from every number that is drawn."""
-    words = -(-rows * columns // 32)
-    drawn = torch.randint(-(2**31), 2**31, (words,), dtype=torch.int32, generator=g)
-    bits = drawn.view(torch.uint8)[:, None] >> torch.arange(8, dtype=torch.uint8) & 1
-    return (bits.view(torch.int8).mul_(2) - 1).flatten()[: rows * columns].view(rows, columns)
 
 
 # --- the modules of a network --------------------------------------------------------------------
@@ -289,111 +233,3 @@ def _joined(parts: list[Any], first: int, rest: int) -> Any:
         columns = [list(column) for column in zip(*parts, strict=True)]
         return tuple(_joined(c, axis, rest) for c, axis in zip(columns, axes, strict=True))
     raise ValueError(f"a layer with noise must return tensors, got a {type(parts[0]).__name__}")
-
-
-# --- the check -----------------------------------------------------------------------------------
-
-
-def check_flipout(
-    skeleton: nn.Module, programme: Programme, images: Inputs, *, seed: int = 0
-) -> None:
-    """Raise ValueError, in one line, where images of this network do not get the chips they should.
-
-    The first three of `images` (N, ...) run in one pass of a `Flipout`, and each of them alone
-    with the literal tensors of its chip, in float64 where the network can; the outputs must be
-    the same, up to a small share of the effect of the programme's noise. What it finds: a weight
-    that is used outside of the forward of its own layer, images that are mixed, a batch axis that
-    moves. It names the first tensor at fault.
-    """
-    x = rows(images, slice(0, CHECKED_IMAGES))
-    n, device = count(x), device_of_inputs(x)
-    if n < 2:
-        raise ValueError(f"the check of per-image chips needs at least 2 images, got {n}")
-    flipout = Flipout(skeleton, programme.names)
-    signs = flipout.signs(seed, 0, n)
-    base, noise = _on(device, programme.base), _on(device, programme.noise(seed, 0))
-    trial = _in_float64(_Trial(flipout, skeleton_of(skeleton), base, noise, signs, x, DEPARTURE))
-    try:
-        reason = trial.why_not()
-    except ValueError as error:
-        reason = str(error)
-    if reason:
-        raise ValueError(
-            f"per-image chips do not hold for this network: {reason}: use the design `chips`"
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class _Trial:
-    flipout: Flipout
-    plain: nn.Module
-    base: State
-    noise: Mapping[str, Tensor]
-    signs: Signs
-    x: Inputs
-    departure: tuple[float, float]
-
-    def why_not(self) -> str:
-        """What is wrong; "" where nothing is."""
-        # First without noise, so that a network that mixes its images is not blamed on the signs.
-        if not self._compare(())[2]:
-            return "the output of an image depends on the other images of its batch"
-        error, effect, holds = self._compare(self.noise.keys())
-        if not effect and any(n.any() for n in self.noise.values()):
-            return "the noise changes no output, so nothing can be checked"
-        if holds:
-            return ""
-        wrong = next((name for name in self.noise if not self._compare([name])[2]), None)
-        where = f", first {wrong!r} (its layer is bypassed, or gets images on another axis than 0)"
-        return (
-            f"an output differs by {error:.2g} from that of a literal chip, where the noise makes "
-            f"{effect:.2g}{where if wrong else ''}"
-        )
-
-    def _compare(self, names: Collection[str]) -> tuple[float, float, bool]:
-        """The error of the one pass and the effect of the noise (root mean squares of the image
-        that is worst and of all), and whether each image is right."""
-        noise = {name: self.noise[name] for name in names}
-        together = self.flipout.outputs(Chip(self.base), noise, self.signs, self.x)
-        errors, effects, holds = [], [], True
-        for i in range(count(self.x)):
-            alone = rows(self.x, slice(i, i + 1))
-            chip = {n: flipped_tensor(n, self.base, noise, self.signs, i) for n in noise}
-            clean, literal = (
-                _vector(outputs(self.plain, Chip({**self.base, **own}), alone), 0)
-                for own in ({}, chip)
-            )
-            errors.append(_rms(_vector(together, i) - literal))
-            effects.append(_rms(literal - clean))
-            # The first part shows a wrong sign however small the noise; the second is rounding.
-            allowed = self.departure[0] * effects[-1] + self.departure[1] * _rms(literal)
-            holds &= errors[-1] <= allowed  # False for nan
-        return max(errors), max(effects), holds
-
-
-def _in_float64(trial: _Trial) -> _Trial:
-    """The trial in float64; in its own precision, less strict, where the network fixes that."""
-
-    def wide(t: Tensor) -> Tensor:
-        return t.double() if t.is_floating_point() else t
-
-    base = {name: wide(t) for name, t in trial.base.items()}
-    noise = {name: wide(t) for name, t in trial.noise.items()}
-    try:
-        outputs(trial.plain, Chip(base), map_tensors(trial.x, wide))
-    except ValueError:
-        eps = max((torch.finfo(t.dtype).eps for t in trial.noise.values()), default=0.0)
-        return replace(trial, departure=(1e-2, min(1e3 * eps, 0.1)))
-    return replace(trial, base=base, noise=noise, x=map_tensors(trial.x, wide))
-
-
-def _vector(out: Any, i: int) -> Tensor:
-    """What a network returned for image i, in one vector of float64 on the CPU."""
-    found = tensors_within(out)
-    if not found:
-        raise ValueError(f"it must return tensors with an entry for each image, got {type(out)}")
-    return torch.cat([tensor[i].detach().cpu().double().flatten() for tensor in found])
-
-
-def _rms(v: Tensor) -> float:
-    return float(v.square().mean().sqrt())

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs, count
 from noiseproof.network import Chip, Forward, Passes, State
-from noiseproof.noise.flipout import Flipout, Signs
+from noiseproof.noise.flipout import Flipout
 from noiseproof.noise.perturbation import Programme
+from noiseproof.noise.signs import Signs
 
 
 class ImageChips:
