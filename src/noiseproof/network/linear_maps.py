@@ -83,6 +83,8 @@ def as_matrix(weight: Tensor, layout: Layout) -> Tensor:
     g = layout.groups
     if not layout.input_first:
         return weight.reshape(g, weight.shape[0] // g, prod(weight.shape[1:]))
+    # (g d, out, *window) -> (g, d, out, ...): the inputs of a group are together on axis 0, and
+    # every group has all of axis 1 as its outputs.
     grouped = weight.reshape(g, weight.shape[0] // g, *weight.shape[1:])
     return grouped.transpose(1, 2).flatten(2)  # (groups, outputs, inputs of the group, *window)
 
@@ -157,6 +159,7 @@ def linear_maps(model: nn.Module) -> dict[str, LinearMap]:
     be too many, and none stays digital silently.
     """
     names = {id(tensor): name for name, tensor in model.named_parameters()}
+    # By object, as named_parameters has a tied tensor once and would hide the second owner.
     owners = Counter(id(p) for module in model.modules() for p in module._parameters.values())
     found: dict[str, LinearMap] = {}
     for layer, module in _layers(model):
@@ -225,6 +228,7 @@ def _short(local: str) -> str:
 def _bias_of(kind: Kind, local: str) -> str | None:
     if kind in (Kind.EMBEDDING, Kind.BAG) or "weight" not in local or "_hr_" in local:
         return None
+    # torch packs the three biases even where it cannot pack the weights.
     if local in ("q_proj_weight", "k_proj_weight", "v_proj_weight"):
         return "in_proj_bias"  # of all three together
     return local.replace("weight", "bias")

@@ -35,6 +35,7 @@ class Passes:
         self, skeleton: nn.Module, state: State, example: Inputs, *, compiled: bool = False
     ) -> None:
         self._whole = shared_copy(skeleton).eval()
+        # Found once, on a random state: whether two layers fold does not depend on the chip.
         self.fold: Fold | None = fold_of(self._whole, state, example)
         # By the names of the products: a study has many chips and few such sets.
         self._folds: dict[frozenset[str], Fold | None] = {frozenset(): self.fold}

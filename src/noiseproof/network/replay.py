@@ -134,6 +134,7 @@ class Replay(AbstractContextManager["Replay"]):
             raise ValueError(f"unknown module {name!r}: expected a name of named_modules()")
 
 
+# Nobody can write into these, so they may be shared; anything else might hide a tensor.
 _VALUES = (type(None), bool, int, float, str, torch.Size, torch.dtype, torch.device)
 
 
@@ -275,6 +276,7 @@ class _Resumption:
         # The calls inside it do not happen.
         self._next = call.after
         _check_untouched(name, call.output)
+        # A copy to write into, until one whole pass has shown that nobody does.
         given = call.output if call.intact else call.output.copy()
         self._given.append((call, given))
         return tree_unflatten(given.leaves, given.spec)  # nobody appends to a kept list

@@ -70,6 +70,7 @@ class Flipout:
         shape = self._shapes[name]
         if name not in self._outer:
             return (random_signs(images, shape.numel(), g).view(images, *shape),)
+        # Both axes from one stream: first those of axis 0, then those of axis 1 in all groups.
         widths = [shape[0], shape[1] * self._groups.get(name, 1)]
         both = random_signs(images, sum(widths), g)
         return torch.split(both, widths, dim=1)
@@ -95,6 +96,7 @@ class Flipout:
         if count(x) != signs.images:
             raise ValueError(f"signs must be of the {count(x)} images, got those of {signs.images}")
         state = placed(device_of_inputs(x), base.state)
+        # The layers look up here what is running: a module's forward has no argument for it.
         self._now = {name: flip_of(state[name], n, signs.tables[name]) for name, n in noise.items()}
         try:
             return outputs(self._skeleton, Chip(state), x)
@@ -134,11 +136,15 @@ class Flipout:
         rows = args[0].shape[first]
         if rows % images:
             raise ValueError(f"a {type(module).__name__} with noise gets {rows} rows for {images}")
+        # Inside a pass a module holds the tensors of `base`, not the skeleton's own.
         clean = {local: tensor for local, tensor in _tensors(module).items() if local in flips}
         parts = []
         for i in range(images):
             # An image may have several rows (windows in the batch), one after another.
             one = partial(_part, rows=rows, start=i * rows // images, size=rows // images)
+            # What of this layer is noisy stands in `literal`, so its own `_run`, which is called
+            # again, must add nothing (`without`). Layers inside it take the flips of this image
+            # alone.
             literal = {local: w + flips[local].of_image(i) for local, w in clean.items()}
             inputs = (one(args[0], axis=first), *(one(value, axis=rest) for value in args[1:]))
             options = {key: one(value, axis=rest) for key, value in kw.items()}
@@ -189,6 +195,7 @@ def _tensors(module: nn.Module) -> dict[str, Tensor]:
 def _owned(model: nn.Module, names: Collection[str]) -> list[tuple[nn.Module, dict[str, str]]]:
     """The modules that use some of `names`: the state's name of each by its local name. A tied
     tensor has one name in every module."""
+    # By identity, since a tied tensor is named by its first place only.
     tensors = (*model.named_parameters(), *model.named_buffers())
     known = {id(tensor): name for name, tensor in tensors if name in names}
     found = []
@@ -202,8 +209,11 @@ def _owned(model: nn.Module, names: Collection[str]) -> list[tuple[nn.Module, di
 def _leave_fast_paths_(model: nn.Module) -> None:
     """Torch's transformer layers skip the forward of the layers inside where nothing hooks in."""
     for module in model.modules():
+        # One fused kernel takes all weights of a layer (torch 2.14:
+        # _transformer_encoder_layer_fwd); a hook, even one that does nothing, keeps torch from it.
         if isinstance(module, nn.TransformerEncoderLayer):
             module.register_forward_pre_hook(lambda module, args: None)
+        # Nested tensors leave padded tokens out: the images' rows would have unlike lengths.
         if isinstance(module, nn.TransformerEncoder):
             module.use_nested_tensor = False
 
@@ -211,6 +221,7 @@ def _leave_fast_paths_(model: nn.Module) -> None:
 def _image_axes(module: Any) -> tuple[int, int]:
     """The axis of the images in the first input and output, and in the others."""
     if kind_of(module) == Kind.RECURRENT:
+        # Hidden states are (levels, N, width) whatever `batch_first` says.
         return (0 if module.batch_first else 1), 1
     return 0, 0
 
@@ -219,6 +230,7 @@ def _part(value: Any, *, axis: int, rows: int, start: int, size: int) -> Any:
     """One image's part of an input; what has no row for every image is shared."""
     if isinstance(value, tuple):
         return tuple(_part(v, axis=axis, rows=rows, start=start, size=size) for v in value)
+    # What has another length there, a mask or a table of positions, is every image's.
     if isinstance(value, Tensor) and value.dim() > axis and value.shape[axis] == rows:
         return value.narrow(axis, start, size)
     return value

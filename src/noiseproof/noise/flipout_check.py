@@ -73,6 +73,7 @@ class _Trial:
             return "the noise changes no output, so nothing can be checked"
         if holds:
             return ""
+        # Tensor after tensor in the order of the network: together they say little about where.
         wrong = next((name for name in self.noise if not self._compare([name])[2]), None)
         where = f", first {wrong!r} (its layer is bypassed, or gets images on another axis than 0)"
         return (
@@ -87,6 +88,7 @@ class _Trial:
         together = self.flipout.outputs(Chip(self.base), noise, self.signs, self.x)
         errors, effects, holds = [], [], True
         for i in range(count(self.x)):
+            # The slow reference: a chip of its own for this image, its weights written out.
             alone = rows(self.x, slice(i, i + 1))
             chip = {n: flipped_tensor(n, self.base, noise, self.signs, i) for n in noise}
             clean, literal = (
@@ -109,6 +111,7 @@ def _in_float64(trial: _Trial) -> _Trial:
 
     base = {name: wide(t) for name, t in trial.base.items()}
     noise = {name: wide(t) for name, t in trial.noise.items()}
+    # Whatever makes float32 by itself (anchors, codes of positions) cannot run in float64.
     try:
         outputs(trial.plain, Chip(base), map_tensors(trial.x, wide))
     except ValueError:

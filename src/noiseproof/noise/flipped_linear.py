@@ -56,6 +56,7 @@ def _map(again: Callable[..., Tensor]) -> Layer:
         *options: Any,
         **kw: Any,
     ) -> Tensor:
+        # Without a batch, which torch allows, axis 0 would be channels and take the images' signs.
         if input.dim() < 1 - output_axis(module):
             raise ValueError(f"a layer with noise must get a batch, got {tuple(input.shape)}")
         return _linear_map(
@@ -92,6 +93,8 @@ def _embedding(module: Any, forward: Layer, flips: Mapping[str, Flip], input: Te
     weight = flips["weight"]
     assert weight.second is not None
     y: Tensor = forward(input)
+    # A look-up is the product with a one-hot vector: r_i is the sign of the word, which the image's
+    # own row of the table has, and s_i that of the column.
     extra = F.embedding(input, weight.noise).mul_(along(weight.second, y, -1))
     # (n, words of an image): axis 0 of the kernel are the words, and each has its sign.
     words = by_rows(weight.first, input).gather(1, input.reshape(len(input), -1).long())
@@ -116,7 +119,10 @@ def _attention(
 ) -> tuple[Tensor, Tensor | None]:
     if query.dim() != 3:
         raise ValueError(f"attention with noise must get a batch, got {tuple(query.shape)}")
+    # torch's attention is one call that takes the weights whole, so it is written out: four noisy
+    # products, and between them the softmax, as in Vaswani et al. 2017.
     q, k, v = _projected(module, flips, query, key, value)  # each (n, tokens, channels)
+    # After the projection and before the heads, as torch does: such a token has no product.
     k, v = (_extended(module, flips, t, name) for t, name in ((k, "bias_k"), (v, "bias_v")))
     q, k, v = (t.reshape(*t.shape[:2], module.num_heads, -1).transpose(1, 2) for t in (q, k, v))
     mask = _mask(q, k, attn_mask, key_padding_mask)
@@ -146,6 +152,7 @@ def _projected(module: Any, flips: Mapping[str, Flip], *inputs: Tensor) -> tuple
     turned = [x if module.batch_first else x.transpose(0, 1) for x in inputs]
     bias, shift = module.in_proj_bias, flips.get("in_proj_bias")
     noise = flips.get("in_proj_weight")
+    # One product for all three, as torch has it; the signs of the inputs are common to them.
     if same and module.in_proj_weight is not None:
         return _project(turned[0], module.in_proj_weight, bias, noise, shift).chunk(3, -1)
     found = []
@@ -153,6 +160,7 @@ def _projected(module: Any, flips: Mapping[str, Flip], *inputs: Tensor) -> tuple
         rows = slice(place * module.embed_dim, (place + 1) * module.embed_dim)
         weight, of_weight = getattr(module, f"{name}_proj_weight"), flips.get(f"{name}_proj_weight")
         if module.in_proj_weight is not None:
+            # Outputs of the packed kernel are its rows: a third keeps its own s_i, and all of r_i.
             weight, of_weight = module.in_proj_weight[rows], noise and noise.part(rows)
         own = None if bias is None else bias[rows]
         found.append(_project(x, weight, own, of_weight, shift and shift.part(rows)))

@@ -27,6 +27,8 @@ def _scaled(normalised: Tensor, gamma: Tensor | None, beta: Tensor | None, axis:
 
     def shaped(values: Tensor) -> Tensor:
         rows = by_rows(values, normalised) if len(values) > 1 else values
+        # (n, *shape) -> (n, 1 .., *shape, 1 ..): ones up to the first axis that is scaled, and
+        # after the last, as the positions behind the channels.
         start = axis % normalised.dim()
         ones = [1] * (normalised.dim() - start - values.dim() + 1)
         return rows.reshape(len(rows), *[1] * (start - 1), *values.shape[1:], *ones)
@@ -66,12 +68,14 @@ def _norm(normalise: Callable[[Any, Tensor], Tensor], first_axis: Callable[[Any]
     ) -> Tensor:
         (x,) = (*args, *kwargs.values())
         gamma, beta = (affine_of(module, flips, name) for name in ("weight", "bias"))
+        # First without gamma and beta: what normalises is the same for every image.
         return _scaled(normalise(module, x), gamma, beta, first_axis(module))
 
     return layer
 
 
 def _instance(m: Any, x: Tensor) -> Tensor:
+    # With running statistics an instance normalisation is one map for all images at rest.
     own = not m.track_running_stats
     return F.instance_norm(x, m.running_mean, m.running_var, use_input_stats=own, eps=m.eps)
 

@@ -56,6 +56,8 @@ class Flip:
         if self.second is None:
             return self.noise * self.first[i]
         d0, d1, *rest = self.noise.shape
+        # d1 counts the inputs within one group, `second` those of all: output channel a belongs to
+        # group a // (d0 / groups), whose stretch of `second` its row meets.
         groups = self.second.shape[1] // d1
         inner = self.second[i].view(groups, 1, d1).expand(-1, d0 // groups, -1).reshape(d0, d1)
         return self.noise * (self.first[i][:, None] * inner).view(d0, d1, *[1] * len(rest))
@@ -78,6 +80,8 @@ Layer = Callable[..., Any]
 def flip_of(w: Tensor, noise: Tensor, tables: tuple[Tensor, ...]) -> Flip:
     """The noise and the signs of the tensor w, on its device, in its dtype and memory format."""
     like = noise.to(w)
+    # Strides too: noise in another layout than its kernel would run the second product in that
+    # layout, slower, and have its output copied before it is added.
     if like.stride() != w.stride():
         like = torch.empty_like(w).copy_(like)
     first, *second = (table.to(w.device) for table in tables)
@@ -95,8 +99,12 @@ def flipped_tensor(
 
 def random_signs(rows: int, columns: int, g: Generator) -> Tensor:
     """(rows, columns) of -1 and 1, int8: 32 of them from every number that is drawn."""
+    # Row after row from one stream of words, so a longer block begins with the same signs. A word
+    # of 32 bits is 32 signs: a draw per sign would cost more than the products of small layers.
     words = -(-rows * columns // 32)
     drawn = torch.randint(-(2**31), 2**31, (words,), dtype=torch.int32, generator=g)
+    # A word is read byte by byte (little-endian, as everywhere that torch runs), each byte shifted
+    # by 0 to 7; a bit is 0 or 1, and 2 b - 1 makes it a sign.
     bits = drawn.view(torch.uint8)[:, None] >> torch.arange(8, dtype=torch.uint8) & 1
     return (bits.view(torch.int8).mul_(2) - 1).flatten()[: rows * columns].view(rows, columns)
 
@@ -116,6 +124,8 @@ def by_rows(values: Tensor, x: Tensor) -> Tensor:
             f"a layer with noise must have the images on axis 0 of its input, got {tuple(x.shape)} "
             f"for {images} images"
         )
+    # Windows of an image, frames of a video: a reshape has put k rows of each image one after
+    # another. That they lie so cannot be seen here; `flipout_check` finds out where they do not.
     return values.repeat_interleave(rows // images, dim=0)
 
 

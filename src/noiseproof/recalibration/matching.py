@@ -109,6 +109,7 @@ def _before_attention(
     affine = see(
         name,
         Moments(
+            # One map of three inputs: its outputs' moments are those of the three in a row.
             values=parts[0].values,  # of the query: all three grow with the number of images
             mean=torch.cat([part.mean for part in parts]),
             var=torch.cat([part.var for part in parts]),

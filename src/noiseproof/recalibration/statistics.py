@@ -223,6 +223,7 @@ def _one_pass(
     def see(name: str, x: Tensor) -> None:
         kind = kinds[name]
         new = moments_of(x, kind=kind)
+        # Pooled while they come, each weighing by its values: no batch's moments need be held.
         pools[name] = joined([pools[name], new], kind=kind) if name in pools else new
         # This call's own statistics, before the layer runs: the layers behind see corrected inputs.
         put_(fresh.state, name, settled(name, kind, new))

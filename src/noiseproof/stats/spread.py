@@ -41,6 +41,8 @@ class Spread:
         """
         if not 0 < share < 1:
             raise ValueError(f"share must lie between 0 and 1, got {share}: 0.05 for a low tail")
+        # Chips seen through samples lie further apart than they are: the distance from the middle
+        # shrinks by true sd over observed sd, whatever the law, as it would for normal chips.
         away = _sample_quantile(self.marks, share) - self.center.mean
         mean = self._score(self.center.mean + self.shrink.mean * away)
         low, high = self._score(self._low(share)), self._score(self._high(share))
@@ -62,6 +64,9 @@ class Spread:
         at = self._mark(threshold)
         shrunk = self.center.mean + self.shrink.mean * (self.marks - self.center.mean)
         share = float((shrunk >= at).mean())
+        # Both ends invert the quantile's interval: the yield is 1 - below for every share `below`
+        # whose quantile may be the threshold. Not `<=`, since an end that is nan (beyond the chips'
+        # reach) rules nothing out.
         low = min(share, 1 - _last(lambda below: not self._low(below) > at))
         high = max(share, 1 - _last(lambda below: self._high(below) < at))
         return Interval(mean=share, low=low, high=high)
@@ -70,6 +75,7 @@ class Spread:
         return self._end(share, self.marks, 1)
 
     def _high(self, share: float) -> float:
+        # The upper end of a quantile is the lower end of the mirrored one among mirrored chips.
         return -self._end(1 - share, -self.marks[::-1], -1)
 
     def _end(self, share: float, marks: Floats, sign: int) -> float:
@@ -85,8 +91,12 @@ class Spread:
         rho, center = self.shrink.mean, sign * self.center.mean
         sample = _sample_quantile(marks, share)
         z, away = float(special.ndtri(share)), sample - center
+        # The standard error of a normal sample's quantile, sqrt(p (1-p)) / density, over that of
+        # its mean. One over it is the correlation of quantile and mean, |z| / sqrt(2) over it that
+        # of quantile and sd; mean and sd of normal chips are independent.
         tail = math.sqrt(2 * math.pi * share * (1 - share)) * math.exp(z * z / 2)
         a = rho * (sample - from_order)
+        # Below the middle it is the larger shrink that reaches further down.
         b = abs(away) * (self.shrink.high - rho if away < 0 else rho - self.shrink.low)
         c = (1 - rho) * (self.center.mean - self.center.low)
         squares = a * a + b * b + c * c + 2 * a * (b * abs(z) / math.sqrt(2) + c) / tail
@@ -122,6 +132,8 @@ def chip_spread(scores: Sequence[float] | Floats, *, images: int, of: int) -> Sp
         raise ValueError(f"scores must be at least one finite number, got {list(scores)}")
     if not 1 <= images <= of:
         raise ValueError(f"images must be between 1 and the test set's {of}, got {images}")
+    # The mean needs no correction: samples of one size add noise to it, not bias, and that noise is
+    # in the spread that the interval is made from.
     mean = t_interval(x)
     if images == of:
         whole, sd = Interval(mean=1.0, low=1.0, high=1.0), _sd_seen(x, of)
@@ -134,6 +146,8 @@ def chip_spread(scores: Sequence[float] | Floats, *, images: int, of: int) -> Sp
     # With 1/4 added to hits and misses the arcsine is unbiased to order 1 / images.
     hits = _untied(x * images) + 0.25
     marks = np.arcsin(np.sqrt(np.clip(hits / (images + 0.5), 0, 1)))
+    # 1 / (4 n) is the variance of an arcsine whatever the share of hits; the first factor is the
+    # finite population's, of images drawn without replacement.
     shrink = _shrink(marks, (of - images) / (of - 1) / (4 * images))
     mean, sd, center = mean.within(0, 1), _sd_beneath(x, images, of), t_interval(marks)
     return Spread(mean=mean, sd=sd, exact=False, marks=marks, center=center, shrink=shrink)
@@ -186,10 +200,14 @@ def block_interval(
     averages, images = (np.bincount(place, of) / repeats for of in (x, size))
     share = images / images.sum()
     mean = float(share @ averages)
+    # A ratio of two random sums, of hits and of images: its residuals, linearised.
     over_blocks = t_interval(mean + count * share * (averages - mean))
+    # Degrees of freedom of the noise alone: how often a block was passed over once more.
     again = len(x) - count if count == total_blocks else 0
     within = float(np.square(x - averages[place]).sum()) / again if again else math.nan
     reach = float(special.stdtrit(max(1, again), 1 - TAIL))
+    # Stratified: each block's average has its share of the images, squared, and its own number of
+    # passes; one variance for all of them, as most blocks come once or twice.
     half = reach * math.sqrt(within * float((share**2 / repeats).sum()))
     mean = over_blocks.mean  # the same, to the last digit
     here = Interval(mean=mean, low=mean - half, high=mean + half)
@@ -205,6 +223,8 @@ def _sd_seen(x: Floats, of: int) -> Interval:
     """The sd of scores that are known exactly; equal scores may hide one grid step of 1 / of."""
     variance = _variance(x)
     if len(x) > 1 and not np.ptp(x):
+        # Equal scores of k chips have probability inside^k where each falls on the step with
+        # probability `inside`; where that is the tail's, the sd is at its end.
         inside = TAIL ** (1 / len(x))  # so likely, at the end, is one chip to fall on the step
         return Interval(mean=0, low=0, high=0.5 / of / float(special.ndtri((1 + inside) / 2)))
     return _rooted(variance.mean, variance.low, variance.high)
@@ -212,6 +232,7 @@ def _sd_seen(x: Floats, of: int) -> Interval:
 
 def _sd_beneath(x: Floats, images: int, of: int) -> Interval:
     """The sd of true scores: the variance seen, less that of drawing the images."""
+    # Divided by images - 1: the mean of x (1 - x) over samples falls short of the true one by that.
     drawing = (1 - images / of) / max(1, images - 1)
     noise = drawing * float(np.mean(x * (1 - x)))
     if not np.ptp(x):  # all hits or all misses show no noise: as much as the mean's bound allows
@@ -254,12 +275,16 @@ def _variance_factors(x: Floats) -> tuple[float, float]:
     if k < FEWEST:
         chi = special.chdtri(k - 1, [TAIL, 1 - TAIL])
         return (k - 1) / float(chi[0]), (k - 1) / float(chi[1])
+    # Bonett trims 1 / (2 sqrt(k - 4)) of the chips at each end, so that a few far ones do not move
+    # the middle that the fourth powers are taken about.
     cut = min(int(k / (2 * math.sqrt(k - 4))), (k - 1) // 2)
     middle = float(np.sort(x)[cut : k - cut].mean())
     fourth = float(np.square(np.square(x - middle)).sum())
     excess = k * fourth / deviations**2 - 3 if deviations else 0.0
     kurtosis = 3 + (k - 1) / ((k - 2) * (k - 3)) * ((k + 1) * excess + 6)
     correction = k / (k - NORMAL)
+    # Of two values half and half the kurtosis is 1 and the root would be zero: the floor keeps such
+    # an interval from having no width.
     error = correction * math.sqrt(max(0.2, kurtosis - (k - 3) / k) / (k - 1))
     return correction * math.exp(-NORMAL * error), correction * math.exp(NORMAL * error)
 
@@ -279,6 +304,7 @@ def _sample_quantile(x: Floats, share: float) -> float:
 def _order_end(x: Floats, share: float) -> float:
     """The lower end of a quantile from sorted x (K,), by Nyblom 1992; nan where x_1 is too high."""
     k, wanted = len(x), 1 - TAIL
+    # x_r lies below the quantile if at least r of k chips do: a binomial tail, for any law.
     sure = special.bdtrc(np.arange(k), k, share)  # that x_r, r from 1, is below the quantile
     r = int((sure >= wanted).sum())
     if not r:
@@ -286,6 +312,8 @@ def _order_end(x: Floats, share: float) -> float:
     if r == k:
         return float(x[-1])
     over, under = float(sure[r - 1]) - wanted, wanted - float(sure[r])
+    # Between the last order statistic that is sure enough and the next, so that the coverage is
+    # nearly the wanted one and not that of the next smaller step.
     odds = r * (1 - share) * under / ((k - r) * share)
     weight = over / (over + odds)
     return float((1 - weight) * x[r - 1] + weight * x[r])

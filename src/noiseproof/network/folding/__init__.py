@@ -31,6 +31,8 @@ class Fold:
     def state(self, state: Mapping[str, Tensor]) -> State:
         """The state of `skeleton` that does what `state` does in the network itself, but for
         rounding. Kernels and biases of the pairs are new tensors, all others are shared."""
+        # Made anew for every chip: noise on the kernel is multiplied by the scale as the kernel is,
+        # which is what the two layers would do with it one after the other.
         left_out = self.norm_tensors
         folded = {name: tensor for name, tensor in state.items() if name not in left_out}
         for pair in self.pairs:
@@ -68,6 +70,7 @@ class Fold:
         """What may be folded in `skeleton`, the network that was folded, on a chip with something
         at these products: a converter between a kernel and its normalisation does not commute
         with a scale of the kernel, so those stay two layers. None where nothing is left."""
+        # Each pair folds by itself, so a part of those that agree together agrees too.
         kept = [pair for pair in self.pairs if pair.layer not in products]
         if len(kept) == len(self.pairs):
             return self
@@ -104,6 +107,7 @@ def fold_with(skeleton: nn.Module, pairs: Sequence[Pair]) -> Fold:
     folded = shared_copy(skeleton)
     for pair in pairs:
         layer = folded.get_submodule(pair.layer)
+        # The folded state has a bias for it, and functional_call takes tensors for what is there.
         if layer.bias is None:
             like = layer.weight
             assert isinstance(like, Tensor)

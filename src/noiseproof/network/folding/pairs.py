@@ -75,6 +75,7 @@ class Pair:
 
     def scaled(self, kernel: Tensor, scale: Tensor) -> Tensor:
         """`kernel` times the scale of each output channel: a new tensor, laid out the same."""
+        # A scale of float32 would make a half-precision kernel wider than the network expects.
         return (kernel * by_output(scale, kernel, self.map)).to(kernel.dtype)
 
 
@@ -95,6 +96,7 @@ def pairs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) 
     maps = {
         name: one
         for name, one in linear_maps(watched).items()
+        # One scale fits one kernel: a layer of several maps (attention) cannot take a norm over.
         if name == one.layer and one.plain and one.kind in _FOLDABLE
     }
     modules = dict(watched.named_modules())
@@ -109,6 +111,8 @@ def pairs_of(skeleton: nn.Module, state: Mapping[str, Tensor], example: Inputs) 
         result = outputs(watched, Chip({**state, **buffers}), example)  # it may write into buffers
     # What the network returns is read by the caller, as features beside logits are.
     watch.read_(result)
+    # An output that two norms take carries two scales; one call more of either layer, and the other
+    # call would be scaled too.
     taken = Counter(watch.takers.values())
     found = []
     for norm, layer in watch.takers.items():
@@ -144,8 +148,12 @@ def _standing_alone(skeleton: nn.Module, state: Mapping[str, Tensor]) -> Iterato
             # The network itself has the name "", and stands in no module that could hold another.
             name
             and modules[id(module)] == 1
+            # A tied tensor would be scaled in its other places too.
             and all(tensors[id(t)] == 1 for t in own.values() if t is not None)
+            # What the state leaves to the skeleton cannot be folded from the state.
             and all(f"{name}.{local}" in state for local, t in own.items() if t is not None)
+            # A hook would see other values than in the network as it is, and a module inside (a
+            # norm with its activation) would go with the norm.
             and not (module._modules or module._forward_hooks or module._forward_pre_hooks)
         ):
             yield name
@@ -189,6 +197,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 
     def read_(self, values: Any) -> None:
         """Note that `values` were used, save by the norm that runs now."""
+        # By storage, so that reading a view of an output is reading the output; the norm's own
+        # operators read it too, while it is the one that runs.
         met = (self._made.get(_storage(v), "") for v in tree_leaves(values))
         self.read |= {layer for layer in met if layer not in ("", self._taken)}
 

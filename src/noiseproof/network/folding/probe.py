@@ -72,8 +72,11 @@ def _random(state: Mapping[str, Tensor], dtype: torch.dtype | None) -> State:
         if name.endswith("running_var"):
             fresh = torch.rand(tensor.shape, generator=g) + 0.5
         elif tensor.dim() > 1:
+            # tensor[0] is what one output sums over: outputs as large as inputs, so that no layer's
+            # mistake drowns in another layer's size.
             fresh = torch.randn(tensor.shape, generator=g) / max(tensor[0].numel(), 1) ** 0.5
         else:
+            # Around its value, since a vector may be a temperature that the network divides by.
             fresh = tensor.cpu() + 0.5 * torch.randn(tensor.shape, generator=g)
         drawn[name] = fresh.to(tensor.device, dtype or tensor.dtype)
     return drawn
