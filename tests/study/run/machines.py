@@ -67,6 +67,8 @@ def started() -> Any:
     """A head."""
     for name, value in connection.QUIET.items():
         os.environ.setdefault(name, value)  # Ray reads them when it is imported
+    # Ray's workers have niceness 15: beside programs that keep all cores busy they stand still.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     utils = pytest.importorskip("ray.cluster_utils", reason=NO_RAY)
     return utils.Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
 

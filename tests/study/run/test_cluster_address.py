@@ -125,6 +125,7 @@ def test_a_cluster_that_was_started_by_hand_is_reached_by_address(tmp_path: Path
     (tmp_path / ".ray" / "auth_token").write_text("0" * 64)
     plain = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     environment = plain | {"HOME": str(tmp_path), "RAY_USAGE_STATS_ENABLED": "0"}
+    environment["RAY_worker_niceness"] = "0"  # as in `machines`
     with closed_port() as port:
         pass  # Ray takes it; a port that it chose itself it would tell nobody
     options = ["--num-cpus=3", "--include-dashboard=false", "--object-store-memory=200000000"]
