@@ -379,3 +379,15 @@ def test_the_same_file_gives_the_same_grid() -> None:
     one, other = (grid_of(Study.model_validate(tomllib.loads(PROFILES)), "full") for _ in range(2))
     assert one == other
     assert hash(one) == hash(other)
+
+
+def test_what_a_recipe_could_not_ask_for_before_leaves_older_names_as_they_are() -> None:
+    table = {"model": "resnet20", "lr": 0.3, "epochs": 12, "bf16": True}
+    (usual,) = grid([table]).networks
+    assert usual.name == "resnet20-batch-lr0.3-e12-s0-35d5b5"
+    (newer,) = grid([table | {"clip_gradient": 1.0, "compiled": True}]).networks
+    assert dict(newer.recipe or ()) == dict(usual.recipe or ()) | {
+        "clip_gradient": 1.0,
+        "compiled": True,
+    }
+    assert newer.name != usual.name

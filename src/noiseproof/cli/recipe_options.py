@@ -90,6 +90,13 @@ class RecipeOptions:
     half: Annotated[
         bool, typer.Option("--half", help="Round the kernels to float16: half the file.")
     ] = False
+    clip_gradient: Annotated[
+        float | None,
+        typer.Option(help="Longest gradient of a step; lets networks without norms train."),
+    ] = None
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="By torch.compile: faster, after half a minute.")
+    ] = False
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -12,7 +12,10 @@ class Recipe:
 
     `bf16`: forward and backward in bfloat16 where torch's autocast holds it safe, weights and
     optimiser in float32; None: on GPUs. `half`: the trained kernels are rounded to float16, which
-    halves the file; what is scored and measured are the rounded ones.
+    halves the file; what is scored and measured are the rounded ones. `clip_gradient`: gradients of
+    all parameters together that are longer than this are shortened to it (Pascanu et al. 2013),
+    which lets deep networks without normalisation train at higher rates; None: never. `compiled`:
+    by torch.compile, the same sums in another order, after half a minute once.
     """
 
     epochs: int = 30
@@ -23,6 +26,8 @@ class Recipe:
     augment: bool = True
     bf16: bool | None = None
     half: bool = False
+    clip_gradient: float | None = None
+    compiled: bool = False
 
     @classmethod
     def usual(cls, task: str, **given: int | float | None) -> "Recipe":
@@ -37,6 +42,8 @@ class Recipe:
             value = getattr(self, name)
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} must be finite and >= 0, got {value}")
+        if self.clip_gradient is not None and not 0 < self.clip_gradient < float("inf"):
+            raise ValueError(f"clip_gradient must be finite and > 0, got {self.clip_gradient}")
 
 
 @dataclass(frozen=True, kw_only=True)

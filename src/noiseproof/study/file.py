@@ -92,6 +92,8 @@ class Trainings(Part):
     augment: listed(bool) = (True,)  # type: ignore[valid-type]
     bf16: bool | None = None
     half: bool = True
+    clip_gradient: Positive | None = None
+    compiled: bool = False
 
 
 class Ready(Part):

@@ -90,6 +90,11 @@ def _trained(trainings: Trainings, data: str) -> Iterator[Network]:
             "bf16": trainings.bf16,
             "half": trainings.half,
         }
+        # Only where it is given: the names of older trainings, which have a digest of this, stay.
+        if trainings.clip_gradient is not None:
+            recipe["clip_gradient"] = trainings.clip_gradient
+        if trainings.compiled:
+            recipe["compiled"] = True
         name = training_name(model, norm, where, seed, recipe, data)
         yield Network(
             name=name,

@@ -8,7 +8,7 @@ import io
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -142,6 +142,11 @@ class _Fitting:
     def __init__(self, model: nn.Module, plan: Plan, images: int) -> None:
         recipe = plan.recipe
         self.model, self.plan, self.epoch, self.seconds = model, plan, 0, 0.0
+        # With the same tensors, which keep their own names: what is saved is the model itself. Not
+        # for sizes that vary: the last, smaller batch gets code of its own, as fast as the others.
+        self.run = model
+        if recipe.compiled:
+            self.run = cast(nn.Module, torch.compile(model, dynamic=False))
         self.threads: int | None = None  # that it was begun with
         self.steps = len(_batches(torch.arange(images), recipe.batch_size))
         self.optimizer = torch.optim.SGD(
@@ -245,9 +250,11 @@ def _one_epoch_(
             # Forward and loss only: backward runs each operation in the dtype that its forward had.
             # bfloat16 has float32's range, so there is no loss to scale.
             with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-                loss, share = task.loss(model, x, batch.labels)
+                loss, share = task.loss(fitting.run, x, batch.labels)
             fitting.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            if recipe.clip_gradient is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_gradient)
             fitting.optimizer.step()
             fitting.schedule.step()
             # Stays on the device; reading it, which waits, is for every so many steps.
