@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 import noiseproof as npf
 from noiseproof.core.checks import NoEffectWarning
-from noiseproof.core.rng import derived, stream
+from noiseproof.core.rng import stream
+from noiseproof.core.seeds import derived
 from noiseproof.data.splits import Split
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.streams import track, wandered

@@ -1,22 +1,15 @@
 """Named random streams. A number is named, not ordered: (seed, path) always gives the same draw.
 
-This is the only module that makes a generator. Streams live on the CPU, so a chip is the same
-chip on every device.
+This and `seeds` are the only modules that make generators. Streams live on the CPU, so a chip is
+the same chip on every device.
 """
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from operator import index  # numpy's integers name the same streams as Python's
 
 import torch
 
-
-def derived(seed: int, *path: str | int) -> int:
-    """A seed of its own for the stream `path` of `seed`."""
-    names = [part if isinstance(part, str) else index(part) for part in (seed, *path)]
-    digest = hashlib.sha256(repr(tuple(names)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
+from noiseproof.core.seeds import derived
 
 
 def stream(seed: int, *path: str | int) -> torch.Generator:

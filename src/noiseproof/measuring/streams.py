@@ -15,7 +15,8 @@ from torch import nn
 
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
-from noiseproof.core.rng import derived, stream
+from noiseproof.core.rng import stream
+from noiseproof.core.seeds import derived
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator

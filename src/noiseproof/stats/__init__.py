@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from noiseproof.stats.display import number as number
     from noiseproof.stats.display import percent as percent
     from noiseproof.stats.display import unit_of as unit_of
+    from noiseproof.stats.hull import hull_distance as hull_distance
+    from noiseproof.stats.hull import hull_interval as hull_interval
+    from noiseproof.stats.hull import largest_step as largest_step
     from noiseproof.stats.intervals import CONFIDENCE as CONFIDENCE
     from noiseproof.stats.intervals import Bools as Bools
     from noiseproof.stats.intervals import Floats as Floats
@@ -57,6 +60,9 @@ __getattr__, __dir__ = face(
         "chip_spread": "stats.spread",
         "crossed_interval": "stats.intervals",
         "digits": "stats.display",
+        "hull_distance": "stats.hull",
+        "hull_interval": "stats.hull",
+        "largest_step": "stats.hull",
         "low_quantile": "stats.intervals",
         "most_units": "stats.pacing",
         "number": "stats.display",

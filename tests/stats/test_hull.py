@@ -1,0 +1,103 @@
+"""Is a published mean a mixture of the points of a curve?"""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noiseproof.stats.hull import Floats, hull_distance, hull_interval, largest_step
+
+TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("target", "distance"),
+    [
+        ((0.2, 0.3), 0.0),  # inside
+        ((0.5, 0.5), 0.0),  # on an edge
+        ((0.0, 1.0), 0.0),  # a corner
+        ((-0.25, 0.5), 0.25),  # straight off one side
+        ((1.0, 1.0), 0.5),  # (0.5, 0.5) is 0.5 away in each coordinate
+        ((2.0, 0.0), 1.0),  # no mixture has more of x than the corner (1, 0)
+    ],
+)
+def test_the_distance_to_a_triangle(target: tuple[float, float], distance: float) -> None:
+    assert hull_distance(TRIANGLE, np.array(target)) == pytest.approx(distance, abs=1e-6)
+
+
+POINTS = st.lists(
+    st.tuples(*[st.floats(0, 1, width=32)] * 3), min_size=1, max_size=6, unique=True
+).map(np.array)
+
+
+@settings(max_examples=60, deadline=None)
+@given(POINTS, st.data())
+def test_any_mixture_of_the_points_is_in_their_hull(points: Floats, data: st.DataObject) -> None:
+    raw = np.array([data.draw(st.floats(0.01, 1)) for _ in points])
+    assert hull_distance(points, raw / raw.sum() @ points) == 0.0
+
+
+@settings(max_examples=60, deadline=None)
+@given(POINTS, st.tuples(*[st.floats(-1, 2, width=32)] * 3).map(np.array))
+def test_no_mixture_comes_nearer_than_the_distance(points: Floats, target: Floats) -> None:
+    found = hull_distance(points, target)
+    mixtures = np.random.default_rng(0).dirichlet(np.ones(len(points)), size=200) @ points
+    nearest = np.abs(np.vstack([mixtures, points]) - target).max(axis=1).min()
+    assert found <= nearest + 1e-7
+    # And a single coordinate already keeps it as far away as the points' range does.
+    beyond = np.maximum(points.min(0) - target, target - points.max(0)).max()
+    assert found >= beyond - 1e-7
+
+
+def test_the_largest_step_is_between_neighbours() -> None:
+    assert largest_step(np.array([[1.0, 1.0], [0.9, 0.4], [0.2, 0.3]])) == pytest.approx(0.7)
+    assert largest_step(np.array([[1.0, 1.0]])) == 0.0
+
+
+def _side(means: list[float], trainings: int, chips: int, spread: float, seed: int) -> list[Floats]:
+    dice = np.random.default_rng(seed)
+    return [
+        np.array(means)[:, None] + spread * dice.standard_normal((1, chips))
+        for _ in range(trainings)
+    ]
+
+
+def test_the_interval_is_that_of_the_mean_where_one_level_is_beyond_all_others() -> None:
+    # One coordinate, one level: the distance of 1.0 is 1.0 - mean, and its bootstrap interval over
+    # chips is that of a mean, s / sqrt(n) on each side.
+    side = _side([0.5], trainings=1, chips=400, spread=0.1, seed=1)
+    found = hull_interval([side], np.array([1.0]), draws=2000)
+    values = side[0][0]
+    assert found.mean == pytest.approx(1 - values.mean())
+    half = 1.96 * values.std() / np.sqrt(len(values))
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
+
+
+def test_trainings_that_differ_widen_the_interval_more_than_their_chips() -> None:
+    alike = [np.full((1, 50), 0.5) for _ in range(4)]
+    unlike = [np.full((1, 50), value) for value in (0.3, 0.45, 0.55, 0.7)]
+    target = np.array([1.0])
+    narrow, wide = hull_interval([alike], target), hull_interval([unlike], target)
+    assert narrow.low == narrow.high == 0.5
+    assert wide.mean == pytest.approx(0.5)
+    assert wide.low < 0.45 < 0.55 < wide.high
+
+
+def test_a_point_that_is_known_belongs_to_the_hull() -> None:
+    sides = [[np.array([[0.2]])], [np.array([[0.1]])]]
+    target = np.array([0.6, 0.55])  # half way to the clean network
+    assert hull_interval(sides, target).mean == pytest.approx(0.45)
+    assert hull_interval(sides, target, also=np.ones((1, 2))).high == 0.0
+
+
+@pytest.mark.parametrize("sides", [[], [[]], [[np.ones((2, 3))], [np.ones((3, 3))]]])
+def test_sides_that_do_not_fit_are_refused(sides: list[list[Floats]]) -> None:
+    with pytest.raises(ValueError, match="each side needs a training"):
+        hull_interval(sides, np.ones(len(sides)))
+
+
+def test_a_target_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"got \(3, 2\) and \(3,\)"):
+        hull_distance(TRIANGLE, np.ones(3))
+    with pytest.raises(ValueError, match="finite"):
+        hull_distance(TRIANGLE, np.array([np.nan, 0.0]))
