@@ -39,11 +39,51 @@ def test_a_report_is_written_from_the_rows_alone(measured: Path, run: Run, tmp_p
     code, out, _ = run("report", measured, "--out", page, "--figure", figure, "--json")
     assert code == 0
     *said, last = out.splitlines()
-    assert said == [f"Figure: {figure}", f"Report: {page}"]
+    assert said[0].startswith("Caption: gaussian(level, reference=std, scope=tensor) on kernel; ")
+    assert said[1:] == [f"Figure: {figure}", f"Report: {page}"]
     (network,) = json.loads(last)["networks"]
     assert len(network["curves"]) == 2
     assert network["provenance"]["checkpoint"] in page.read_text(encoding="utf-8")
     assert figure.stat().st_size > 0
+
+
+def test_a_report_of_some_curves_has_their_labels_title_and_size(
+    measured: Path, run: Run, tmp_path: Path
+) -> None:
+    page, figure = tmp_path / "r.html", tmp_path / "f.svg"
+    more = ("--only", "recalibrate=off", "--label", "resnet8 batch_l1=mine", "--title", "A & B")
+    more += ("--size", "12.7x7.62cm")
+    code, _, _ = run("report", measured, "--out", page, "--figure", figure, *more)
+    assert code == 0
+    assert 'width="360pt" height="216pt"' in figure.read_text()
+    assert "A &amp; B" in figure.read_text()
+    assert "<h1>A &amp; B</h1>" in page.read_text(encoding="utf-8")
+    assert "mine" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--only", "resnet9"), "--only 'resnet9' fits nothing: there are 'resnet8 batch_l1 off'"),
+        (("--only", "norm=x*"), r"--only 'norm=x\*' fits nothing"),
+        (("--label", "batch"), "--label must be NAME=TEXT, as batch='with BN', got 'batch'"),
+        (("--label", "vgg=x"), "--label 'vgg' names nothing here: there are 'resnet8 batch_l1'"),
+        (("--size", "7x4in"), "--size is the figure's: name its file by --figure"),
+        (("--figure", "f.svg", "--size", "7x4"), "size must be WIDTHxHEIGHT and in or cm, as 7x4i"),
+        (("--figure", "f.svg", "--size", "0x4in"), "size must be between 1 and 100 inches each"),
+    ],
+)
+def test_a_choice_label_or_size_that_fits_nothing_is_refused_before_a_file_is_written(
+    measured: Path,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    more: tuple[str, ...],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_one_line(run("report", measured, "--out", tmp_path / "r.html", *more), sentence)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_store_without_chips_has_no_report(run: Run, tmp_path: Path) -> None:

@@ -197,6 +197,26 @@ class DrawnOptions(StoreOptions):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
+class ShowOptions:
+    """What is shown of it, and how."""
+
+    PANEL: ClassVar[str] = "Pictures"
+    only: Annotated[
+        list[str],
+        typer.Option(
+            help="Networks and curves by name: resnet14, 'pooled*', 'norm=batch*', the beginning "
+            "of a hash. Repeat it: patterns of one field are alternatives."
+        ),
+    ] = field(default_factory=list)
+    label: Annotated[
+        list[str],
+        typer.Option(help="NAME=TEXT: a name in legends and titles in words of your own."),
+    ] = field(default_factory=list)
+    title: Annotated[str, typer.Option(help="Above the page and the figure.")] = ""
+    size: Annotated[str, typer.Option(help="Of the figure: 7x4in or 17x10cm.")] = ""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
 class PageOptions:
     """What is left behind."""
 

@@ -1,13 +1,36 @@
 """What `report` and `export` do with the rows of a store."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
+from noiseproof.cli.options import PageOptions, ShowOptions
 from noiseproof.cli.printing import print_json
-from noiseproof.report import write_figure, write_report
-from noiseproof.results import Row, curves_of, network_key, rankings_of, traces_of
+from noiseproof.report import (
+    chosen,
+    parse_labels,
+    write_figure,
+    write_ranking_figure,
+    write_report,
+)
+from noiseproof.results import (
+    Curve,
+    Ranking,
+    Row,
+    Trace,
+    curves_of,
+    network_key,
+    rankings_of,
+    traces_of,
+)
 from noiseproof.results import store as stores
 from noiseproof.results.curves import as_json as document
+
+
+class Look(TypedDict):
+    """What pages and figures take alike."""
+
+    labels: dict[str, str]
+    title: str
 
 
 def _rows(store: Path) -> list[Row]:
@@ -15,20 +38,36 @@ def _rows(store: Path) -> list[Row]:
         return rows.rows()
 
 
-def run_report(store: Path, *, out: Path, figure: Path | None, as_json: bool) -> None:
+def run_report(store: Path, show: ShowOptions, output: PageOptions) -> None:
     """Write the page, and the figure where one is asked for."""
+    out, figure = output.out, output.figure
     found = _rows(store)
-    curves, traces, rankings = curves_of(found), traces_of(found), rankings_of(found)
-    if not curves and not traces and not rankings:
+    every: list[Curve | Trace | Ranking] = [
+        *curves_of(found),
+        *traces_of(found),
+        *rankings_of(found),
+    ]
+    if not every:
         raise ValueError(f"store {store} holds no measured chips")
+    shown, labels = chosen(every, show.only), parse_labels(show.label)
+    curves = [one for one in shown if isinstance(one, Curve)]
+    traces = [one for one in shown if isinstance(one, Trace)]
+    rankings = [one for one in shown if isinstance(one, Ranking)]
+    look: Look = {"labels": labels, "title": show.title}
+    if figure is None and show.size:
+        raise ValueError("--size is the figure's: name its file by --figure")
+    if figure is not None and not curves and not traces:
+        if show.size or show.title or labels:
+            raise ValueError("--size, --title and --label are not for the figure of a ranking")
+        write_ranking_figure(rankings[0], figure)
+    elif figure is not None:
+        caption = write_figure(curves, figure, traces=traces, size=show.size, **look)
+        print(f"Caption: {caption}")
     if figure is not None:
-        if not curves:
-            raise ValueError(f"store {store} holds no levels, which --figure shows")
-        write_figure(curves, figure)
         print(f"Figure: {figure}")
-    write_report(curves, out, source=store.name, traces=traces, rankings=rankings)
+    write_report(curves, out, source=store.name, traces=traces, rankings=rankings, **look)
     print(f"Report: {out}")
-    if as_json:
+    if output.as_json:
         networks: dict[tuple[str, ...], list[Any]] = {}
         for curve in curves:
             networks.setdefault(network_key(curve.clean), []).append(curve)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from noiseproof.report.activations.page import write_anatomy as write_anatomy
     from noiseproof.report.activations.table import anatomy_tables as anatomy_tables
     from noiseproof.report.activations.table import score_lines as score_lines
+    from noiseproof.report.choosing import chosen as chosen
+    from noiseproof.report.choosing import parse_labels as parse_labels
     from noiseproof.report.looks import COLOURS as COLOURS
     from noiseproof.report.page import write_report as write_report
     from noiseproof.report.paper import write_figure as write_figure
@@ -28,8 +30,10 @@ __getattr__, __dir__ = face(
         "ENDINGS": "report.plotting",
         "STYLE": "report.plotting",
         "anatomy_tables": "report.activations.table",
+        "chosen": "report.choosing",
         "finding_text": "report.sensitivity.tables",
         "legend_line": "report.plotting",
+        "parse_labels": "report.choosing",
         "score_lines": "report.activations.table",
         "terminal_tables": "report.sensitivity.tables",
         "write_anatomy": "report.activations.page",

@@ -1,20 +1,25 @@
 """The page's interactive figures, by plotly."""
 
 import html
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import isnan
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from noiseproof import stats
 from noiseproof.report.panels import Panel, StreamPanel
-from noiseproof.report.series import CROWD, Series, dodged, gain_series, score_series, stream_series
+from noiseproof.report.series import Series, dodged, gain_series, score_series, stream_series
+from noiseproof.report.splitting import CROWD, Split
 from noiseproof.report.words import level_text
 from noiseproof.results import Curve, chips_in_common, level_axis, paired_difference
 from noiseproof.specs import Chips, parse
 
 # An empty <extra> leaves out plotly's second box, which repeats the name.
 HOVER = "<b>%{fullData.name}</b><br>%{text}<extra></extra>"
+EVERY: dict[str, Any] = {"row": "all", "col": "all"}  # of the small panels
 LAYOUT: dict[str, Any] = {
     "template": "plotly_white",
     "font": {"family": "Helvetica, Arial, sans-serif", "size": 14, "color": "#222"},
@@ -25,32 +30,36 @@ LAYOUT: dict[str, Any] = {
 
 
 def score_figure(panel: Panel) -> go.Figure | None:
-    """Score against level, one line per curve, its band the 95 % interval over chips; None where
-    the noise has no level."""
+    """Score against level, one line per curve, its band the 95 % interval over chips; small panels
+    on shared axes for many curves; None where the noise has no level."""
     all_series = score_series(panel)
     if not any(series.x for series in all_series):
         return None
-    figure = go.Figure()
-    for curve, series in zip(panel.curves, all_series, strict=True):
-        text = [_hover(panel, curve, place) for place in series.places]
-        _add_line(figure, series, text, crowd=len(all_series) > CROWD)
-    for clean, look in panel.clean_points:
-        figure.add_scatter(
-            x=[0],
-            y=[panel.unit.factor * clean.score],
-            mode="markers",
-            marker={"symbol": "diamond-open", "size": 9, "color": look.colour},
-            name=_escaped(look.label),
-            showlegend=False,
-            hovertemplate=f"<b>%{{fullData.name}}</b><br>clean %{{y:.2f}}{panel.unit.sign} of "
-            f"{clean.images} images<extra></extra>",
-        )
+    texts = [
+        [_hover(panel, curve, place) for place in series.places]
+        for curve, series in zip(panel.curves, all_series, strict=True)
+    ]
+    grid = Grid.of(panel.splits)
+    for number, split in enumerate(panel.splits):
+        _add_split(grid, number, split, all_series, texts)
+        looks = dict(zip(split.places, split.looks, strict=True))
+        for clean, place in panel.clean_points:
+            if place in looks:
+                grid.figure.add_scatter(
+                    x=[0],
+                    y=[panel.unit.factor * clean.score],
+                    mode="markers",
+                    marker={"symbol": "diamond-open", "size": 9, "color": looks[place].colour},
+                    name=_escaped(panel.looks[place].label),
+                    showlegend=False,
+                    hovertemplate=f"<b>%{{fullData.name}}</b><br>clean %{{y:.2f}}{panel.unit.sign}"
+                    f" of {clean.images} images<extra></extra>",
+                    **grid.cell(number),
+                )
     if panel.has_hits:
-        _add_chance(figure, 100 / panel.curves[0].clean.classes)
-    _lay_out(figure, entries=len(all_series))
-    figure.update_xaxes(title=level_axis(panel.family))
-    figure.update_yaxes(title=_axis(panel, "on noisy chips"), rangemode=_range(panel))
-    return figure
+        _add_chance(grid, 100 / panel.curves[0].clean.classes)
+    grid.lay_out(level_axis(panel.family), _axis(panel, "on noisy chips"), _range(panel))
+    return grid.figure
 
 
 def gain_figure(panel: Panel) -> go.Figure | None:
@@ -74,7 +83,7 @@ def gain_figure(panel: Panel) -> go.Figure | None:
             mode="markers" if crowd else "lines+markers",
             name=_escaped(series.look.label),
             line={"color": series.look.colour, "dash": series.look.dash, "width": 1.5},
-            marker={"size": 6},
+            marker={"size": 6, "symbol": series.look.marker},
             text=[
                 f"level {point.level:g}<br>{chips_in_common(point, plain[point.level])} chips: "
                 + panel.unit.text(paired_difference(point, plain[point.level]))
@@ -131,53 +140,136 @@ def spread_figure(panel: Panel) -> go.Figure | None:
 def stream_figure(panel: StreamPanel) -> go.Figure:
     """Score against images seen, one line per way to recalibrate; thin lines where the noise
     changes."""
-    figure, all_series = go.Figure(), stream_series(panel)
-    for trace, series in zip(panel.traces, all_series, strict=True):
-        text = [
+    all_series, grid = stream_series(panel), Grid.of(panel.splits)
+    texts = [
+        [
             f"images {seen + 1:,} to {seen + panel.first.images:,}<br>"
             f"{panel.unit.text(trace.at(place))}{panel.unit.sign} over {len(trace.chips)} chips"
             for place, seen in enumerate(trace.positions)
         ]
-        _add_line(figure, series, text, crowd=len(all_series) > CROWD)
+        for trace in panel.traces
+    ]
+    for number, split in enumerate(panel.splits):
+        _add_split(grid, number, split, all_series, texts)
     # From bottom to top whatever the scores are; shapes rather than
     # traces, which the legend would list.
-    thin = {"type": "line", "y0": 0, "y1": 1, "yref": "paper", "layer": "below"}
-    thin |= {"line": {"color": "#999", "width": 0.8}}
-    figure.update_layout(shapes=[{**thin, "x0": x, "x1": x} for x in panel.changes])
-    _lay_out(figure, entries=len(all_series))
-    figure.update_xaxes(title="images seen", range=[0, panel.length], showgrid=False)
+    for x in panel.changes:
+        grid.figure.add_vline(x=x, layer="below", line={"color": "#999", "width": 0.8}, **EVERY)
     rangemode = "normal" if panel.unit is stats.PLAIN else "tozero"
     metric = panel.traces[0].metric + (f" ({panel.unit.sign.strip()})" if panel.unit.sign else "")
-    figure.update_yaxes(title=metric, rangemode=rangemode)
-    return figure
+    grid.lay_out("images seen", metric, rangemode)
+    grid.figure.update_xaxes(range=[0, panel.length], showgrid=False)
+    return grid.figure
 
 
-def _add_line(figure: go.Figure, series: Series, text: list[str], *, crowd: bool) -> None:
-    """A line with its band; in a crowd the band is fainter."""
-    label, look = _escaped(series.look.label), series.look
-    figure.add_scatter(
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Small panels on shared axes, or one large one, and the names in their legend."""
+
+    figure: go.Figure
+    columns: int
+    rows: int
+    named: set[str]
+
+    @classmethod
+    def of(cls, splits: Sequence[Split]) -> "Grid":
+        """Empty ones for the splits of a panel."""
+        count = len(splits)
+        columns = min(count, 4 if count % 4 == 0 or count > 9 else 3)
+        rows = -(-count // columns)
+        figure = make_subplots(
+            rows=rows,
+            cols=columns,
+            shared_xaxes="all",
+            shared_yaxes="all",
+            subplot_titles=[_escaped(split.title) for split in splits] if count > 1 else None,
+            horizontal_spacing=0.03,
+            vertical_spacing=0.08 if rows > 1 else 0,
+        )
+        return cls(figure=figure, columns=columns, rows=rows, named=set())
+
+    def cell(self, number: int) -> dict[str, int]:
+        """Where panel `number` stands, in words of plotly's."""
+        return {"row": number // self.columns + 1, "col": number % self.columns + 1}
+
+    @property
+    def is_crowded(self) -> bool:
+        return self.columns > 1
+
+    def lay_out(self, x: str, y: str, rangemode: str) -> None:
+        """The shared layout and the axes' titles, once for all panels."""
+        _lay_out(self.figure, entries=len(self.named))
+        if len(self.named) < 2:  # the page says which it is
+            self.figure.update_layout(showlegend=False)
+        self.figure.update_yaxes(rangemode=rangemode)
+        if not self.is_crowded:
+            self.figure.update_xaxes(title=x)
+            self.figure.update_yaxes(title=y)
+            return
+        self.figure.update_layout(height=max(300, 60 + 190 * self.rows))
+        self.figure.update_annotations(font={"size": 13})
+        around = {"xref": "paper", "yref": "paper", "showarrow": False, "font": {"size": 14}}
+        self.figure.add_annotation(x=0.5, y=0, text=x, yshift=-46, yanchor="middle", **around)
+        self.figure.add_annotation(x=0, y=0.5, text=y, xshift=-50, textangle=-90, **around)
+
+
+def _add_split(
+    grid: Grid,
+    number: int,
+    split: Split,
+    all_series: Sequence[Series],
+    texts: Sequence[list[str]],
+) -> None:
+    """The lines of one pair of axes, the pale ones first."""
+    cell = grid.cell(number)
+    for place in split.behind:
+        grid.figure.add_scatter(
+            x=all_series[place].x,
+            y=all_series[place].y,
+            mode="lines",
+            line={"color": "#dddddd", "width": 1},
+            hoverinfo="skip",
+            showlegend=False,
+            **cell,
+        )
+    for place, look in zip(split.places, split.looks, strict=True):
+        series = replace(all_series[place], look=look)
+        is_new = look.label not in grid.named
+        grid.named.add(look.label)
+        _add_line(grid, series, texts[place], shown=is_new, cell=cell)
+
+
+def _add_line(
+    grid: Grid, series: Series, text: list[str], *, shown: bool, cell: dict[str, int]
+) -> None:
+    """A line with its band; `shown`: in the legend. Small panels have finer lines."""
+    label, look, small = _escaped(series.look.label), series.look, grid.is_crowded
+    grid.figure.add_scatter(
         # There and back: the outline of the band, as one closed line.
         x=series.x + series.x[::-1],
         y=series.high + series.low[::-1],
         mode="lines",
         fill="toself",
-        fillcolor=_transparent(look.colour, 0.07 if crowd else 0.18),
+        fillcolor=_transparent(look.colour, 0.18),
         line={"width": 0},
         # The line's points answer, not the corners of the band.
         hoverinfo="skip",
         showlegend=False,
         legendgroup=label,
+        **cell,
     )
-    figure.add_scatter(
+    grid.figure.add_scatter(
         x=series.x,
         y=series.y,
         mode="lines+markers",
         name=label,
         legendgroup=label,
-        line={"color": look.colour, "dash": look.dash, "width": 2},
-        marker={"size": 5 if crowd else 7},
+        showlegend=shown,
+        line={"color": look.colour, "dash": look.dash, "width": 1.6 if small else 2},
+        marker={"size": 5 if small else 7, "symbol": look.marker},
         text=text,
         hovertemplate=HOVER,
+        **cell,
     )
 
 
@@ -205,10 +297,18 @@ def _hover(panel: Panel, curve: Curve, place: int) -> str:
     return "<br>".join(html.escape(line) for line in lines)
 
 
-def _add_chance(figure: go.Figure, chance: float) -> None:
-    figure.add_hline(y=chance, line={"color": "#888", "dash": "dot", "width": 1})
-    figure.add_annotation(
-        x=0, xref="paper", y=chance, text="chance", showarrow=False, xanchor="left", yshift=9
+def _add_chance(grid: Grid, chance: float) -> None:
+    grid.figure.add_hline(y=chance, line={"color": "#888", "dash": "dot", "width": 1}, **EVERY)
+    grid.figure.add_annotation(
+        x=0,
+        xref="x domain",
+        y=chance,
+        text="chance",
+        showarrow=False,
+        xanchor="left",
+        yshift=9,
+        row=1,
+        col=1,
     )
 
 

@@ -1,9 +1,9 @@
-"""How a line looks: one colour for a network where each has at most one way to recalibrate, else
-one for each way, shades of one hue for ways of one kind."""
+"""How a line looks: one colour and marker for a network where each has at most one way to
+recalibrate, else one for each way, shades of one hue for ways of one kind."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from noiseproof.results import Role, Row, further, way_of
 
@@ -21,16 +21,21 @@ KINDS = {  # one hue for a kind of estimator, the same in all figures
 OTHER = "#56B4E9"
 DASHES = ("solid", "dash", "dashdot", "longdash")
 SHADES = 5  # of one hue; more than these cannot be told apart
+# Five, and seven colours: 35 networks before both come again together.
+MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """A line's label and style; `dash` is a word of plotly's: solid, dash, dot, dashdot."""
+    """A line's label and style; `dash` and `marker` are words of plotly's."""
 
     label: str
     colour: str
     dash: str = "solid"
+    marker: str = "circle"
     kind: str = ""  # of the estimator; "" without recalibration
+    network: str = ""  # that the label begins with; "" where it names a way alone
+    way: str = ""  # to recalibrate, where the label begins with a network
 
 
 def kind_of(row: Row) -> str:
@@ -54,7 +59,7 @@ def looks_of_ways(rows: Sequence[Row], labels: Sequence[str]) -> list[Look]:
     for place in sorted(range(len(rows)), key=lambda place: order_of(rows[place])):
         kinds.setdefault(kind_of(rows[place]), []).append(place)
     found: dict[int, Look] = {}
-    for kind, places in kinds.items():
+    for number, (kind, places) in enumerate(kinds.items()):
         for step, place in enumerate(places):
             within = step % SHADES
             count = min(SHADES, len(places))
@@ -62,17 +67,29 @@ def looks_of_ways(rows: Sequence[Row], labels: Sequence[str]) -> list[Look]:
             # SHADES of them a kind goes on with its first shade in another dash.
             dash = "dot" if rows[place].calibration == "test" else DASHES[step // SHADES % 4]
             hue = _shade(KINDS.get(kind, OTHER), within, count) if kind else OFF
-            found[place] = Look(label=labels[place], colour=hue, dash=dash, kind=kind)
+            marker = MARKERS[(number + step) % len(MARKERS)]
+            found[place] = Look(
+                label=labels[place], colour=hue, dash=dash, marker=marker, kind=kind
+            )
     return [found[place] for place in range(len(rows))]
 
 
 def looks_of_networks(
-    rows: Sequence[Row], labels: Sequence[str], hues: Sequence[str]
+    rows: Sequence[Row], names: Sequence[str], places: Sequence[int]
 ) -> list[Look]:
-    """One look for each row, in the hue of its network; dashed where it is recalibrated."""
+    """One look for each row, in the hue of its network, whose name and place among all are given;
+    dashed where it is recalibrated."""
     return [
-        Look(label=label, colour=hue, dash="dash" if kind_of(row) else "solid", kind=kind_of(row))
-        for row, label, hue in zip(rows, labels, hues, strict=True)
+        Look(
+            label=way_label(row, name),
+            colour=COLOURS[place % len(COLOURS)],
+            dash="dash" if kind_of(row) else "solid",
+            marker=MARKERS[place % len(MARKERS)],
+            kind=kind_of(row),
+            network=name,
+            way=way_of(row),
+        )
+        for row, name, place in zip(rows, names, places, strict=True)
     ]
 
 
@@ -81,6 +98,14 @@ def way_label(row: Row, name: str = "") -> str:
     if not name:
         return way_of(row)
     return name if not kind_of(row) else f"{name}, {way_of(row)}"
+
+
+def relabelled(look: Look, renamed: Mapping[str, str]) -> Look:
+    """The look with a label of one's own: of the whole, or of the way behind the network's name,
+    which is renamed already."""
+    way = renamed.get(look.way, look.way)
+    label = f"{look.network}, {way}" if look.network and look.kind else look.label
+    return replace(look, way=way, label=renamed.get(look.label, label))
 
 
 def _shade(colour: str, step: int, count: int) -> str:

@@ -1,7 +1,7 @@
 """One self-contained HTML page."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from noiseproof import stats
 from noiseproof.core.files import replacing
 from noiseproof.core.version import __version__
 from noiseproof.report import figures, tables
+from noiseproof.report.choosing import check_labels, chosen, renamed_names
 from noiseproof.report.panels import (
+    NOTHING_RENAMED,
     Names,
     Panel,
     StreamPanel,
@@ -44,6 +46,9 @@ def write_report(
     source: str,
     traces: Sequence[Trace] = (),
     rankings: Sequence[Ranking] = (),
+    only: Sequence[str] = (),
+    labels: Mapping[str, str] = NOTHING_RENAMED,
+    title: str = "",
 ) -> None:
     """Write the page, whole or not at all.
 
@@ -52,13 +57,26 @@ def write_report(
     - `curves`, `traces`, `rankings`: what is shown, as measured or read from a store.
     - `path`: the HTML file.
     - `source`: the store's name, as printed on the page.
+    - `only`: patterns, of which what is shown has to fit one: `resnet14`, `norm=batch*`.
+    - `labels`: texts in place of names in legends, tables and titles.
+    - `title`: of the page.
 
     Raises:
-        ValueError: where the file cannot be written, or there is nothing to show.
+        ValueError: where the file cannot be written, there is nothing to show, or a pattern or
+            label fits nothing.
     """
-    if not curves and not rankings and not any(trace.chips for trace in traces):
+    followed = [trace for trace in traces if trace.chips]
+    if not curves and not rankings and not followed:
         raise ValueError("there is nothing to report: no measured chips")
-    text = render(curves, source=source, traces=traces, rankings=rankings)
+    shown = chosen([*curves, *followed, *rankings], only)
+    text = render(
+        [one for one in shown if isinstance(one, Curve)],
+        source=source,
+        traces=[one for one in shown if isinstance(one, Trace)],
+        rankings=[one for one in shown if isinstance(one, Ranking)],
+        labels=labels,
+        title=title,
+    )
     with replacing(Path(path)) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -69,6 +87,8 @@ def render(
     source: str,
     traces: Sequence[Trace] = (),
     rankings: Sequence[Ranking] = (),
+    labels: Mapping[str, str] = NOTHING_RENAMED,
+    title: str = "",
 ) -> str:
     """The page as text."""
     environment = jinja2.Environment(
@@ -85,6 +105,11 @@ def render(
     clean = {network_key(one.clean): one.clean for one in rankings} | clean_rows(curves, followed)
     # Of all that is on the page at once, so that one name is one network in all of its parts.
     names = short_names(clean.values())
+    plain = panels_of(curves, names)
+    firsts = [one.first for one in curves] + [one.first for one in followed]
+    firsts += [one.first for one in rankings]
+    check_labels(firsts, names, [panel.condition for panel in plain], labels)
+    names = renamed_names(names, labels)
     metrics = [c.points[0].metric for c in curves] + [t.metric for t in followed]
     metrics += ["accuracy"] * bool(rankings)
     return environment.from_string(template).render(
@@ -93,11 +118,11 @@ def render(
         # Markup marks what is not escaped: plotly's own code and
         # figures, whose labels `figures` escapes.
         plotly=Markup(_plotly_without_addresses()),
-        title=title_of(metrics),
+        title=title or f"{title_of(metrics)} on noisy chips",
         has_hits=any(curve.first.hits for curve in curves),
         networks=tables.networks(clean, names),
-        panels=[_panel(panel, names) for panel in panels_of(curves, names)],
-        streams=[_stream(panel) for panel in stream_panels_of(followed, names)],
+        panels=[_panel(panel, names) for panel in panels_of(curves, names, labels)],
+        streams=[_stream(panel) for panel in stream_panels_of(followed, names, labels)],
         rankings=[_ranking(ranking, names) for ranking in rankings],
         chips=sum(point.chips for curve in curves for point in curve.points),
         followed=sum(len(trace.chips) for trace in followed),

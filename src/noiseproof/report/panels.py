@@ -4,33 +4,48 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
+from typing import TypeVar
 
 from noiseproof.report.looks import (
-    COLOURS,
     Look,
     kind_of,
     looks_of_networks,
     looks_of_ways,
     order_of,
-    way_label,
+    relabelled,
 )
-from noiseproof.report.words import Network
-from noiseproof.results import Curve, Role, Row, Trace, key_of, network_key, stream_key, where_of
+from noiseproof.report.splitting import Split, splits_of
+from noiseproof.report.words import Network, short_noises
+from noiseproof.results import (
+    Curve,
+    Role,
+    Row,
+    Trace,
+    key_of,
+    network_key,
+    stream_key,
+    way_of,
+    where_of,
+)
 from noiseproof.specs import Chips, Design, parse, parse_stream
 from noiseproof.stats import Unit, unit_of
 
 Names = Mapping[Network, str]
+NOTHING_RENAMED: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """Curves of one kind of noise, targets, task and design, each with its look. `network` names
-    the only one, where there are others on the page; `by_way`: the labels name ways to recalibrate,
-    not networks; `rivals` are pairs of networks to compare."""
+    the only one, where there are others on the page; `condition` is what tells the noise and its
+    targets from those of other panels; `by_way`: the labels name ways to recalibrate, not networks;
+    `rivals` are pairs of networks to compare."""
 
     curves: tuple[Curve, ...]
     looks: tuple[Look, ...]
     network: str = ""
+    condition: str = ""
     by_way: bool = False
     rivals: tuple[tuple[Curve, Curve], ...] = ()
 
@@ -84,6 +99,20 @@ class Panel:
         return sorted(found, key=lambda level: -1 if level is None else level)
 
     @cached_property
+    def splits(self) -> list[Split]:
+        """The axes on which the curves are drawn: one pair, or small ones for many curves."""
+        rows = [curve.first for curve in self.curves]
+        return splits_of(self.looks, rows, [curve.clean for curve in self.curves])
+
+    @cached_property
+    def drawn(self) -> list[Look]:
+        """The looks of the curves as they are drawn, in which small panels may differ."""
+        found = {
+            p: look for one in self.splits for p, look in zip(one.places, one.looks, strict=True)
+        }
+        return [replace(found[p], label=look.label) for p, look in enumerate(self.looks)]
+
+    @cached_property
     def pairs(self) -> list[tuple[Curve, Curve, Look]]:
         """(not recalibrated, recalibrated, its look), of the same network."""
         plain = {network_of(c): c for c in self.curves if not kind_of(c.first)}
@@ -94,18 +123,18 @@ class Panel:
         ]
 
     @cached_property
-    def clean_points(self) -> list[tuple[Row, Look]]:
-        """The clean row of each network that is its value at level 0, with a look of the network;
-        none where another stage acts at level 0 too, or level 0 was measured."""
+    def clean_points(self) -> list[tuple[Row, int]]:
+        """The clean row of each network that is its value at level 0, with the place of a curve of
+        the network; none where another stage acts at level 0 too, or level 0 was measured."""
         # Another stage, as quantisation, acts at level 0 too: the clean
         # network is no point of the curve.
         if not self.alone or self.levels == [None]:
             return []
         measured = {network_of(curve) for curve in self.curves if 0 in curve.levels}
-        found: dict[Network, tuple[Row, Look]] = {}
-        for curve, look in zip(self.curves, self.looks, strict=True):
+        found: dict[Network, tuple[Row, int]] = {}
+        for place, curve in enumerate(self.curves):
             if network_of(curve) not in measured:
-                found.setdefault(network_of(curve), (curve.clean, look))
+                found.setdefault(network_of(curve), (curve.clean, place))
         return list(found.values())
 
 
@@ -129,6 +158,12 @@ class StreamPanel:
     def off(self) -> Trace | None:
         """The trace with frozen statistics."""
         return next((t for t in self.traces if t.first.recalibrate == "off"), None)
+
+    @cached_property
+    def splits(self) -> list[Split]:
+        """As of a `Panel`."""
+        rows = [trace.first for trace in self.traces]
+        return splits_of(self.looks, rows, rows)
 
     @cached_property
     def length(self) -> int:
@@ -166,45 +201,57 @@ def all_have_hits(curves: Sequence[Curve]) -> bool:
     return all(row.hits for row in rows)
 
 
-def panels_of(curves: Sequence[Curve], names: Names) -> list[Panel]:
+def panels_of(
+    curves: Sequence[Curve], names: Names, renamed: Mapping[str, str] = NOTHING_RENAMED
+) -> list[Panel]:
     """The curves by task and all that happens to their chips, in the order in which they come;
-    networks apart where one of them is recalibrated in several ways."""
+    networks apart where one of them is recalibrated in several ways. `renamed`: labels of one's
+    own, by label."""
     groups: dict[tuple[object, ...], list[Curve]] = {}
     for curve in curves:
         same = key_of(curve.first, Role.CONDITION, without=("noise",))
         # All conditions but the level, which is in `noise`: its kind is in the family.
         place = (curve.family, curve.clean.task, *same)
         groups.setdefault(place, []).append(curve)
-    return [panel for group in groups.values() for panel in _panels(group, names)]
+    conditions = _conditions([group[0] for group in groups.values()])
+    found = []
+    for condition, group in zip(conditions, groups.values(), strict=True):
+        for panel in _panels(group, names, curves):
+            found.append(replace(panel, condition=renamed.get(condition, condition)))
+    return [_relabelled(panel, renamed) for panel in found]
 
 
-def _panels(curves: Sequence[Curve], names: Names) -> list[Panel]:
+def _panels(curves: Sequence[Curve], names: Names, every: Sequence[Curve]) -> list[Panel]:
+    """`every`: all curves of the page, so that a line looks the same in all of its panels."""
     networks: dict[Network, list[Curve]] = {}
     for curve in curves:
         networks.setdefault(network_of(curve), []).append(curve)
     against = tuple(rivals(curves))
+    counts = [sum(bool(kind_of(c.first)) for c in part) for part in networks.values()]
     # At most one way for each network: colour tells networks, dashes say recalibrated. Otherwise
     # colour is needed for the ways, and networks get a panel each.
-    if max(sum(bool(kind_of(c.first)) for c in part) for part in networks.values()) < 2:
-        # By all names on the page, so that a network has one colour in all of its panels.
-        hues = {name: COLOURS[place % len(COLOURS)] for place, name in enumerate(names)}
-        rows = [curve.first for curve in curves]
-        labels = _labels(rows, [names[network_of(curve)] for curve in curves])
-        looks = looks_of_networks(rows, labels, [hues[network_of(curve)] for curve in curves])
+    if max(counts) < 2 and (len(names) > 1 or len(curves) == 1):
+        places = {network: place for place, network in enumerate(names)}
+        looks = looks_of_networks(
+            [curve.first for curve in curves],
+            [names[network_of(curve)] for curve in curves],
+            [places[network_of(curve)] for curve in curves],
+        )
+        looks = _told_apart(looks, [curve.first for curve in curves])
         return [Panel(curves=tuple(curves), looks=tuple(looks), rivals=against)]
     found = []
     for network, part in networks.items():
         ordered = sorted(part, key=lambda curve: order_of(curve.first))
-        rows = [curve.first for curve in ordered]
-        looks = looks_of_ways(rows, _labels(rows, [""] * len(rows)))
+        looks = _looks_of_ways([c.first for c in ordered], [c.first for c in every])
         name = names[network] if len(names) > 1 else ""
-        panel = Panel(curves=tuple(ordered), looks=tuple(looks), network=name, by_way=True)
-        found.append(panel)
+        found.append(Panel(curves=tuple(ordered), looks=tuple(looks), network=name, by_way=True))
     # Networks are compared once, under the last of their panels.
     return [*found[:-1], replace(found[-1], rivals=against)]
 
 
-def stream_panels_of(traces: Sequence[Trace], names: Names) -> list[StreamPanel]:
+def stream_panels_of(
+    traces: Sequence[Trace], names: Names, renamed: Mapping[str, str] = NOTHING_RENAMED
+) -> list[StreamPanel]:
     """The traces by stream, network and window, in the order in which they come. Left out: traces
     of which no chip was followed to the end."""
     groups: dict[tuple[object, ...], list[Trace]] = {}
@@ -214,22 +261,57 @@ def stream_panels_of(traces: Sequence[Trace], names: Names) -> list[StreamPanel]
     found = []
     for group in groups.values():
         ordered = sorted(group, key=lambda trace: order_of(trace.first))
-        rows = [trace.first for trace in ordered]
-        looks = looks_of_ways(rows, _labels(rows, [""] * len(rows)))
-        name = names[network_key(rows[0])]
+        looks = _looks_of_ways([t.first for t in ordered], [t.first for t in traces])
+        name = names[network_key(ordered[0].first)]
         found.append(StreamPanel(traces=tuple(ordered), looks=tuple(looks), network=name))
-    return found
+    return [_relabelled(panel, renamed) for panel in found]
 
 
-def _labels(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    """What the legend calls each row's line; the calibration images tell equal ones apart."""
-    labels = [way_label(row, name) for row, name in zip(rows, names, strict=True)]
-    counts = Counter(labels)
+def _looks_of_ways(rows: Sequence[Row], every: Sequence[Row]) -> list[Look]:
+    """The looks of these ways among `every` way of the page."""
+    ways = {key_of(row, Role.REMEDY): row for row in (*every, *rows)}
+    looks = looks_of_ways(list(ways.values()), [way_of(row) for row in ways.values()])
+    by_way = dict(zip(ways, looks, strict=True))
+    return _told_apart([by_way[key_of(row, Role.REMEDY)] for row in rows], rows)
+
+
+def _told_apart(looks: Sequence[Look], rows: Sequence[Row]) -> list[Look]:
+    """Where labels are alike, the calibration images tell them apart."""
+    counts = Counter(look.label for look in looks)
     return [
         # Two draws of calibration images under one estimator differ in nothing else.
-        f"{label}, calibration {row.calibration_sha256[:6]}" if counts[label] > 1 else label
-        for row, label in zip(rows, labels, strict=True)
+        replace(look, label=f"{look.label}, calibration {row.calibration_sha256[:6]}")
+        if counts[look.label] > 1
+        else look
+        for row, look in zip(rows, looks, strict=True)
     ]
+
+
+def _conditions(firsts: Sequence[Curve]) -> list[str]:
+    """For each panel what tells its chips' lot from those of the others, in few words."""
+    noises = short_noises(curve.family for curve in firsts)
+    words = [
+        (
+            noises.get(curve.family, curve.family),
+            where_of(curve.first),
+            "" if curve.first.design == "chips" else curve.first.design,
+            curve.first.task,
+        )
+        for curve in firsts
+    ]
+    differ = [len(set(column)) > 1 for column in zip(*words, strict=True)]
+    return [
+        ", ".join(word for word, tells in zip(one, differ, strict=True) if tells and word)
+        for one in words
+    ]
+
+
+AnyPanel = TypeVar("AnyPanel", Panel, StreamPanel)
+
+
+def _relabelled(panel: AnyPanel, renamed: Mapping[str, str]) -> AnyPanel:
+    """The panel with labels of one's own: of whole labels, of networks, or of ways within them."""
+    return replace(panel, looks=tuple(relabelled(look, renamed) for look in panel.looks))
 
 
 def rivals(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:

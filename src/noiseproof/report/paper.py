@@ -1,177 +1,186 @@
 """The figure for a paper, by matplotlib: .pdf, .svg or .png."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from noiseproof import stats
-from noiseproof.report.panels import Panel, StreamPanel, clean_rows, panels_of, stream_panels_of
-from noiseproof.report.plotting import DASHES, INTERVAL, checked_path, figure_for
-from noiseproof.report.series import CROWD, Series, score_series, stream_series
-from noiseproof.report.words import count_text, short_names
-from noiseproof.results import Curve, Trace, level_axis, score_axis, where_of
-from noiseproof.specs import PerImage
+from noiseproof.report.choosing import check_labels, chosen, renamed_names
+from noiseproof.report.facets import Band, Facet, bands_of, caption_of
+from noiseproof.report.looks import Look
+from noiseproof.report.panels import NOTHING_RENAMED, clean_rows, panels_of, stream_panels_of
+from noiseproof.report.plotting import (
+    DASHES,
+    MARKERS,
+    checked_path,
+    figure_for,
+    legend_line,
+    parse_size,
+)
+from noiseproof.report.words import short_names
+from noiseproof.results import Curve, Trace, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-COLUMNS = 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facet:
-    """What one pair of axes shows."""
-
-    series: tuple[Series, ...]
-    x_label: str
-    y_label: str
-    caption: str
-    from_zero: bool
-    chance: float | None = None
-    clean: tuple[tuple[float, str], ...] = ()  # value, colour
-    changes: tuple[int, ...] = ()
-    kind: str = ""  # of the only ways to recalibrate that it shows; "" where it shows all
+LETTER = 0.05  # inches: a letter of the legend
+PALE = "0.86"
+LONGEST = 60  # letters of a label: a longer one would leave no room for the panels
 
 
 def write_figure(
-    curves: Sequence[Curve], path: str | Path, *, traces: Sequence[Trace] = ()
-) -> None:
-    """Score against level, a panel for each kind of noise and targets, 3.4 inches each, the width
-    of a text column; where there are no curves, score against images seen, a panel for each stream.
-    A panel with many ways to recalibrate becomes small ones, one for each kind of way, with off in
-    all of them.
+    curves: Sequence[Curve],
+    path: str | Path,
+    *,
+    traces: Sequence[Trace] = (),
+    only: Sequence[str] = (),
+    labels: Mapping[str, str] = NOTHING_RENAMED,
+    title: str = "",
+    size: str = "",
+) -> str:
+    """Write score against level, and score against images seen, and return a caption: what the
+    picture leaves to the text. Panels for each kind of noise and targets; small ones side by side
+    for many networks or many ways to recalibrate; the legend stands beside them and says only what
+    differs.
+
+    - `curves`, `traces`: what is drawn, as measured or read from a store.
+    - `path`: the file; its ending says which kind.
+    - `only`: patterns, of which a curve has to fit one: `resnet14`, `pooled*`, `norm=batch*`.
+    - `labels`: texts in place of names in legends and titles.
+    - `title`: above the panels.
+    - `size`: of the whole, `7x4in` or `17x10cm`; as large as the panels need by default.
 
     Raises:
-        ValueError: for another ending, where the file cannot be written, or nothing is to be drawn.
+        ValueError: for another ending or size, a pattern or a label of nothing, where the file
+            cannot be written, or nothing is to be drawn.
     """
     checked_path(path)
-    groups = facets_of(curves, traces)
-    if not groups:
-        raise ValueError("there is nothing to draw: no measured chips")
-    bands = _bands(groups)
-    lines = [-(-len(band) // COLUMNS) for band in bands]  # rows of panels in each band
-    split = any(facet.kind for band in bands for facet in band)
-    # Inches: 3.4 is a text column, 7.0 are two with the gap between them.
-    wide, high = (7.0 / COLUMNS, 2.0) if split else (3.4, 2.6)
-    columns = max(min(COLUMNS, len(band)) for band in bands)
-    with figure_for(path, wide=wide * columns, high=high * sum(lines)) as figure:
-        parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=lines)[:, 0]
-        for part, band in zip(parts, bands, strict=True):
-            _draw_band(part, band, columns, size=5 if split else 6.5)
-
-
-def _bands(groups: Sequence[Sequence[Facet]]) -> list[list[Facet]]:
-    """A band for each panel that is split; whole panels share one with their neighbours."""
-    bands: list[list[Facet]] = []
-    for group in groups:
-        # A split panel has a band to itself, since its small ones share axes and a caption.
-        if len(group) == 1 and bands and not bands[-1][0].kind:
-            bands[-1].append(group[0])
-        else:
-            bands.append(list(group))
-    return bands
-
-
-def facets_of(curves: Sequence[Curve], traces: Sequence[Trace]) -> list[list[Facet]]:
-    """The facets of each panel of curves, or of streams where there are no curves."""
+    inches = parse_size(size) if size else None
     followed = [trace for trace in traces if trace.chips]
+    both = chosen([*curves, *followed], only)
+    curves = [one for one in both if isinstance(one, Curve)]
+    followed = [one for one in both if isinstance(one, Trace)]
+    if not both:
+        raise ValueError("there is nothing to draw: no measured chips")
     names = short_names(clean_rows(curves, followed).values())
-    if curves:
-        return [_split(_of_panel(panel)) for panel in panels_of(curves, names)]
-    return [_split(_of_stream(panel)) for panel in stream_panels_of(followed, names)]
+    plain = panels_of(curves, names) if curves else []
+    check_labels([one.first for one in both], names, [one.condition for one in plain], labels)
+    own = renamed_names(names, labels)
+    panels = panels_of(curves, own, labels) if curves else []
+    streams = stream_panels_of(followed, own, labels)
+    _write(bands_of(panels, streams), path, title=title, size=inches)
+    return caption_of(panels, streams)
 
 
-def _of_panel(panel: Panel) -> Facet:
-    points = [point for curve in panel.curves for point in curve.points]
-    chips, images = count_text(p.chips for p in points), count_text(p.images for p in points)
-    seen = f"{chips} chips, {images} images"
-    if isinstance(panel.design, PerImage):
-        seen = f"{chips} images, each on its own chip"
-    noise = panel.family.split("(")[0]
-    name = f"{panel.network}\n" if panel.network else ""
-    factor = panel.unit.factor
-    return Facet(
-        series=tuple(score_series(panel)),
-        x_label=level_axis(panel.family),
-        y_label=score_axis(panel.metric, panel.unit),
-        caption=f"{name}{noise} on {panel.where}; {seen}\n{INTERVAL}",
-        from_zero=panel.unit is not stats.PLAIN,
-        # Scores without hits, as mAP, have no level of chance.
-        chance=100 / panel.curves[0].clean.classes if panel.curves[0].clean.hits else None,
-        clean=tuple((factor * row.score, look.colour) for row, look in panel.clean_points),
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Where a band's panels stand; all in inches."""
+
+    columns: int
+    rows: int
+    wide: float
+    high: float
+    beside: float  # of the legend; 0 without
+
+
+def layout_of(band: Band) -> Layout:
+    """A single panel is a text column wide, several together two of them."""
+    count = len(band.facets)
+    columns = count if count < 4 else 4 if count % 4 == 0 or count > 9 or count == 7 else 3
+    lines = max(facet.title.count("\n") + bool(facet.title) for facet in band.facets)
+    # Inches: 3.4 is a text column, 7.0 are two with the gap between them.
+    wide, high = {1: (3.4, 2.4), 2: (2.9, 2.2)}.get(count, (7.0 / max(3, columns), 1.6))
+    letters = [min(len(look.label), LONGEST) for look in band.legend]
+    beside = 0.55 + LETTER * max(letters) if letters else 0.0
+    rows = -(-count // columns)
+    return Layout(
+        columns=columns,
+        rows=rows,
+        wide=wide * columns,
+        high=max((high + 0.11 * lines) * rows + 0.25, 0.2 + 0.14 * len(letters)),
+        beside=beside,
     )
 
 
-def _of_stream(panel: StreamPanel) -> Facet:
-    chips = count_text(len(trace.chips) for trace in panel.traces)
-    windows = f"windows of {panel.first.images:,} images"
-    noise = panel.first.noise.split("(")[0]
-    return Facet(
-        series=tuple(stream_series(panel)),
-        x_label="images seen",
-        y_label=score_axis(panel.traces[0].metric, panel.unit),
-        caption=f"{panel.network}\n{noise} on {where_of(panel.first)}, {panel.first.stream}\n"
-        f"{chips} chips, {windows}; {INTERVAL}",
-        from_zero=panel.unit is not stats.PLAIN,
-        changes=tuple(panel.changes),
-    )
+def _write(
+    bands: Sequence[Band], path: str | Path, *, title: str, size: tuple[float, float] | None
+) -> None:
+    layouts = [layout_of(band) for band in bands]
+    heights = [layout.high for layout in layouts]
+    wide = max(layout.wide + layout.beside for layout in layouts)
+    usual = (wide, sum(heights) + (0.25 if title else 0))
+    wide, high = size or usual
+    with figure_for(path, wide=wide, high=high) as figure:
+        if title:
+            figure.suptitle(printable(title), fontsize=9)
+        parts = figure.subfigures(len(bands), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for part, band, layout in zip(parts, bands, layouts, strict=True):
+            _draw_band(part, band, layout)
 
 
-def _split(facet: Facet) -> list[Facet]:
-    """The facet itself, or one for each kind of recalibration where there are too many lines."""
-    kinds = dict.fromkeys(series.look.kind for series in facet.series if series.look.kind)
-    # Ways of one kind are shades of one hue and would stay together anyway.
-    if len(facet.series) <= CROWD or len(kinds) < 2:
-        return [facet]
-    return [
-        replace(
-            facet, kind=kind, series=tuple(s for s in facet.series if s.look.kind in ("", kind))
-        )
-        for kind in kinds
-    ]
-
-
-def _draw_band(part: "SubFigure", band: Sequence[Facet], columns: int, *, size: float) -> None:
-    """Panels side by side; the small ones of one panel share their axes and its caption."""
-    split = bool(band[0].kind)
-    if split:
-        part.suptitle(band[0].caption, fontsize=6.5, color="0.35")
-    rows = -(-len(band) // columns)
-    grid = part.subplots(rows, columns, squeeze=False, sharex=split, sharey=split)
+def _draw_band(part: "SubFigure", band: Band, layout: Layout) -> None:
+    """Panels side by side on shared axes, the legend to their right."""
+    levels = len({facet.x_label for facet in band.facets}) == 1
+    grid = part.subplots(layout.rows, layout.columns, squeeze=False, sharex=levels, sharey=True)
     for place, axis in enumerate(grid.flat):
-        if place >= len(band):
+        if place >= len(band.facets):
             axis.set_axis_off()
             continue
-        facet = band[place]
+        facet = band.facets[place]
         _draw(axis, facet)
-        if not split:
-            axis.set_title(facet.caption, fontsize=size, color="0.35")
-            continue
-        axis.set_title(facet.kind, fontsize=7)
-        last_row, first_column = place + columns >= len(band), place % columns == 0
+        small = len(band.facets) > 1
+        axis.set_title(printable_lines(facet.title), fontsize=7 if small else 8)
+        last_row = place + layout.columns >= len(band.facets) or not levels
+        first_column = place % layout.columns == 0
         # By hand: with shared axes matplotlib labels the last row of the
         # grid, where places may be empty.
         axis.tick_params(labelbottom=last_row, labelleft=first_column)
-        axis.set_xlabel(facet.x_label if last_row else "")
-        axis.set_ylabel(facet.y_label if first_column else "")
+        axis.set_xlabel("")
+        axis.set_ylabel("")
+        if not levels:
+            axis.set_xlabel(facet.x_label.replace(" (", "\n("), fontsize=7)
+    # Once for all panels: a label under each of twelve says the same twelve times.
+    if levels:
+        part.supxlabel(band.facets[0].x_label, fontsize=8)
+    part.supylabel(band.facets[0].y_label, fontsize=8)
+    if band.legend:
+        lines = [legend_line(**_style(look)) for look in band.legend]
+        texts = [printable(look.label[:LONGEST]) for look in band.legend]
+        part.legend(lines, texts, loc="outside right center", fontsize=6.5, handlelength=2.6)
+
+
+def printable_lines(text: str) -> str:
+    """Lines that a name may hold no others in."""
+    return "\n".join(printable(line) for line in text.split("\n"))
+
+
+def _style(look: Look) -> dict[str, Any]:
+    return {
+        "color": look.colour,
+        "linestyle": DASHES[look.dash],
+        "marker": MARKERS[look.marker],
+        "lw": 1.2,
+        "ms": 3,
+        "mew": 0,
+    }
 
 
 def _draw(axis: "Axes", facet: Facet) -> None:
     for x in facet.changes:
         axis.axvline(x, color="0.7", lw=0.4, zorder=0)
-    lines = []
+    for series in facet.behind:
+        axis.plot(series.x, series.y, color=PALE, lw=0.7, zorder=0.5)
     for series in facet.series:
-        colour, dash = series.look.colour, DASHES[series.look.dash]
-        lines += axis.plot(series.x, series.y, linestyle=dash, color=colour, lw=1.2)
-        axis.fill_between(series.x, series.low, series.high, color=colour, alpha=0.2, lw=0)
-    for value, colour in facet.clean:
-        axis.plot([0], [value], "D", color=colour, ms=3.5, mfc="none")
+        axis.fill_between(
+            series.x, series.low, series.high, color=series.look.colour, alpha=0.18, lw=0
+        )
+        # Markers stand at the levels that were measured; between them the line is a guess.
+        axis.plot(series.x, series.y, **_style(series.look))
+    for value, look in facet.clean:
+        axis.plot([0], [value], MARKERS[look.marker], color=look.colour, ms=4, mfc="none")
     if facet.chance is not None:
         axis.axhline(facet.chance, color="0.5", lw=0.6, ls=":")
-    axis.set(xlabel=facet.x_label, ylabel=facet.y_label)
+    axis.tick_params(labelsize=7)
     if facet.from_zero:
         axis.set_ylim(bottom=0)
-    labels = [series.look.label for series in facet.series]
-    axis.legend(lines, labels, fontsize=6, handlelength=2.2)

@@ -1,6 +1,7 @@
 """What the figures for papers share: how they look, and how they are written."""
 
 import importlib
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,13 @@ DASHES: Mapping[str, Any] = {  # by plotly's words for them
     "dashdot": "-.",
     "longdash": (0, (8, 3)),
 }
+MARKERS: Mapping[str, str] = {  # by plotly's words for them
+    "circle": "o",
+    "square": "s",
+    "diamond": "D",
+    "triangle-up": "^",
+    "x": "X",
+}
 INTERVAL = f"{100 * stats.CONFIDENCE:.0f} % interval over chips"
 
 
@@ -39,6 +47,24 @@ def checked_path(path: str | Path) -> Path:
     target = Path(path)
     one_of("ending of a figure", target.suffix, ENDINGS)
     return target
+
+
+def parse_size(text: str) -> tuple[float, float]:
+    """(width, height) in inches of `7x4in` or `17.5x10cm`.
+
+    Raises:
+        ValueError: for another form, and sizes below 1 or above 100 inches.
+    """
+    found = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)x(\d{1,4}(?:\.\d{1,4})?)(in|cm)", text)
+    if found is None:
+        raise ValueError(
+            f"size must be WIDTHxHEIGHT and in or cm, as 7x4in or 17.5x10cm, got {text!r}"
+        )
+    inches = 1 if found[3] == "in" else 1 / 2.54
+    wide, high = float(found[1]) * inches, float(found[2]) * inches
+    if not (1 <= wide <= 100 and 1 <= high <= 100):
+        raise ValueError(f"size must be between 1 and 100 inches each way, got {text!r}")
+    return wide, high
 
 
 def legend_line(**style: Any) -> "Line2D":

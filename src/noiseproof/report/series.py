@@ -10,8 +10,6 @@ from noiseproof.results import chips_in_common, paired_difference
 from noiseproof.results.curves import Estimate
 from noiseproof.stats import Interval, Unit
 
-CROWD = 6  # more lines than these on one pair of axes need other means
-
 
 @dataclass(frozen=True, kw_only=True)
 class Series:

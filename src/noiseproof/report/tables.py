@@ -57,7 +57,7 @@ def overview(panel: Panel) -> Cells:
                 "origin": origin_of(curve.first),
                 "extra": f"{curve.first.extra_images:,}",
             }
-            for place, (curve, look) in enumerate(zip(panel.curves, panel.looks, strict=True))
+            for place, (curve, look) in enumerate(zip(panel.curves, panel.drawn, strict=True))
         ],
         "chips": count_text(p.chips for c in panel.curves for p in c.points),
         "images": count_text(p.images for c in panel.curves for p in c.points),

@@ -37,12 +37,14 @@ if TYPE_CHECKING:
     from noiseproof.results.rows import Row as Row
     from noiseproof.results.rows import further as further
     from noiseproof.results.rows import key_of as key_of
+    from noiseproof.results.rows import named as named
     from noiseproof.results.rows import network_key as network_key
     from noiseproof.results.rows import pack as pack
     from noiseproof.results.sensitivity import Group as Group
     from noiseproof.results.sensitivity import Ranking as Ranking
     from noiseproof.results.sensitivity import Step as Step
     from noiseproof.results.sensitivity import rankings_of as rankings_of
+    from noiseproof.results.showing import printable as printable
     from noiseproof.results.store import Store as Store
     from noiseproof.results.store import export as export
     from noiseproof.results.store import exported as exported
@@ -85,10 +87,12 @@ __getattr__, __dir__ = face(
         "key_of": "results.rows",
         "level_axis": "results.drawing",
         "mean_shift": "results.activations",
+        "named": "results.rows",
         "network_key": "results.rows",
         "number_or_none": "results.estimates",
         "pack": "results.rows",
         "paired_difference": "results.curves",
+        "printable": "results.showing",
         "rankings_of": "results.sensitivity",
         "score_axis": "results.drawing",
         "snr_db": "results.activations",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from noiseproof import stats
-from noiseproof.specs import Additive, parse
+from noiseproof.report.words import short_noises
 from noiseproof.stats import Interval
 from noiseproof.study.keys import Value
 from noiseproof.study.verdicts import AGAINST, FOR, OPEN, At
@@ -45,27 +45,8 @@ class Names:
 
 
 def names_of(families: Iterable[str]) -> Names:
-    """Short names for noises that are one additive stage each, as `std per tensor`, with the kind
-    where kinds differ or there is but one noise; the whole text for all others."""
-    found = list(dict.fromkeys(families))
-    stages = [parse(text.replace("(level", "(0")).stages for text in found]
-    added = [one[0] for one in stages if len(one) == 1 and isinstance(one[0], Additive)]
-    if not found or len(added) < len(found):
-        return Names()
-    kind = len({stage.kind for stage in added}) > 1 or len(found) == 1
-    short = [
-        (f"{stage.kind}, " if kind else "") + _relative_to(stage.reference, stage.scope)
-        for stage in added
-    ]
-    if len(set(short)) < len(short):
-        return Names()
-    return Names(noises=dict(zip(found, short, strict=True)))
-
-
-def _relative_to(reference: str, scope: str) -> str:
-    if reference == "absolute":
-        return reference
-    return f"{reference}, global" if scope == "global" else f"{reference} per {scope}"
+    """Short names for the noises of a study, the whole text where there are none."""
+    return Names(noises=short_noises(families))
 
 
 def factor_name(name: str) -> str:
