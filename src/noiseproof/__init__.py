@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from noiseproof.recalibration.statistics import recalibrate as recalibrate
     from noiseproof.report.page import write_report as write_report
     from noiseproof.study.run.run import run_study as run_study
+    from noiseproof.tasks.own import Score as Score
     from noiseproof.training.loop import train as train
 
 __getattr__, __dir__ = face(
     __name__,
     {
+        "Score": "tasks.own",
         "explain": "measuring.activations",
         "manufacture": "noise.chips",
         "measure": "measuring.curves",

@@ -1,6 +1,7 @@
 """Measuring other tasks, and by a score of one's own."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import noiseproof as npf
+from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Boxes, Split
 from noiseproof.measuring.requests import Subject
@@ -187,3 +189,39 @@ def test_rows_of_a_score_of_ones_own_need_names_in_a_store(store: Store) -> None
 def test_data_that_is_no_split_needs_a_score() -> None:
     with pytest.raises(ValueError, match="got dict; other data needs a score of your own"):
         npf.measure(network(), {"x": 1}, GAUSSIAN)
+
+
+def lost(model: nn.Module, test: Split) -> float:
+    """The share of misses, of which lower is better."""
+    return 1 - evaluate(model, test, scale=UNSCALED, batch_size=60).score
+
+
+def test_an_error_ranks_its_chips_the_other_way_round() -> None:
+    test = own_answers()
+    errors = npf.Score(lost, better="lower", chance=0.75)
+    error = npf.measure(network(), test, GAUSSIAN, chips=5, score=errors).points[0]
+    score = npf.measure(network(), test, GAUSSIAN, chips=5).points[0]
+    assert error.by_chip == pytest.approx([1 - value for value in score.by_chip])
+    assert error.worst == pytest.approx(1 - score.worst)
+    assert error.metric == "lost"
+    assert {row.score_is for row in error.rows} == {errors.facts.text()}
+
+
+def test_rows_of_a_score_that_is_read_otherwise_now_are_said_to_be_so(store: Store) -> None:
+    options = {"chips": 2, "store": store, "subject": Subject(task="lost", data="answers")}
+    npf.measure(network(), own_answers(), GAUSSIAN, score=lost, **options)
+    with pytest.warns(NoEffectWarning, match="rows of lost say otherwise which way it is better"):
+        curve = npf.measure(
+            network(), own_answers(), GAUSSIAN, score=npf.Score(lost, better="lower"), **options
+        )
+    assert len(store.rows()) == 3, "nothing is measured again"
+    assert curve.points[0].worst == max(curve.points[0].by_chip)
+
+
+def test_a_yield_and_a_precision_in_percent_are_refused() -> None:
+    options: dict[str, Any] = {"chips": 2}
+    with pytest.raises(ValueError, match=r"precision must be below 0\.5, got 2: it is in units of"):
+        npf.measure(network(), own_answers(), GAUSSIAN, precision=2, **options)
+    percent = npf.Score(lost, better="lower", unit="%")
+    with pytest.raises(ValueError, match="precision must be below"):
+        npf.measure(network(), own_answers(), GAUSSIAN, precision=2, score=percent, **options)

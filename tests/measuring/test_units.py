@@ -154,7 +154,7 @@ def test_per_image_chips_tell_no_spread() -> None:
     assert math.isnan(point.sd)
     assert math.isnan(point.worst)
     assert point.as_json()["worst"] is None
-    assert point.as_json()["interval_for"] == "new chips and images"
+    assert point.as_json()["interval_for"] == "new chips and new images"
 
 
 def test_a_second_pass_makes_the_interval_one_for_these_images() -> None:

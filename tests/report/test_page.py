@@ -52,7 +52,7 @@ def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
     said += [
         "resnet8",
         "digits",
-        "accuracy 90.00 %",
+        "accuracy 90.00 [68.3, 98.8] %",
         "cpu x1",
         "noiseproof 0, torch 0",
         "9 simulated chips",

@@ -304,12 +304,12 @@ def test_the_terminal_shows_ways_figures_and_what_sees_test_images(
 def test_the_terminal_prints_a_score_of_ones_own_as_a_number(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = [clean(task="my:score"), *at(0.1, (-40.0, -44.0), task="my:score")]
-    rows += at(0.2, (-50.0, -54.0), task="my:score")
+    own = {"task": "my:score", "score_is": '{"better": "higher"}'}
+    rows = [clean(**own), *at(0.1, (-40.0, -44.0), **own), *at(0.2, (-50.0, -54.0), **own)]
     text = text_of(curves_of(rows), capsys)
     assert stats.number(stats.t_interval([-40.0, -44.0])) in text
     assert "-44" in text
-    for words in (" % ", "normalised", "clean"):
+    for words in (" % ", "normalised", "chance"):
         assert words not in text.replace("95 % interval", "")
 
 

@@ -90,7 +90,7 @@ def test_curves_and_streams_share_a_page_and_a_network(tmp_path: Path) -> None:
     found = shown(measured() + followed(), tmp_path / "r.html")
     assert "Overview" in found.text
     assert "redraw(every=40)" in found.text
-    assert found.cells.count("accuracy 90.00 %") == 1
+    assert found.cells.count("accuracy 90.00 [68.3, 98.8] %") == 1
 
 
 def test_one_chip_makes_a_page_of_its_stream(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from scipy import stats as sps
 
 from noiseproof import stats
 from noiseproof.results.curves import Curve, as_json, curves_of, paired_difference, way_of
+from noiseproof.results.estimates import NEW_BOTH, NEW_CHIPS
 from noiseproof.results.rows import Row
 from tests.rows import NO_NOISE
 from tests.rows import of_hits as made
@@ -64,12 +65,13 @@ def test_rows_that_differ_in_it_are_two_curves(what: str) -> None:
 
 @pytest.mark.parametrize("name", ["checkpoint", "model", "norm", "task", "data", "scale"])
 def test_each_network_is_related_to_its_own_clean_row(name: str) -> None:
-    other = {name: "other"}
+    other = {name: "segment" if name == "task" else "other"}
     rows = [clean(8), clean(4, **other), *at(0.1, 2, 2, **other), *at(0.1, 2, 2)]
     means = {
         getattr(curve.clean, name): curve.points[0].normalised.mean for curve in curves_of(rows)
     }
-    assert means == {"other": pytest.approx(0.5), getattr(made(), name): pytest.approx(0.25)}
+    shares = {other[name]: 0.5, getattr(made(), name): 0.25}
+    assert means == {key: pytest.approx(share) for key, share in shares.items()}
 
 
 def test_rows_without_a_clean_network_are_left_out() -> None:
@@ -208,7 +210,7 @@ def test_a_score_without_hits_has_its_t_interval_alone() -> None:
     found = json.loads(json.dumps(point.as_json(), allow_nan=False))
     assert found["mAP"]["mean"] == pytest.approx(0.5)
     assert found["figures"]["mAP@.5"]["mean"] == pytest.approx(0.25)
-    assert found["crossed"] == {"low": None, "high": None}
+    assert found["crossed"] == {"low": None, "high": None, "for": NEW_BOTH}
 
 
 def test_a_score_of_ones_own_is_not_bounded() -> None:
@@ -243,7 +245,10 @@ def document(rows: list[Row]) -> Any:
 
 def test_the_document_has_these_keys_and_these_numbers() -> None:
     found = document([clean(8), *at(0.5, 2, 4, 6, targets="kernel,bias", nonfinite=1)])
-    assert found["clean"] == {"accuracy": 0.8, "images": 10}
+    # Clopper and Pearson's ends for 8 of 10, as in any table of them.
+    ends = {"low": pytest.approx(0.4439, abs=1e-4), "high": pytest.approx(0.9748, abs=1e-4)}
+    said = {"for": "new images", "confidence": 0.95, "better": "higher", "unit": "%"}
+    assert found["clean"] == {"accuracy": 0.8, "images": 10, "near_chance": False} | ends | said
     assert found["chance"] == 0.1
     (point,) = found["curves"]
     same = {"level": 0.5, "chips": 3, "images": 10, "nonfinite": 3, "recalibrate": "off"}
@@ -251,10 +256,10 @@ def test_the_document_has_these_keys_and_these_numbers() -> None:
     assert {key: point[key] for key in same} == same
     assert point["accuracy"]["mean"] == pytest.approx(0.4)
     assert point["accuracy"]["sd"] == pytest.approx(0.2)
-    assert set(point["accuracy"]) == {"mean", "low", "high", "sd"}
-    assert set(point["crossed"]) == {"low", "high"}
+    assert set(point["accuracy"]) == {"mean", "low", "high", "sd", "for"}
+    assert set(point["crossed"]) == {"low", "high", "for"}
     for name in ("normalised", "chance_corrected"):
-        assert set(point[name]) == {"mean", "low", "high"}
+        assert set(point[name]) == {"mean", "low", "high", "for"}
         assert point[name]["low"] < point[name]["mean"] < point[name]["high"]
     (average,) = found["average_normalised"]
     assert average["levels"] == [0.5]
@@ -275,15 +280,17 @@ def test_every_point_of_every_curve_is_an_entry() -> None:
 
 def test_an_interval_that_does_not_exist_is_null() -> None:
     (point,) = document([clean(), *at(0.1, 4)])["curves"]
-    assert point["accuracy"] == {"mean": 0.4, "low": None, "high": None, "sd": None}
-    assert point["crossed"] == {"low": None, "high": None}
-    assert point["normalised"] == {"mean": 0.5, "low": None, "high": None}
+    here = {"low": None, "high": None, "for": NEW_CHIPS}
+    assert point["accuracy"] == {"mean": 0.4, "sd": None} | here
+    assert point["crossed"] == {"low": None, "high": None, "for": NEW_BOTH}
+    assert point["normalised"] == {"mean": 0.5} | here
     assert point["chance_corrected"]["low"] is None
 
 
 def test_a_clean_network_without_a_hit_has_null_for_ratios() -> None:
     found = document([clean(0), *at(0.1, 4, 5)])
-    assert found["curves"][0]["normalised"] == {"mean": None, "low": None, "high": None}
+    none = {"mean": None, "low": None, "high": None, "for": NEW_CHIPS}
+    assert found["curves"][0]["normalised"] == none
     assert found["average_normalised"][0]["mean"] is None
 
 
@@ -292,5 +299,5 @@ def test_a_single_image_has_no_interval_over_images() -> None:
     rows = [clean([1]), made([1], chip=0, **one_image), made([0], chip=1, **one_image)]
     (point,) = document(rows)["curves"]
     assert point["accuracy"]["mean"] == 0.5
-    assert point["crossed"] == {"low": None, "high": None}
+    assert point["crossed"] == {"low": None, "high": None, "for": NEW_BOTH}
     assert point["chance_corrected"]["low"] is None

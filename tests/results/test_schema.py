@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from pyarrow import parquet
 
 from noiseproof.results import schema
-from noiseproof.results.axes import schema_of
+from noiseproof.results.axes import FIRST, columns_of, schema_of
 from noiseproof.results.rows import Row
 from noiseproof.results.store import Store, export, exported
 from tests.results.made import BOXES, made
@@ -64,7 +64,7 @@ def old_store(path: Path, chips: int = 3) -> list[Row]:
     rows = rows_of(chips)
     database = sqlite3.connect(path)
     database.executescript(SCHEMA_3)
-    names = [one.name for one in fields(Row) if one.name != "threads"]
+    names = [one.name for one in columns_of(Row) if one.since == FIRST]
     database.executemany(
         f"INSERT INTO chips ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})",
         [[getattr(row, name) for name in names] for row in rows],

@@ -104,7 +104,7 @@ MADE = {"curve": curve, "trace": trace, "ranking": ranking, "activations": activ
 def test_a_curve_prints_what_was_measured_and_a_line_for_each_level() -> None:
     # Scores .8 to .75: mean .775, sd .0187, half-width of t with 5 degrees 2.5706 sd / sqrt(6).
     assert repr(curve()).splitlines() == [
-        "resnet8 batch (cccccc) on digits: clean accuracy 95.00 %, 400 test images",
+        "resnet8 batch (cccccc) on digits: clean accuracy 95.00 [92.4, 96.9] % of 400 test images",
         "gaussian(level, reference=std, scope=tensor) on kernel, recalibrate off",
         "level  accuracy %         sd   chips",
         "0.1    77.5 [75.5, 79.5]  1.9  6",
@@ -129,7 +129,7 @@ def test_a_score_of_ones_own_is_printed_as_the_number_that_it_is() -> None:
     own: dict[str, Any] = {"task": "my:score", "hits": b"", "correct": None, "classes": 0}
     rows = [made(chip, score=-30.0 - chip, **own) for chip in range(3)]
     (found,) = curves_of([made(score=-29.0, **CLEAN | own), *rows])
-    assert "clean score -29, 13 test images" in repr(found)
+    assert "clean score -29 of 13 test images" in repr(found)
     assert "0.1    -31.0 [-33.5, -28.5]  1   3" in repr(found).splitlines()
 
 

@@ -348,15 +348,15 @@ def test_a_number_prints_with_its_interval(interval: Interval, text: str) -> Non
     assert stats.number(interval) == text
 
 
-def test_only_a_score_of_ones_own_is_no_percentage() -> None:
+def test_only_shares_are_printed_in_percent() -> None:
     interval = Interval(mean=0.5, low=0.4, high=0.6)
-    for metric in ("accuracy", "mAP", "mIoU"):
-        unit = stats.unit_of(metric)
-        assert unit.text(interval) + unit.sign == "50 [40, 60] %"
-        assert unit.value(0.1234, places=2) + unit.points == "12.34, points"
-    own = stats.unit_of("score")
-    assert own.text(interval) + own.sign == "0.50 [0.40, 0.60]"
-    assert own.value(-1234.567) + own.points == "-1235"
+    share = stats.unit_of("%")
+    assert share.text(interval) + share.sign == "50 [40, 60] %"
+    assert share.value(0.1234, places=2) + share.points == "12.34, points"
+    for text, behind in (("", ""), ("cm", " cm")):
+        own = stats.unit_of(text)
+        assert own.text(interval) + own.sign == "0.50 [0.40, 0.60]" + behind
+        assert own.value(-1234.567) + own.points == "-1235" + ("," + behind if behind else "")
 
 
 def test_json_has_null_where_there_is_no_estimate() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from noiseproof.tasks.own import owned, unscored
+from noiseproof.tasks.own import Score, facts_of_score, owned, unscored
 from tests.tasks.toys import INF, NAN, Fails
 
 
@@ -36,3 +36,30 @@ def test_a_score_of_ones_own_is_what_it_returns() -> None:
 def test_a_score_that_fails_is_one_sentence(score: Any, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         owned(score, nn.Identity(), object())
+
+
+def rmse(model: nn.Module, test: object) -> float:
+    return 2.0
+
+
+def test_a_score_that_says_how_it_is_read_is_called_as_its_function() -> None:
+    score = Score(rmse, better="lower", unit="m", chance=5.0)
+    assert owned(score, nn.Identity(), None).score == 2.0
+    facts = facts_of_score(score)
+    assert (facts.metric, facts.sign, facts.unit, facts.blind) == ("rmse", -1, "m", 5.0)
+    assert facts_of_score(Score(rmse, better="lower", name="depth error")).metric == "depth error"
+    assert facts_of_score(rmse).sign == 0, "of a bare function nobody knows it"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"better": "up"}, "unknown direction of a score 'up': expected one of higher, lower"),
+        ({"better": ""}, "unknown direction of a score ''"),
+        ({"better": "lower", "chance": INF}, "chance level of a score must be finite, got inf"),
+        ({"better": "lower", "unit": "\n"}, "the unit of a score must be at most 40 printable"),
+    ],
+)
+def test_a_score_refuses_what_it_cannot_mean(given: Any, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Score(rmse, **given)

@@ -20,8 +20,8 @@ from rich.progress import (
 
 from noiseproof.cli.console import console
 from noiseproof.results import Row
-from noiseproof.specs import metric_of, parse_design
-from noiseproof.stats import FIRST, stein_interval, unit_of
+from noiseproof.specs import parse_design
+from noiseproof.stats import FIRST, stein_interval
 
 if TYPE_CHECKING:
     from noiseproof.study import News
@@ -118,7 +118,7 @@ class MeasuringBar(_Bar):
         scores.append(row.score)
         found = stein_interval(scores, first=FIRST[parse_design(row.design).kind])
         half = (found.high - found.low) / 2
-        unit = unit_of(metric_of(row.task))
+        unit = row.unit
         shown = "" if isnan(half) else f"{unit.value(found.mean)} +- {unit.value(half, places=2)}"
         return f"; so far {shown}{unit.sign}" if shown else ""
 
@@ -186,7 +186,7 @@ def chip_text(row: Row) -> str:
     """A chip in a few words."""
     level = "clean" if row.level is None else f"level {row.level:g}"
     how = "" if row.recalibrate == "off" else f"{row.recalibrate}, "
-    unit = unit_of(metric_of(row.task))
+    unit = row.unit
     score = f"{unit.value(row.score)}{unit.sign}"
     return f"{row.norm}, {how}{level}, {unit_word(row)} {row.chip}: {score}"
 

@@ -75,7 +75,8 @@ def print_curves(
     also the share of chips that score at least that."""
     screen = console()
     screen.print(terminal.curves_table(curves, width=screen.width, title=title))
-    for line in (*terminal.spread_lines(curves, above), *terminal.average_lines(curves)):
+    lines = [*terminal.clean_lines(curves), *terminal.spread_lines(curves, above)]
+    for line in (*lines, *terminal.average_lines(curves)):
         print(line)
 
 

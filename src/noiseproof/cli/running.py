@@ -18,6 +18,7 @@ from noiseproof.measuring import (
     MeasureRequest,
     RankRequest,
     TrackRequest,
+    check_in_units,
     explain_setup,
     measure_setup,
     opened,
@@ -46,6 +47,7 @@ PROVENANCE = (
 def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
     """Measure curves, print them, and say what the noise reached."""
     setup, asked = opened(request.network, request.calibration), request.measurement
+    check_in_units(setup, asked)  # before a store is made
     if asked.design.needs_hits:
         sized(asked.design, len(setup.test))
     with Store(output.store) as store, MeasuringBar() as bar:
@@ -66,7 +68,9 @@ def run_track(request: TrackRequest, output: StoreOptions) -> None:
 
         def show(row: Row, done: int, total: int) -> None:
             text = f"{row.recalibrate}, chip {row.chip}, images {row.seen:,} on: "
-            bars.update("tracking", done, total, f"{text}{100 * row.score:.1f} %")
+            bars.update(
+                "tracking", done, total, f"{text}{row.unit.value(row.score)}{row.unit.sign}"
+            )
 
         traces = track_setup(setup, request, store=store, on_row=show)
     print_traces(traces)

@@ -7,6 +7,7 @@ from noiseproof.core.lazy import face
 if TYPE_CHECKING:
     from noiseproof.measuring.activations import explain as explain
     from noiseproof.measuring.activations import explain_setup as explain_setup
+    from noiseproof.measuring.curves import check_in_units as check_in_units
     from noiseproof.measuring.curves import measure as measure
     from noiseproof.measuring.curves import measure_setup as measure_setup
     from noiseproof.measuring.evaluator import Evaluator as Evaluator
@@ -51,6 +52,7 @@ __getattr__, __dir__ = face(
         "TrackRequest": "measuring.requests",
         "Units": "measuring.units",
         "calibration_from": "measuring.setup",
+        "check_in_units": "measuring.curves",
         "explain": "measuring.activations",
         "explain_setup": "measuring.activations",
         "measure": "measuring.curves",

@@ -28,8 +28,12 @@ from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, open_units
 from noiseproof.noise import touched
 from noiseproof.results import Curve, OnRow, Row, RowCache, Store, curves_of
-from noiseproof.specs import Chips, Pace, Spec, check_length
+from noiseproof.specs import Chips, Pace, Spec, check_length, facts_of
 from noiseproof.stats import FIRST, Progress, most_units
+from noiseproof.tasks import facts_of_score
+
+WIDEST = 0.5
+"""The half-width from which an interval of a share says nothing."""
 
 
 @with_keywords(MeasureOptions, design="chips")
@@ -99,6 +103,7 @@ def measure_setup(
     """A curve of an opened network for each way to recalibrate, as `measure`; they share a budget
     evenly."""
     asked, ways = request.measurement, request.calibration.ways
+    check_in_units(setup, asked)
     budget = None if asked.budget is None else asked.budget / len(ways)
     pace = Pace(precision=asked.precision, budget=budget)
     curves = []
@@ -111,6 +116,7 @@ def measure_setup(
             if store is not None:
                 _check_named(evaluator)
             known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
+            known = _read_as(known, evaluator.clean_row)
             blank = replace(
                 evaluator.chip_row, targets=",".join(asked.targets), seed=asked.seed, pace=str(pace)
             )
@@ -180,6 +186,44 @@ def _all(named: Sequence[Row], units: Units, same: Sequence[bool], most: int) ->
     for row, alike in zip(named, same, strict=True):
         for unit in range(1 if alike else most):
             yield replace(row, chip=unit, images=units.images(unit))
+
+
+def check_in_units(setup: Setup, asked: Measurement) -> None:
+    """Raise ValueError for a precision and a yield that cannot be meant of this score."""
+    facts = facts_of(setup.test.task) if setup.score is None else facts_of_score(setup.score)
+    if asked.above is not None and not facts.sign:
+        raise ValueError(
+            f"a yield above {asked.above:g} needs to know which way the score is better: give a "
+            "noiseproof.Score(function, better=...) in place of the function"
+        )
+    if facts.unit != "%":
+        return
+    if asked.precision is not None and not asked.precision < WIDEST:
+        raise ValueError(
+            f"precision must be below {WIDEST:g}, got {asked.precision:g}: it is in units of the "
+            f"{facts.metric}, a share, so that 0.02 is two points"
+        )
+    if asked.above is not None and not 0 <= asked.above <= 1:
+        raise ValueError(
+            f"above must be between 0 and 1, got {asked.above:g}: {facts.metric} is a share, so "
+            "that 0.9 is 90 %"
+        )
+
+
+def _read_as(known: Sequence[Row], clean: Row) -> list[Row]:
+    """The rows of a store, those of a score of one's own as it is read now."""
+    found = [
+        replace(one, score_is=clean.score_is) if one.task == clean.task else one for one in known
+    ]
+    if found != list(known):
+        warnings.warn(
+            f"the store's rows of {clean.task} say otherwise which way it is better, its unit or "
+            "its chance level: they are read as today here, and as they are in a report of the "
+            "store; name another store to have them anew",
+            NoEffectWarning,
+            stacklevel=4,
+        )
+    return found
 
 
 def _check_named(evaluator: Evaluator) -> None:

@@ -41,7 +41,16 @@ from noiseproof.recalibration import (
 from noiseproof.recalibration.following import following
 from noiseproof.results import Row, pack
 from noiseproof.specs import UNSCALED, Batch, Ema, Estimator, Match
-from noiseproof.tasks import TASKS, Forward, Result, Score, check_fits, own, owned
+from noiseproof.tasks import (
+    TASKS,
+    Forward,
+    Result,
+    ScoreFunction,
+    check_fits,
+    facts_of_score,
+    own,
+    owned,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +62,7 @@ class Evaluator:
     places: dict[str, Place]
     inputs: Callable[[Inputs], Inputs]  # as the data set holds them -> as the network takes them
     test: Any
-    own_score: Score | None
+    own_score: ScoreFunction | None
     estimator: Estimator | None
     calibration: Inputs | None  # as many as the estimator asks for
     calibration_source: str  # where they come from, in words
@@ -271,6 +280,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
         model=subject.model or type(setup.model).__name__,
         norm=subject.norm,
         task=data.task if score is None and isinstance(data, Split) else subject.task,
+        score_is="" if score is None else facts_of_score(score).text(),
         data=subject.data,
         data_sha256=data.sha256() if isinstance(data, Split) else "",
         scale=str(scale) if pixels else "as is",

@@ -26,7 +26,7 @@ from noiseproof.specs import (
     parse_pixel_scale,
     parse_targets,
 )
-from noiseproof.tasks import Score
+from noiseproof.tasks import ScoreFunction
 
 Way = Estimator | str | None
 OnPass = Callable[[str, int, int], None]
@@ -66,7 +66,7 @@ class MeasureOptions(RunOptions, StoreOptions, total=False):
     budget: float | None
     recalibrate: Way
     calibration: Inputs | None
-    score: Score | None
+    score: ScoreFunction | None
     compiled: bool
     on_design: Callable[[str], None] | None
 

@@ -28,7 +28,7 @@ from noiseproof.specs import (
 
 if TYPE_CHECKING:
     from noiseproof.core.inputs import Inputs
-    from noiseproof.tasks import Score
+    from noiseproof.tasks import ScoreFunction
 
 USUAL_CHIPS = 10
 """Chips that are followed or explained, unless said otherwise."""
@@ -96,7 +96,7 @@ class Network:
     classes: int | None = None
     task: str | None = None
     scale: catalog.PixelScale | None = None
-    score: "Score | None" = None
+    score: "ScoreFunction | None" = None
     batch_size: int | None = None
     device: str | None = None
     compiled: bool = False

@@ -16,7 +16,7 @@ from noiseproof.measuring.requests import Calibration, Network, Subject
 from noiseproof.models import Card, build, file_sha256, fill, load_state, read_card, weights_file
 from noiseproof.network import State
 from noiseproof.specs import PixelScale, norm_text, parse_pixel_scale
-from noiseproof.tasks import TASKS, Score, check_classes, check_fits
+from noiseproof.tasks import TASKS, ScoreFunction, check_classes, check_fits
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +30,7 @@ class Setup:
     network: Network
 
     @property
-    def score(self) -> Score | None:
+    def score(self) -> ScoreFunction | None:
         """A score of one's own; None where the task has it."""
         return self.network.score
 

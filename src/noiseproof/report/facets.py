@@ -78,10 +78,10 @@ def _of_panel(panel: Panel, split: Split, several: bool) -> Facet:
         series=shown_series(series, split),
         behind=tuple(series[place] for place in split.behind),
         x_label=level_axis(panel.family),
-        y_label=score_axis(panel.metric, panel.unit),
-        from_zero=panel.unit is not stats.PLAIN,
-        # Scores without hits, as mAP, have no level of chance.
-        chance=100 / panel.curves[0].clean.classes if panel.curves[0].clean.hits else None,
+        y_label=score_axis(panel.clean),
+        from_zero=panel.unit is stats.PERCENT,
+        # Scores without hits, as mAP, have no level of chance, unless somebody says so.
+        chance=None if panel.facts.chance is None else panel.unit.factor * panel.facts.chance,
         clean=tuple(
             (factor * row.score, looks[place])
             for row, place in panel.clean_points
@@ -98,8 +98,8 @@ def _of_stream(panel: StreamPanel, split: Split, several: bool) -> Facet:
         series=shown_series(series, split),
         behind=tuple(series[place] for place in split.behind),
         x_label="images seen",
-        y_label=score_axis(panel.traces[0].metric, panel.unit),
-        from_zero=panel.unit is not stats.PLAIN,
+        y_label=score_axis(panel.first),
+        from_zero=panel.unit is stats.PERCENT,
         changes=tuple(panel.changes),
     )
 

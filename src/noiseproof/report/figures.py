@@ -14,7 +14,13 @@ from noiseproof.report.panels import Panel, StreamPanel
 from noiseproof.report.series import Series, dodged, gain_series, score_series, stream_series
 from noiseproof.report.splitting import CROWD, Split
 from noiseproof.report.words import level_text
-from noiseproof.results import Curve, chips_in_common, level_axis, paired_difference
+from noiseproof.results import (
+    Curve,
+    chips_in_common,
+    level_axis,
+    paired_difference,
+    score_axis,
+)
 from noiseproof.specs import Chips, parse
 
 # An empty <extra> leaves out plotly's second box, which repeats the name.
@@ -52,13 +58,13 @@ def score_figure(panel: Panel) -> go.Figure | None:
                     marker={"symbol": "diamond-open", "size": 9, "color": looks[place].colour},
                     name=_escaped(panel.looks[place].label),
                     showlegend=False,
-                    hovertemplate=f"<b>%{{fullData.name}}</b><br>clean %{{y:.2f}}{panel.unit.sign}"
-                    f" of {clean.images} images<extra></extra>",
+                    hovertemplate="<b>%{fullData.name}</b><br>clean %{y:.4g}"
+                    f"{_escaped(panel.unit.sign)} of {clean.images} images<extra></extra>",
                     **grid.cell(number),
                 )
-    if panel.has_hits:
-        _add_chance(grid, 100 / panel.curves[0].clean.classes)
-    grid.lay_out(level_axis(panel.family), _axis(panel, "on noisy chips"), _range(panel))
+    if panel.has_chance and panel.facts.chance is not None:
+        _add_chance(grid, panel.unit.factor * panel.facts.chance)
+    grid.lay_out(level_axis(panel.family), _axis(panel, "on noisy chips"), _range(panel.unit))
     return grid.figure
 
 
@@ -87,16 +93,16 @@ def gain_figure(panel: Panel) -> go.Figure | None:
             text=[
                 f"level {point.level:g}<br>{chips_in_common(point, plain[point.level])} chips: "
                 + panel.unit.text(paired_difference(point, plain[point.level]))
-                + panel.unit.points.lstrip(",")
+                + _escaped(panel.unit.points.lstrip(","))
                 for point in points
             ],
             hovertemplate=HOVER,
         )
     figure.add_hline(y=0, line={"color": "#888", "width": 1})
     _lay_out(figure, entries=len(all_series))
-    what = f" (points of {panel.metric})" if panel.unit.points else f" ({panel.metric})"
+    axis = f"points of {panel.metric}" if panel.unit is stats.PERCENT else score_axis(panel.clean)
     figure.update_xaxes(title=level_axis(panel.family))
-    figure.update_yaxes(title="recalibrated minus off" + what)
+    figure.update_yaxes(title=_escaped(f"recalibrated minus off ({axis})"))
     return figure
 
 
@@ -106,6 +112,7 @@ def spread_figure(panel: Panel) -> go.Figure | None:
     if not isinstance(panel.design, Chips):
         return None
     figure, crowd = go.Figure(), len(panel.curves) > CROWD
+    sign = _escaped(panel.unit.sign)
     for curve, look in zip(panel.curves, panel.looks, strict=True):
         values = [(p.level, row) for p in curve.points for row in p.rows]
         figure.add_box(
@@ -120,7 +127,7 @@ def spread_figure(panel: Panel) -> go.Figure | None:
             marker={"color": look.colour, "size": 3 if crowd else 4, "opacity": 0.6},
             line={"color": look.colour, "width": 1},
             fillcolor=_transparent(look.colour, 0.18) if look.kind else "rgba(0,0,0,0)",
-            hovertemplate="%{text}: %{y:.4g}" + panel.unit.sign + "<extra>%{fullData.name}</extra>",
+            hovertemplate=f"%{{text}}: %{{y:.4g}}{sign}<extra>%{{fullData.name}}</extra>",
         )
     _lay_out(figure, entries=len(panel.curves))
     levels = [level_text(v, alone=panel.alone).removeprefix("level ") for v in panel.levels]
@@ -133,7 +140,7 @@ def spread_figure(panel: Panel) -> go.Figure | None:
         # Of all curves: plotly's own order is that in which the first trace happens to have them.
         categoryarray=levels,
     )
-    figure.update_yaxes(title=_axis(panel, "of one chip"), rangemode=_range(panel))
+    figure.update_yaxes(title=_axis(panel, "of one chip"), rangemode=_range(panel.unit))
     return figure
 
 
@@ -141,10 +148,11 @@ def stream_figure(panel: StreamPanel) -> go.Figure:
     """Score against images seen, one line per way to recalibrate; thin lines where the noise
     changes."""
     all_series, grid = stream_series(panel), Grid.of(panel.splits)
+    sign = _escaped(panel.unit.sign)
     texts = [
         [
             f"images {seen + 1:,} to {seen + panel.first.images:,}<br>"
-            f"{panel.unit.text(trace.at(place))}{panel.unit.sign} over {len(trace.chips)} chips"
+            f"{panel.unit.text(trace.at(place))}{sign} over {len(trace.chips)} chips"
             for place, seen in enumerate(trace.positions)
         ]
         for trace in panel.traces
@@ -155,9 +163,7 @@ def stream_figure(panel: StreamPanel) -> go.Figure:
     # traces, which the legend would list.
     for x in panel.changes:
         grid.figure.add_vline(x=x, layer="below", line={"color": "#999", "width": 0.8}, **EVERY)
-    rangemode = "normal" if panel.unit is stats.PLAIN else "tozero"
-    metric = panel.traces[0].metric + (f" ({panel.unit.sign.strip()})" if panel.unit.sign else "")
-    grid.lay_out("images seen", metric, rangemode)
+    grid.lay_out("images seen", _escaped(score_axis(panel.first)), _range(panel.unit))
     grid.figure.update_xaxes(range=[0, panel.length], showgrid=False)
     return grid.figure
 
@@ -285,7 +291,7 @@ def _hover(panel: Panel, curve: Curve, place: int) -> str:
     ]
     if panel.has_hits:
         lines.append(f"new images too {unit.text(point.crossed)}{unit.sign}")
-    if panel.metric != "score":
+    if not isnan(point.normalised.mean):
         lines.append(f"normalised {stats.percent(point.normalised)} %")
     spread = {"sd over chips": point.sd, "worst": point.worst}
     known = [f"{k} {unit.value(value)}" for k, value in spread.items() if not isnan(value)]
@@ -319,13 +325,13 @@ def _lay_out(figure: go.Figure, *, entries: int) -> None:
 
 
 def _axis(panel: Panel, what: str) -> str:
-    sign = f" ({panel.unit.sign.strip()})" if panel.unit.sign else ""
-    return f"{panel.metric} {what}{sign}"
+    # plotly reads tags in titles, and the name of a score comes from a row.
+    return _escaped(score_axis(panel.clean, what))
 
 
-def _range(panel: Panel) -> str:
-    """Percentages start at zero; of a score of the user's own nothing is known."""
-    return "normal" if panel.unit is stats.PLAIN else "tozero"
+def _range(unit: stats.Unit) -> str:
+    """Percentages start at zero; of other scores nothing is known."""
+    return "tozero" if unit is stats.PERCENT else "normal"
 
 
 def _escaped(label: str) -> str:

@@ -28,8 +28,8 @@ from noiseproof.results import (
     way_of,
     where_of,
 )
-from noiseproof.specs import Chips, Design, parse, parse_stream
-from noiseproof.stats import Unit, unit_of
+from noiseproof.specs import Chips, Design, ScoreFacts, parse, parse_stream
+from noiseproof.stats import Unit
 
 Names = Mapping[Network, str]
 NOTHING_RENAMED: Mapping[str, str] = MappingProxyType({})
@@ -59,12 +59,21 @@ class Panel:
         return where_of(self.curves[0].first)
 
     @property
+    def clean(self) -> Row:
+        """A clean row: what its score is holds for all of them."""
+        return self.curves[0].clean
+
+    @property
+    def facts(self) -> ScoreFacts:
+        return self.clean.facts
+
+    @property
     def metric(self) -> str:
-        return self.curves[0].points[0].metric
+        return self.clean.metric
 
     @property
     def unit(self) -> Unit:
-        return unit_of(self.metric)
+        return self.clean.unit
 
     @property
     def design(self) -> Design:
@@ -90,6 +99,12 @@ class Panel:
     def has_hits(self) -> bool:
         """Did all chips see the same images, each right or wrong, as in classification?"""
         return all_have_hits(self.curves)
+
+    @property
+    def has_chance(self) -> bool:
+        """Is there a share of what lies between chance and the clean score?"""
+        stated = self.facts.chance is not None and not self.clean.hits
+        return self.has_hits or stated
 
     @cached_property
     def levels(self) -> list[float | None]:
@@ -152,7 +167,7 @@ class StreamPanel:
 
     @property
     def unit(self) -> Unit:
-        return unit_of(self.traces[0].metric)
+        return self.first.unit
 
     @cached_property
     def off(self) -> Trace | None:
@@ -211,7 +226,7 @@ def panels_of(
     for curve in curves:
         same = key_of(curve.first, Role.CONDITION, without=("noise",))
         # All conditions but the level, which is in `noise`: its kind is in the family.
-        place = (curve.family, curve.clean.task, *same)
+        place = (curve.family, curve.clean.task, curve.clean.score_is, *same)
         groups.setdefault(place, []).append(curve)
     conditions = _conditions([group[0] for group in groups.values()])
     found = []

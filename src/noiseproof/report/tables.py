@@ -9,9 +9,11 @@ from noiseproof import stats
 from noiseproof.report.panels import Names, Panel, StreamPanel, network_of
 from noiseproof.report.words import Network, count_text, level_text, origin_of
 from noiseproof.results import Curve, Row, Trace, chips_in_common, paired_difference
+from noiseproof.results.clean import clean_value
 from noiseproof.results.curves import Estimate
-from noiseproof.specs import metric_of
-from noiseproof.stats import Unit, unit_of
+from noiseproof.results.showing import or_dash
+from noiseproof.specs import ScoreFacts
+from noiseproof.stats import Interval, Unit
 
 Cells = dict[str, Any]
 
@@ -29,9 +31,8 @@ def networks(clean: dict[Network, Row], names: Names) -> list[Cells]:
     """What was measured: one entry per network; `clean` holds other rows where there are none."""
     found = []
     for network, row in clean.items():
-        metric = unit_of(metric_of(row.task))
         known = row.noise == "none"
-        value = f"{metric_of(row.task)} {metric.value(row.score, places=2)}{metric.sign}"
+        value = f"{row.metric} {clean_value(row)}"
         found.append(
             {
                 "name": names[network],
@@ -67,7 +68,8 @@ def overview(panel: Panel) -> Cells:
 
 
 def _column(panel: Panel, level: float | None) -> list[Cell]:
-    """One level's cells. The best is the highest mean of a network that has several there."""
+    """One level's cells. The best is the best mean of a network that has several there; none where
+    nobody knows which way the score is better."""
     points = [{p.level: p for p in curve.points}.get(level) for curve in panel.curves]
     by_network: dict[Network, list[Estimate]] = {}
     for curve, point in zip(panel.curves, points, strict=True):
@@ -82,14 +84,19 @@ def _column(panel: Panel, level: float | None) -> list[Cell]:
             cells.append(Cell(text=panel.unit.value(curve.clean.score, places=2) if clean else "-"))
             continue
         rivals = by_network[network_of(curve)]
-        best = max(rivals, key=lambda rival: rival.score.mean)
-        several = len(rivals) > 1
-        # Paired on the same chips: two intervals that overlap say little about their difference.
-        # Negated, so that nan, one chip, is not told apart.
-        tied = several and point is not best and not paired_difference(best, point).low > 0
+        place = point.facts.best([rival.score.mean for rival in rivals])
+        best = None if place is None or len(rivals) < 2 else rivals[place]
+        tied = best is not None and point is not best and not _is_better(best, point)
         text = panel.unit.text(point.score)
-        cells.append(Cell(text=text, best=several and point is best, tied=tied))
+        cells.append(Cell(text=text, best=best is not None and point is best, tied=tied))
     return cells
+
+
+def _is_better(one: Estimate, other: Estimate) -> bool:
+    """By the paired interval: two intervals that overlap say little about their difference."""
+    found = paired_difference(one, other)
+    # An end that is nan, of one chip, tells nothing apart.
+    return found.low > 0 if one.facts.sign > 0 else found.high < 0
 
 
 def gains(panel: Panel) -> list[Cells]:
@@ -133,14 +140,13 @@ def _differences(before: Curve, after: Curve, panel: Panel) -> list[Cells]:
 
 
 def averages(panel: Panel) -> list[Cells]:
-    """The average normalised score of each curve; none for a score of the user's own, which may
-    well have no zero."""
-    if panel.metric == "score":
+    """The average normalised score of each curve; none for scores of which no share is left."""
+    if not panel.facts.has_share:
         return []
     return [
         {
             "label": look.label,
-            "value": stats.percent(curve.average_normalised),
+            "value": share_text(curve.average_normalised),
             "levels": ", ".join("-" if v is None else f"{v:g}" for v in curve.levels),
             "chips": curve.shared_chips,
         }
@@ -157,12 +163,12 @@ def figures_of(curves: Sequence[Curve]) -> list[str]:
 
 def estimates(panel: Panel) -> Cells:
     """All estimates, a line for each point; crossed and chance-corrected where there are hits."""
-    unit, further = panel.unit, figures_of(panel.curves)
+    unit, facts, further = panel.unit, panel.facts, figures_of(panel.curves)
     heads = [f"{panel.metric}{unit.sign} (new chips)"]
     heads += [f"{unit.sign.strip()} (new chips and images)"] if panel.has_hits else []
-    heads += [f"{name}{unit.sign}" for name in further] + ["sd", "worst", "5 % quantile"]
-    heads += ["normalised %"] if panel.metric != "score" else []
-    heads += ["chance-corrected %"] if panel.has_hits else []
+    heads += [f"{name}{unit.sign}" for name in further] + ["sd", "worst", tail_text(facts)]
+    heads += ["normalised %"] if facts.has_share else []
+    heads += ["chance-corrected %"] if panel.has_chance else []
     lines = []
     for curve, look in zip(panel.curves, panel.looks, strict=True):
         for point in curve.points:
@@ -187,14 +193,24 @@ def _values(point: Estimate, panel: Panel, further: Sequence[str]) -> list[str]:
     found += [unit.text(point.figure(name)) for name in further]
     found.append(sd_text(point))
     found += [value_text(point.worst, unit), value_text(point.low_quantile, unit)]
-    found += [stats.percent(point.normalised)] if panel.metric != "score" else []
-    found += [stats.percent(point.chance_corrected)] if panel.has_hits else []
+    found += [share_text(point.normalised)] if panel.facts.has_share else []
+    found += [share_text(point.chance_corrected)] if panel.has_chance else []
     return found
 
 
 def sd_text(point: Estimate) -> str:
     """The standard deviation over chips; `-` where there is none."""
-    return value_text(point.sd, unit_of(point.metric))
+    return value_text(point.sd, point.unit)
+
+
+def share_text(share: Interval) -> str:
+    """In percent; `-` where there is no share, as of a clean network near chance."""
+    return or_dash(share.mean, stats.percent(share))
+
+
+def tail_text(facts: ScoreFacts) -> str:
+    """What the column of the worst chips' quantile is called."""
+    return f"{100 * facts.bad_share:.0f} % quantile"
 
 
 def value_text(value: float, unit: Unit) -> str:
@@ -204,7 +220,7 @@ def value_text(value: float, unit: Unit) -> str:
 
 def spreads(panel: Panel, above: float | None = None) -> list[Cells]:
     """How the chips of each point differ, the images' part removed, with intervals; none where
-    chips are not told apart. `above`: also the share of chips that score at least that."""
+    chips are not told apart. `above`: also the share of chips that score at least so well."""
     return [
         {
             "label": look.label,
@@ -213,8 +229,8 @@ def spreads(panel: Panel, above: float | None = None) -> list[Cells]:
             "chips": f"{point.chips:,}",
             "images": f"{point.images:,}",
             "sd": panel.unit.text(point.spread.sd),
-            "quantile": panel.unit.text(point.spread.quantile(0.05)),
-            "above": "" if above is None else stats.percent(point.spread.above(above)),
+            "quantile": panel.unit.text(point.spread.quantile(point.facts.bad_share)),
+            "above": "" if above is None else share_text(point.yields(above)),
         }
         for curve, look in zip(panel.curves, panel.looks, strict=True)
         for point in curve.points

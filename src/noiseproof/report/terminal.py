@@ -10,10 +10,10 @@ from noiseproof import stats
 from noiseproof.report import tables
 from noiseproof.report.panels import all_have_hits, panels_of, stream_panels_of
 from noiseproof.report.words import short_names
-from noiseproof.results import Curve, Row, Trace, way_of, where_of
+from noiseproof.results import Curve, Row, Trace, network_key, way_of, where_of
+from noiseproof.results.clean import clean_sentence, sees_nothing
 from noiseproof.results.curves import Estimate
-from noiseproof.specs import Chips, metric_of
-from noiseproof.stats import PERCENT, unit_of
+from noiseproof.specs import Chips, ScoreFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,27 +24,28 @@ class Column:
     text: Callable[[Estimate], str]
     needs: int = 0
     needs_hits: bool = False
-    needs_percent: bool = False
+    needs_share: bool = False
+    needs_chance: bool = False
 
 
 COLUMNS = (
     Column(title="level", text=lambda p: "-" if p.level is None else f"{p.level:g}"),
     Column(title="chips", text=lambda p: f"{p.chips:,}"),
-    Column(title="{metric}{sign}", text=lambda p: unit_of(p.metric).text(p.score)),
+    Column(title="{metric}{sign}", text=lambda p: p.unit.text(p.score)),
     Column(title="crossed %", text=lambda p: _ends(p.crossed), needs=100, needs_hits=True),
     Column(title="sd", text=lambda p: tables.sd_text(p)),
-    Column(title="worst", text=lambda p: tables.value_text(p.worst, unit_of(p.metric)), needs=100),
+    Column(title="worst", text=lambda p: tables.value_text(p.worst, p.unit), needs=100),
     Column(
         title="normalised %",
-        text=lambda p: stats.percent(p.normalised),
+        text=lambda p: tables.share_text(p.normalised),
         needs=157,
-        needs_percent=True,
+        needs_share=True,
     ),
     Column(
         title="chance-corr. %",
-        text=lambda p: stats.percent(p.chance_corrected),
+        text=lambda p: tables.share_text(p.chance_corrected),
         needs=125,
-        needs_hits=True,
+        needs_chance=True,
     ),
     Column(title="nonfinite", text=lambda p: str(p.nonfinite)),
 )
@@ -53,15 +54,16 @@ NEEDED_BY_FIGURES = 90
 
 
 def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = None) -> Table:
-    """A line for each point of `curves`, which are of one task; less columns in less `width`."""
-    first = curves[0].first
+    """A line for each clean network and each point of `curves`, which are of one score; less
+    columns in less `width`."""
+    first, facts, unit = curves[0].first, curves[0].clean.facts, curves[0].clean.unit
     same_noise = len({(curve.family, where_of(curve.first)) for curve in curves}) == 1
     heading = title or f"{first.model} on {first.data}, {curves[0].clean.images} test images"
     heading += "" if first.design == "chips" else f", design {first.design}"
     if same_noise:
         heading += f"\n{curves[0].family} on {where_of(first)}"
-    metric, unit = metric_of(first.task), unit_of(metric_of(first.task))
     has_hits = all_have_hits(curves)
+    has_chance = has_hits or (facts.chance is not None and not first.hits)
     ways = max(len(way_of(curve.first)) for curve in curves)
     # What long names of ways take is missing for columns of numbers.
     spare = width - max(0, ways - len(WAY))
@@ -71,24 +73,30 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
         for column in COLUMNS
         if spare >= column.needs
         and (has_hits or not column.needs_hits)
-        and (unit is PERCENT or not column.needs_percent)
+        and (facts.has_share or not column.needs_share)
+        and (has_chance or not column.needs_chance)
     ]
     rows = [curve.first for curve in curves]
     both = all(point.is_for_new_images for curve in curves for point in curve.points)
-    table = _table(heading, _caption(rows, has_hits=has_hits, new_images=both))
+    caption = _caption(rows, has_hits=has_hits, new_images=both)
+    table = _table(heading, f"{caption} {_direction(facts)}".rstrip())
     table.add_column("norm", no_wrap=True)
     # Wrapped rather than cut: a way that is half readable is another one.
     table.add_column(WAY, min_width=min(ways, width // 4))
     for name in () if same_noise else ("noise", "targets"):
         table.add_column(name)
     for column in columns:
-        head = column.title.format(metric=metric, sign=unit.sign)
+        head = column.title.format(metric=facts.metric, sign=unit.sign)
         table.add_column(head, justify="right", no_wrap=True)
     for name in figures:
         table.add_column(f"{name}{unit.sign}", justify="right", no_wrap=True)
+    told: set[tuple[str, ...]] = set()
     for curve in curves:
         lead = [curve.first.norm, way_of(curve.first)]
         lead += [] if same_noise else [curve.family, where_of(curve.first)]
+        if network_key(curve.clean) not in told:
+            told.add(network_key(curve.clean))
+            _add_clean(table, curve.clean, lead, figures)
         for point in curve.points:
             cells = [column.text(point) for column in columns]
             cells += [unit.text(point.figure(name)) for name in figures]
@@ -96,6 +104,37 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
             # The first line of a curve says what it is, the others only their level.
             lead = [""] * len(lead)
     return table
+
+
+def _add_clean(table: Table, clean: Row, lead: Sequence[str], figures: Sequence[str]) -> None:
+    """The line of the clean network, its score under those of the chips."""
+    value = clean.unit.value(clean.score, places=2) + (" !" if sees_nothing(clean) else "")
+    cells = [clean.norm, "", *[""] * (len(lead) - 2), "clean", "-", value]
+    empty = len(table.columns) - len(cells) - len(figures)
+    shown = [
+        clean.unit.value(clean.figures[name], places=2) if name in clean.figures else "-"
+        for name in figures
+    ]
+    table.add_row(*cells, *[""] * empty, *shown)
+
+
+def _direction(facts: ScoreFacts) -> str:
+    """What the caption says of the score, where it is not the usual one."""
+    if facts.sign:
+        return f"{facts.metric}: {facts.hint}." if facts.hint else ""
+    return (
+        "Nobody said which way this score is better, so none is called worst: name a "
+        "noiseproof.Score(function, better=...)."
+    )
+
+
+def clean_lines(curves: Sequence[Curve]) -> Iterator[str]:
+    """A sentence on what each clean network scores."""
+    found = {network_key(curve.clean): curve.clean for curve in curves}
+    names = short_names(found.values())
+    for network, row in found.items():
+        name = f"{names[network]}: " if len(found) > 1 else ""
+        yield name + clean_sentence(row)
 
 
 def spread_lines(curves: Sequence[Curve], above: float | None) -> Iterator[str]:
@@ -106,25 +145,27 @@ def spread_lines(curves: Sequence[Curve], above: float | None) -> Iterator[str]:
         if above is None and isinstance(panel.design, Chips):
             continue
         unit, points = panel.unit, panel.unit.points.removeprefix(",")
+        side = "below" if panel.facts.sign < 0 else "above"
         for line in tables.spreads(panel, above):
             text = f"{line['label']}, {line['level']}: sd over chips {line['sd']}{points}; "
-            text += f"5 % quantile {line['quantile']}{unit.sign}"
+            text += f"{tables.tail_text(panel.facts)} {line['quantile']}{unit.sign}"
             if above is not None:
                 share = f"{unit.value(above)}{unit.sign}"
-                text += f"; yield (chips at or above {share}) {line['above']} %"
+                text += f"; yield (chips at or {side} {share}) {line['above']} %"
             yield text
 
 
 def average_lines(curves: Sequence[Curve]) -> Iterator[str]:
-    """A sentence on the average of each curve with several levels; none for scores of one's own."""
+    """A sentence on the average of each curve with several levels; none for scores of which no
+    share is left."""
     for curve in curves:
-        metric = metric_of(curve.clean.task)
-        if len(curve.points) > 1 and unit_of(metric) is PERCENT:
+        clean = curve.clean
+        if len(curve.points) > 1 and clean.facts.has_share:
             levels = ", ".join(f"{level:g}" for level in curve.levels if level is not None)
             yield (
                 f"{curve.first.norm}, recalibrate {way_of(curve.first)}: "
-                f"clean {100 * curve.clean.score:.2f} %, average normalised {metric} "
-                f"{stats.percent(curve.average_normalised)} % over levels {levels}"
+                f"average normalised {clean.metric} "
+                f"{tables.share_text(curve.average_normalised)} % over levels {levels}"
             )
 
 

@@ -15,11 +15,11 @@ import numpy as np
 from noiseproof import stats
 from noiseproof.core.checks import one_of
 from noiseproof.results import drawing
+from noiseproof.results.clean import clean_json
 from noiseproof.results.curves import network_line, provenance_of, way_of, where_of, words_of
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import Shown, Summary, count_of, spelled
-from noiseproof.specs import metric_of
-from noiseproof.stats import PLAIN, Floats, Interval, Unit, unit_of
+from noiseproof.stats import PLAIN, Floats, Interval, Unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -168,11 +168,11 @@ class Activations(Shown):
 
     @property
     def metric(self) -> str:
-        return metric_of(self.clean.task)
+        return self.clean.metric
 
     @property
     def unit(self) -> Unit:
-        return unit_of(self.metric)
+        return self.clean.unit
 
     def gain(self, way: Way, place: int) -> Interval:
         """What `way` adds to the SNR at a point, in dB, paired over the chips."""
@@ -251,6 +251,7 @@ class Activations(Shown):
         return {
             "metric": self.metric,
             "clean": self.clean.score if math.isfinite(self.clean.score) else None,
+            "clean_score": clean_json(self.clean),
             "chips": self.chips,
             "images": self.clean.images,
             "points": [{"name": point.name, **asdict(point)} for point in self.points],

@@ -13,13 +13,15 @@ import numpy as np
 from noiseproof import stats
 from noiseproof.results import drawing
 from noiseproof.results.axes import Role, Value
+from noiseproof.results.clean import clean_json, clean_sentence
+from noiseproof.results.estimates import NEW_CHIPS, has_share
 from noiseproof.results.estimates import NOTHING as NOTHING
 from noiseproof.results.estimates import Estimate as Estimate
 from noiseproof.results.estimates import Json as Json
 from noiseproof.results.rows import Row, further, is_clean, key_of, named, network_key
-from noiseproof.results.showing import Shown, Summary, count_of, or_dash, spelled
-from noiseproof.specs import PerImage, metric_of, parse
-from noiseproof.stats import Interval, unit_of
+from noiseproof.results.showing import Shown, Summary, or_dash, spelled
+from noiseproof.specs import PerImage, key_of_score, parse
+from noiseproof.stats import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +60,7 @@ class Curve(Shown):
     def average_normalised(self) -> Interval:
         """Mean over the levels of score / clean score: one value per chip that was measured at
         every level, since a chip has the same dice at all of them, then a t interval."""
-        if not self.clean.score > 0:
+        if not has_share(self.clean):
             return NOTHING
         shared = _shared_chips(self.points)
         # (levels, chips)
@@ -90,7 +92,7 @@ class Curve(Shown):
 
     def summary(self) -> Summary:
         """A line for each level."""
-        first, unit = self.first, unit_of(self.points[0].metric)
+        first, unit = self.first, self.clean.unit
         # The weaker statement where points differ.
         both = all(point.is_for_new_images for point in self.points)
         blocks = isinstance(self.points[0].design, PerImage)
@@ -108,7 +110,8 @@ class Curve(Shown):
                 for point in self.points
             ],
             note=f"[..]: {100 * stats.CONFIDENCE:.0f} % interval for {whom}"
-            + (", over blocks of images" if blocks else ""),
+            + (", over blocks of images" if blocks else "")
+            + _direction(self.clean),
         )
 
     def records(self) -> list[Json]:
@@ -138,15 +141,19 @@ class Curve(Shown):
         shown = [point for point in self.points if point.level is not None]
         if not shown:
             raise ValueError(f"{self.family} has no level to draw against: print the curve")
-        axes, unit = drawing.axes_or_new(ax), unit_of(shown[0].metric)
+        axes, unit = drawing.axes_or_new(ax), self.clean.unit
         x = [point.level or 0.0 for point in shown]
         label = f"{self.first.model} {self.first.norm}, {way_of(self.first)}"
         scores = [point.score for point in shown]
         drawing.line_with_band(axes, x, scores, unit=unit, marker="o", ms=4, label=label)
         axes.set_xlabel(drawing.level_axis(self.family))
-        drawing.name_score(axes, shown[0].metric, unit)
+        drawing.name_score(axes, self.clean)
         drawing.name_lines(axes)
         return axes
+
+
+def _direction(clean: Row) -> str:
+    return f"; {clean.facts.hint}" if clean.facts.hint else ""
 
 
 def paired_difference(a: Estimate, b: Estimate) -> Interval:
@@ -187,10 +194,8 @@ def where_of(row: Row) -> str:
 
 def network_line(clean: Row) -> str:
     """Which network on which images, and what it scores without noise."""
-    unit, metric = unit_of(metric_of(clean.task)), metric_of(clean.task)
     name = f"{clean.model} {clean.norm} ({clean.checkpoint:.6}) on {clean.data}"
-    score = or_dash(clean.score, f"{unit.value(clean.score, places=2)}{unit.sign}")
-    return f"{name}: clean {metric} {score}, {count_of(clean.images, 'test image')}"
+    return f"{name}: {clean_sentence(clean)}"
 
 
 def condition_line(row: Row, noise: str) -> str:
@@ -252,13 +257,15 @@ def as_json(curves: Sequence[Curve], *, above: float | None = None) -> Json:
     the share of chips whose score is at least that."""
     clean = curves[0].clean
     return {
-        "clean": {metric_of(clean.task): clean.score, "images": clean.images} | clean.figures,
-        # Scores without hits, as mAP, have no level of chance.
-        "chance": 1 / clean.classes if clean.hits else None,
+        "clean": {key_of_score(clean.task): clean.score} | clean_json(clean) | clean.figures,
+        # Scores without hits, as mAP, have no level of chance, unless somebody says so.
+        "chance": clean.facts.chance,
+        "metric": clean.metric,
         "curves": [entry for curve in curves for entry in curve.as_json(above)],
         "average_normalised": [
             stats.as_json(curve.average_normalised)
             | {
+                "for": NEW_CHIPS,
                 "noise": curve.family,
                 "recalibrate": curve.first.recalibrate,
                 "levels": list(curve.levels),

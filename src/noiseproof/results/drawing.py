@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from noiseproof.results.rows import Row
 from noiseproof.results.showing import printable
 from noiseproof.specs import Additive, parse
 from noiseproof.stats import PERCENT, Interval, Unit
@@ -59,11 +60,11 @@ def name_places(ax: "Axes", names: Sequence[str]) -> None:
     ax.set_xticks(places, shown, rotation=90, fontsize=7, parse_math=False)
 
 
-def name_score(ax: "Axes", metric: str, unit: Unit) -> None:
-    """The label of the score's axis; percentages start at zero, of a score of the user's own
-    nothing is known."""
-    ax.set_ylabel(score_axis(metric, unit))
-    if unit is PERCENT:
+def name_score(ax: "Axes", row: Row) -> None:
+    """The label of the score's axis; percentages start at zero, of other scores nothing is
+    known."""
+    ax.set_ylabel(score_axis(row))
+    if row.unit is PERCENT:
         ax.set_ylim(bottom=0, auto=None)  # the next line may still stretch the axis
 
 
@@ -74,9 +75,11 @@ def name_lines(ax: "Axes") -> None:
         text.set_text(printable(text.get_text()))
 
 
-def score_axis(metric: str, unit: Unit) -> str:
-    """The label of the score's axis, with its unit."""
-    return metric + (f" ({unit.sign.strip()})" if unit.sign else "")
+def score_axis(row: Row, what: str = "") -> str:
+    """The label of the score's axis, with its unit, and with the direction where it is not the
+    usual one."""
+    said = ", ".join(part for part in (row.unit.sign.strip(), row.facts.hint) if part)
+    return row.metric + (f" {what}" if what else "") + (f" ({said})" if said else "")
 
 
 def level_axis(family: str) -> str:

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noiseproof import stats
+from noiseproof.results.clean import sees_nothing
 from noiseproof.results.rows import Row
 from noiseproof.specs import (
     Chips,
     Design,
     PerImage,
+    ScoreFacts,
     blocks_of,
     is_share,
-    metric_of,
+    key_of_score,
     parse,
     parse_design,
 )
@@ -24,14 +26,15 @@ from noiseproof.stats import (
     FIRST,
     Interval,
     Spread,
+    Unit,
     block_interval,
     chip_spread,
     stein_interval,
-    unit_of,
 )
 
 Json = dict[str, Any]
 NOTHING = Interval(mean=math.nan, low=math.nan, high=math.nan)
+NEW_CHIPS, NEW_BOTH = "new chips, this test set", "new chips and new images"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -43,10 +46,8 @@ class Estimate:
     clean: Row
 
     def __repr__(self) -> str:
-        unit = unit_of(self.metric)
-        return (
-            f"<{self.noise}: {self.metric} {unit.text(self.score)}{unit.sign}, {self.chips} chips>"
-        )
+        score = f"{self.metric} {self.unit.text(self.score)}{self.unit.sign}"
+        return f"<{self.noise}: {score}, {self.chips} chips>"
 
     @cached_property
     def design(self) -> Design:
@@ -92,9 +93,19 @@ class Estimate:
         return tuple(row.score for row in self.rows)
 
     @property
+    def facts(self) -> ScoreFacts:
+        """Which way the score is better, in what unit, and what chance would score."""
+        return self.clean.facts
+
+    @property
     def metric(self) -> str:
-        """What the score is called: `accuracy`, `mAP`, `mIoU`, or `score` for one of the user's."""
-        return metric_of(self.clean.task)
+        """What the score is called: `accuracy`, `mAP`, `mIoU`, or the name of one of the user's."""
+        return self.clean.metric
+
+    @property
+    def unit(self) -> Unit:
+        """How the score is printed."""
+        return self.clean.unit
 
     @cached_property
     def score(self) -> Interval:
@@ -162,7 +173,7 @@ class Estimate:
         if isinstance(self.design, PerImage):
             return self._by_block[1].within(0, 1)
         # It takes a full table, chips by images: every chip on the same images.
-        if not self.rows[0].hits or not isinstance(self.design, Chips):
+        if not self._has_table:
             return Interval(mean=self.score.mean, low=math.nan, high=math.nan)
         return stats.crossed_interval(self.hits).within(0, 1)
 
@@ -179,21 +190,34 @@ class Estimate:
 
     @property
     def normalised(self) -> Interval:
-        """Score / clean score of the same checkpoint; new chips, this test set."""
-        if not self.clean.score > 0:
+        """Score / clean score of the same checkpoint; new chips, this test set. nan where that is
+        no share: of scores that are no shares themselves, and of a clean network near chance."""
+        if not has_share(self.clean):
             return NOTHING
         # Of this test set the clean score is a number without an error of its own.
         return self.score.scaled(1 / self.clean.score)
 
     @cached_property
     def chance_corrected(self) -> Interval:
-        """0 at chance, 1 when nothing is lost; new chips and new images, clean accuracy's too. nan
-        where single images have no hit or miss."""
-        if not self.rows[0].hits or not self.clean.hits or not isinstance(self.design, Chips):
+        """0 at chance, 1 when nothing is lost, whichever way is better. Of hits for new chips and
+        new images, clean accuracy's too; of a score with a stated chance level for new chips, this
+        test set. nan for other scores, and of a clean network near chance."""
+        chance = self.facts.chance
+        if chance is None or sees_nothing(self.clean):
             return NOTHING
-        return stats.chance_corrected(
-            self.hits, self.clean.unpacked(), chance=1 / self.clean.classes
-        )
+        if self._has_table and self.clean.hits:
+            return stats.chance_corrected(self.hits, self.clean.unpacked(), chance=chance)
+        if self.rows[0].hits:  # each chip on images of its own
+            return NOTHING
+        whole = self.clean.score - chance
+        mean, *ends = ((v - chance) / whole for v in (self.score.mean, *self.score.ends))
+        # Where lower is better the division turns the ends round.
+        return Interval(mean=mean, low=min(ends), high=max(ends))
+
+    @property
+    def _has_table(self) -> bool:
+        """Did every chip see the same images, each right or wrong?"""
+        return bool(self.rows[0].hits) and isinstance(self.design, Chips)
 
     def figure(self, name: str) -> Interval:
         """The mean over chips of a further figure, as `mAP@.5`."""
@@ -213,19 +237,27 @@ class Estimate:
 
     @property
     def worst(self) -> float:
-        """The lowest score of a chip; nan where no chip saw all test images."""
-        return min(self.by_chip) if isinstance(self.design, Chips) else math.nan
+        """The worst score of a chip; nan where no chip saw all test images, or nobody knows which
+        way the score is better."""
+        return self.facts.worst(self.by_chip) if isinstance(self.design, Chips) else math.nan
 
     @property
     def low_quantile(self) -> float:
-        """The 5 % quantile over chips, a description of those that were measured."""
+        """The 5 % quantile over chips, where lower is better the 95 % one: a description of those
+        that were measured."""
+        share = self.facts.bad_share
         if isinstance(self.design, Chips):
-            return stats.low_quantile(self.by_chip)
-        return math.nan if self.spread is None else self.spread.quantile(0.05).mean
+            return stats.low_quantile(self.by_chip, share)
+        return math.nan if self.spread is None else self.spread.quantile(share).mean
 
     def as_json(self, above: float | None = None) -> Json:
-        """`above`: also the share of chips whose score is at least that."""
+        """`above`: also the share of chips whose score is at least that good."""
         first = self.rows[0]
+        tail = f"quantile_{round(100 * self.facts.bad_share):02}"
+        # What an interval holds for depends on the design: so each says it itself.
+        here = NEW_BOTH if self.is_for_new_images else NEW_CHIPS
+        crossed = {"low": number_or_none(self.crossed.low)}
+        crossed |= {"high": number_or_none(self.crossed.high)}
         return {
             "noise": self.noise,
             "targets": first.targets.split(",") if first.targets else [],
@@ -242,30 +274,49 @@ class Estimate:
             "images": self.images,
             "image_passes": self.image_passes,
             "nonfinite": self.nonfinite,
-            "interval_for": "new chips and images" if self.is_for_new_images else "new chips",
-            self.metric: stats.as_json(self.score) | {"sd": number_or_none(self.sd)},
-            "figures": {name: stats.as_json(self.figure(name)) for name in first.figures},
+            "interval_for": here,
+            key_of_score(self.clean.task): _told(self.score, here)
+            | {"sd": number_or_none(self.sd)},
+            "figures": {name: _told(self.figure(name), NEW_CHIPS) for name in first.figures},
             "worst": number_or_none(self.worst),
-            "quantile_05": number_or_none(self.low_quantile),
-            "spread": self._spread_json(above),
-            "crossed": {
-                "low": number_or_none(self.crossed.low),
-                "high": number_or_none(self.crossed.high),
-            },
-            "normalised": stats.as_json(self.normalised),
-            "chance_corrected": stats.as_json(self.chance_corrected),
+            tail: number_or_none(self.low_quantile),
+            "spread": self._spread_json(above, tail),
+            "crossed": crossed | {"for": NEW_BOTH},
+            "normalised": _told(self.normalised, here),
+            "chance_corrected": _told(
+                self.chance_corrected, NEW_BOTH if self._has_table else NEW_CHIPS
+            ),
         }
 
-    def _spread_json(self, above: float | None) -> Json | None:
+    def _spread_json(self, above: float | None, tail: str) -> Json | None:
         if self.spread is None:
             return None
         found: Json = {
-            "sd": stats.as_json(self.spread.sd),
-            "quantile_05": stats.as_json(self.spread.quantile(0.05)),
+            "sd": _told(self.spread.sd, NEW_CHIPS),
+            tail: _told(self.spread.quantile(self.facts.bad_share), NEW_CHIPS),
         }
         if above is not None:
-            found["above"] = {"score": above} | stats.as_json(self.spread.above(above))
+            share = _told(self.yields(above), NEW_CHIPS)
+            found["above"] = {"score": above, "better": self.facts.better} | share
         return found
+
+    def yields(self, least: float) -> Interval:
+        """The share of chips that score at least as well as `least`: at or above it, or at or below
+        it where lower is better. nan where chips are not told apart, or nobody knows which way is
+        better."""
+        if self.spread is None or not self.facts.sign:
+            return NOTHING
+        return self.spread.above(least) if self.facts.sign > 0 else self.spread.below(least)
+
+
+def has_share(clean: Row) -> bool:
+    """Is score / this clean score the share that is left?"""
+    return clean.facts.has_share and clean.score > 0 and not sees_nothing(clean)
+
+
+def _told(interval: Interval, whom: str) -> Json:
+    """Mean and ends, and what they hold for."""
+    return stats.as_json(interval) | {"for": whom}
 
 
 def number_or_none(value: float) -> float | None:

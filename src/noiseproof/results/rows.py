@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noiseproof.results.axes import FIRST, Role, Since, Value, axes_of, getter, names_of
+from noiseproof.specs import ScoreFacts, facts_of
+from noiseproof.stats import Unit, unit_of
 
 NETWORK, CONDITION, REMEDY, UNIT = Role
 
@@ -54,6 +56,7 @@ class Row:
     device: str
     versions: str
     threads: Annotated[int, Since(4)] = 0  # of the CPU, that computed this row; 0: not known
+    score_is: Annotated[str, Since(5)] = ""  # JSON of a score of one's own: `ScoreFacts`
 
     def unpacked(self) -> NDArray[np.bool_]:
         """The hits as booleans (N,)."""
@@ -61,6 +64,21 @@ class Row:
         # The first image is the highest bit of the first byte, as `pack`
         # has it; `count` cuts the padding.
         return np.unpackbits(bits, count=self.images).astype(np.bool_)
+
+    @property
+    def facts(self) -> ScoreFacts:
+        """Which way its score is better, in what unit, and what chance would score."""
+        return facts_of(self.task, score_is=self.score_is, classes=self.classes)
+
+    @property
+    def metric(self) -> str:
+        """What the score is called: `accuracy`, `mAP`, `mIoU`, or the name of one's own."""
+        return self.facts.metric
+
+    @property
+    def unit(self) -> Unit:
+        """How the score is printed."""
+        return unit_of(self.facts.unit)
 
     @cached_property
     def figures(self) -> dict[str, float]:

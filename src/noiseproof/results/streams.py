@@ -11,10 +11,11 @@ from noiseproof import stats
 from noiseproof.results import drawing
 from noiseproof.results.axes import Role
 from noiseproof.results.curves import condition_line, way_of, words_of
+from noiseproof.results.estimates import NEW_CHIPS
 from noiseproof.results.rows import Row, key_of
 from noiseproof.results.showing import Shown, Summary, count_of, spelled
-from noiseproof.specs import is_share, metric_of
-from noiseproof.stats import Interval, unit_of
+from noiseproof.specs import is_share, key_of_score
+from noiseproof.stats import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,7 @@ class Trace(Shown):
 
     @property
     def metric(self) -> str:
-        return metric_of(self.first.task)
+        return self.first.metric
 
     @cached_property
     def positions(self) -> tuple[int, ...]:
@@ -91,7 +92,7 @@ class Trace(Shown):
 
     def summary(self) -> Summary:
         """A line for each window of images, and one for the whole stream."""
-        first, unit = self.first, unit_of(self.metric)
+        first, unit = self.first, self.first.unit
         name = f"{first.model} {first.norm} ({first.checkpoint:.6}) on {first.data}"
         windows = [
             [f"{seen + 1:,} to {seen + first.images:,}", unit.text(self.at(place))]
@@ -124,12 +125,12 @@ class Trace(Shown):
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """Score against images seen with its 95 % band, each window at its middle, on `ax` or on
         new axes, which come back."""
-        axes, unit = drawing.axes_or_new(ax), unit_of(self.metric)
+        axes, unit = drawing.axes_or_new(ax), self.first.unit
         x = [seen + self.first.images / 2 for seen in self.positions]
         scores = [self.at(place) for place in range(len(x))]
         drawing.line_with_band(axes, x, scores, unit=unit, label=way_of(self.first))
         axes.set_xlabel("images seen")
-        drawing.name_score(axes, self.metric, unit)
+        drawing.name_score(axes, self.first)
         drawing.name_lines(axes)
         return axes
 
@@ -144,7 +145,8 @@ class Trace(Shown):
             "chips": len(self.chips),
             "window": self.first.images,
             "seen": list(self.positions),
-            self.metric: [stats.as_json(interval) for interval in windows],
+            "interval_for": NEW_CHIPS,
+            key_of_score(self.first.task): [stats.as_json(interval) for interval in windows],
             "overall": stats.as_json(self.overall),
         }
 

@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     from noiseproof.specs.pace import parse_seconds as parse_seconds
     from noiseproof.specs.recipes import Plan as Plan
     from noiseproof.specs.recipes import Recipe as Recipe
+    from noiseproof.specs.scores import ScoreFacts as ScoreFacts
+    from noiseproof.specs.scores import facts_of as facts_of
+    from noiseproof.specs.scores import key_of_score as key_of_score
     from noiseproof.specs.selection import CLEAN as CLEAN
     from noiseproof.specs.selection import GROUPINGS as GROUPINGS
     from noiseproof.specs.selection import WHOLE_NETWORK as WHOLE_NETWORK
@@ -114,6 +117,7 @@ __getattr__, __dir__ = face(
         "Recipe": "specs.recipes",
         "SCOPES": "specs.noise",
         "SEGMENTERS": "specs.catalog",
+        "ScoreFacts": "specs.scores",
         "Spec": "specs.noise",
         "Stage": "specs.noise",
         "Stream": "specs.streams",
@@ -134,10 +138,12 @@ __getattr__, __dir__ = face(
         "check_norm": "specs.catalog",
         "check_ranked": "specs.selection",
         "chosen_steps": "specs.selection",
+        "facts_of": "specs.scores",
         "has_hits": "specs.catalog",
         "imagenet_scale": "specs.catalog",
         "images_of": "specs.designs",
         "is_share": "specs.catalog",
+        "key_of_score": "specs.scores",
         "metric_of": "specs.catalog",
         "norm_text": "specs.catalog",
         "only_part": "specs.selection",

@@ -4,7 +4,7 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from noiseproof.core.checks import one_of
@@ -73,14 +73,24 @@ class DatasetFacts:
     size: tuple[int, int] | None = None  # height, width that images are fitted to; None: as found
 
 
+def of_classes(classes: int) -> float | None:
+    """One over their number; None where that is not known."""
+    return 1 / classes if classes else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskFacts:
-    """`metric`: what the score is called, a share between 0 and 1. `has_hits`: it is the mean over
-    single samples that are right or wrong. `is_of_scenes`: labels lie in their images, which may
-    be of any size. `recipe`: what the usual training of a task does otherwise than the default."""
+    """`metric`: what the score is called. `better`: higher or lower. `unit`: `%` for a share
+    between 0 and 1, else what stands behind the number. `blind`: from the number of classes, what
+    a network that sees nothing may score. `has_hits`: the score is the mean over single samples
+    that are right or wrong. `is_of_scenes`: labels lie in their images, which may be of any size.
+    `recipe`: what the usual training of a task does otherwise than the default."""
 
     about: str
     metric: str
+    better: str = "higher"
+    unit: str = "%"
+    blind: Callable[[int], float | None] = of_classes
     has_hits: bool = False
     is_of_scenes: bool = False
     recipe: Mapping[str, int | float] = field(default_factory=dict)
@@ -93,12 +103,16 @@ TASKS = {
     "detect": TaskFacts(
         about="boxes: COCO's mean average precision, mAP@[.5:.95] and mAP@.5",
         metric="mAP",
+        # No guess finds a box, so this is what noise in the scores may hit.
+        blind=lambda classes: 0.01,
         is_of_scenes=True,
         recipe={"epochs": 120, "batch_size": 8, "lr": 0.02, "weight_decay": 1e-4},
     ),
     "segment": TaskFacts(
         about="a class for each pixel: mean intersection over union",
         metric="mIoU",
+        # Of one class everywhere: its share of the pixels, at most 1, over the number of classes.
+        blind=of_classes,
         is_of_scenes=True,
         recipe={"epochs": 120, "batch_size": 8, "lr": 0.05},
     ),
@@ -360,4 +374,4 @@ def has_hits(task: str) -> bool:
 
 def is_share(task: str) -> bool:
     """Does the score of a task lie between 0 and 1?"""
-    return task in TASKS
+    return task in TASKS and TASKS[task].unit == "%"

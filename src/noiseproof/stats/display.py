@@ -1,7 +1,7 @@
 """Numbers with their uncertainty, in as many digits as it supports."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from noiseproof.stats.intervals import Interval
 
@@ -55,9 +55,11 @@ PERCENT = Unit(factor=100, sign=" %", points=", points")
 PLAIN = Unit(factor=1, sign="", points="")
 
 
-def unit_of(metric: str) -> Unit:
-    """Percent, but for `score`: of a score of the user's own nothing is known."""
-    return PLAIN if metric == "score" else PERCENT
+def unit_of(text: str) -> Unit:
+    """`%`: a share, printed in percent; any other text stands behind the number as it is."""
+    if text == "%":
+        return PERCENT
+    return replace(PLAIN, sign=f" {text}", points=f", {text}") if text else PLAIN
 
 
 def as_json(interval: Interval) -> dict[str, float | None]:

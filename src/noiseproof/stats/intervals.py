@@ -28,6 +28,16 @@ class Interval:
         """Mean and ends times `factor` > 0."""
         return Interval(mean=self.mean * factor, low=self.low * factor, high=self.high * factor)
 
+    @property
+    def turned(self) -> "Interval":
+        """Of the quantity times -1."""
+        return Interval(mean=-self.mean, low=-self.high, high=-self.low)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Low and high."""
+        return self.low, self.high
+
     def within(self, low: float, high: float) -> "Interval":
         """The ends clipped to what the quantity can be."""
         ends = (float(np.clip(end, low, high)) for end in (self.low, self.high))

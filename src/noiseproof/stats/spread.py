@@ -6,7 +6,7 @@ Every interval is for new chips on this test set. Where each chip saw only a sam
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -70,6 +70,17 @@ class Spread:
         low = min(share, 1 - _last(lambda below: not self._low(below) > at))
         high = max(share, 1 - _last(lambda below: self._high(below) < at))
         return Interval(mean=share, low=low, high=high)
+
+    def below(self, threshold: float) -> Interval:
+        """The share of chips whose true score is <= threshold: the yield where lower is better.
+
+        Raises:
+            ValueError: where the threshold is nan, and for chips that were seen through samples.
+        """
+        assert self.exact, "scores of samples are shares of hits, of which higher is better"
+        # Turned round, lower is higher: one rule for both, ties and ends included.
+        turned = replace(self, marks=-self.marks[::-1], center=self.center.turned)
+        return turned.above(-threshold)
 
     def _low(self, share: float) -> float:
         return self._end(share, self.marks, 1)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from noiseproof.tasks.evaluation import check_fits as check_fits
     from noiseproof.tasks.evaluation import evaluate as evaluate
     from noiseproof.tasks.own import Score as Score
+    from noiseproof.tasks.own import ScoreFunction as ScoreFunction
+    from noiseproof.tasks.own import facts_of_score as facts_of_score
     from noiseproof.tasks.own import owned as owned
     from noiseproof.tasks.own import unscored as unscored
     from noiseproof.tasks.table import TASKS as TASKS
@@ -24,12 +26,14 @@ __getattr__, __dir__ = face(
         "Forward": "tasks.task",
         "Result": "tasks.task",
         "Score": "tasks.own",
+        "ScoreFunction": "tasks.own",
         "TASKS": "tasks.table",
         "Task": "tasks.task",
         "batches": "tasks.task",
         "check_classes": "tasks.evaluation",
         "check_fits": "tasks.evaluation",
         "evaluate": "tasks.evaluation",
+        "facts_of_score": "tasks.own",
         "owned": "tasks.own",
         "unscored": "tasks.own",
         "whole_numbers": "tasks.task",
