@@ -61,19 +61,23 @@ def test_it_prints_both_tables_stores_rows_draws_and_ends_in_json(
     again = run(weights, *OPTIONS, *more)
     assert again[0] == 0
     assert again[1] == out
-    assert again[2] == ""  # nothing was computed
+    assert again[2].count("\n") == 1  # nothing was computed
+    assert again[2].startswith("noiseproof: design per-image(10): the noise is symmetric")
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (("--noise", "potato(1)"), "unknown noise 'potato'"),
-        (("--noise", "stuck(0.1)"), "every image on a chip of its own"),
+        (("--noise", "stuck(0.1)", "--design", "per-image"), "do not hold for stuck noise"),
+        (("--design", "nested"), "compared on the same images, and design nested"),
+        (("--design", "chops"), "unknown design 'chops'"),
+        (("--chips", "0"), "chips must be >= 1, got 0"),
         (("--by", "colour"), "unknown grouping 'colour': expected one of layer, block, role"),
         (("--keep", "1,x"), "keep must be whole numbers >= 0, as in 0,1,5, got 'x'"),
         (("--images", "0"), "images must be >= 1, got 0"),
         (("--figure", "f.jpg"), "unknown ending of a figure '.jpg'"),
-        (("--targets", "norm_stats"), "noise on norm_stats"),
+        (("--targets", "norm_stats", "--design", "per-image"), "noise on norm_stats"),
         (("--device", "abacus"), "abacus"),
         (("--model", "resnet9"), "resnet9"),
         (("--seed", "-1"), "seed must be between"),
@@ -107,7 +111,7 @@ def test_mistakes_in_arguments_do_not_import_torch() -> None:
 import sys
 from pathlib import Path
 from noiseproof.cli.sensitivity import sensitivity
-for wrong in ({"noise": "stuck(0.1)"}, {"by": "x"}, {"keep": "-1"}, {"figure": Path("f.jpg")}):
+for wrong in ({"noise": "none"}, {"by": "x"}, {"keep": "-1"}, {"figure": Path("f.jpg")}):
     try:
         sensitivity(Path("w"), **wrong)
     except ValueError:

@@ -225,9 +225,9 @@ def test_the_mean_over_blocks_is_the_mean_over_chips() -> None:
         right = outputs(net, Chip(noisy), split.inputs).argmax(1) == torch.as_tensor(split.labels)
         chips.append(1 - float(right.double().mean()))
     half = (stem.drop.high - stem.drop.low) / 2
-    own = half / float(sps.t.ppf(0.975, ranking.blocks - 1))
+    own = half / float(sps.t.ppf(0.975, ranking.units - 1))
     error = (own**2 + np.var(chips, ddof=1) / len(chips)) ** 0.5
-    allowed = float(sps.t.isf(FALSE_FAIL / 2, ranking.blocks - 1)) * error
+    allowed = float(sps.t.isf(FALSE_FAIL / 2, ranking.units - 1)) * error
     assert allowed < 0.15
     assert abs(stem.drop.mean - np.mean(chips)) < allowed
     assert stem.drop.mean > allowed
@@ -432,7 +432,9 @@ def test_other_networks_are_ranked_by_literal_chips_too(
     [
         ({"by": "color"}, "unknown grouping 'color': expected one of layer, block, role"),
         ({"keep": (7,)}, "keep must be between 0 and the 6 groups there are, got 7"),
-        ({"targets": ("norm_stats",)}, "noise on norm_stats"),
+        ({"targets": ("norm_stats",), "design": "per-image"}, "noise on norm_stats"),
+        ({"design": "nested"}, "compared on the same images, and design nested"),
+        ({"design": "per-image", "chips": 3}, "design per-image has no number of chips, got 3"),
         ({"targets": ("other",)}, "nothing to rank: no tensor has a role"),
         ({"batch_size": 0}, "batch size must be >= 1, got 0"),
     ],
@@ -440,16 +442,6 @@ def test_other_networks_are_ranked_by_literal_chips_too(
 def test_requests_that_cannot_be_are_refused(options: dict[str, object], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         rank_layers(network(), pictures(), NOISE, **options)  # type: ignore[arg-type]
-
-
-def test_only_classifiers_are_ranked() -> None:
-    class Masks(nn.Module):
-        def forward(self, x: Tensor) -> Tensor:
-            return x.expand(-1, 2, -1, -1)
-
-    split = Split(inputs=torch.zeros(4, 1, 6, 6), labels=torch.zeros(4, 6, 6, dtype=torch.uint8))
-    with pytest.raises(ValueError, match="accuracy of a classifier, and the task is segment"):
-        rank_layers(Masks(), split, NOISE)
 
 
 def test_noise_that_does_nothing_is_told() -> None:

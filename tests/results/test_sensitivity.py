@@ -26,6 +26,7 @@ from noiseproof.results.curves import curves_of
 from noiseproof.results.rows import Row
 from noiseproof.results.sensitivity import Ranking, rankings_of
 from noiseproof.specs import noise as spec
+from noiseproof.specs.designs import Auto, Chips, Nested, PerImage
 from noiseproof.specs.selection import but_part, check_ranked, chosen_steps, only_part, parse_steps
 from tests.rows import NO_NOISE, of_hits
 
@@ -140,7 +141,7 @@ def test_the_clean_row_is_that_of_all_images() -> None:
 def test_blocks_that_a_group_has_not_met_are_left_out() -> None:
     rows = [r for r in alone() if not (r.part == "only:layer:c" and r.chip >= 2)]
     ranking = only(rows)
-    assert (ranking.blocks, ranking.clean.images) == (2, 8)
+    assert (ranking.units, ranking.clean.images) == (2, 8)
     assert ranking.groups[0].drop.mean == pytest.approx(5 / 8)
     assert rankings_of([r for r in alone() if r.part != "only:layer:c"]) == []
     assert rankings_of([r for r in alone() if r.part != "nothing"]) == []
@@ -286,19 +287,25 @@ def test_steps_are_numbers_up_to_the_number_of_groups() -> None:
     "text", ["stuck(0.1)", "lognormal(0.1)", "gaussian(0.1) + quantize(bits=4)"]
 )
 def test_noise_that_images_cannot_have_on_their_own_is_refused(text: str) -> None:
-    with pytest.raises(
-        ValueError, match="every image on a chip of its own, and per-image chips do"
-    ):
-        check_ranked(spec.parse(text), ("kernel",))
+    with pytest.raises(ValueError, match="per-image chips do not hold for"):
+        check_ranked(spec.parse(text), ("kernel",), PerImage(), has_hits=True)
+    check_ranked(spec.parse(text), ("kernel",), Chips(), has_hits=False)
+    check_ranked(spec.parse(text), ("kernel",), Auto(), has_hits=False)
 
 
 def test_other_requests_that_cannot_be_ranked_are_refused() -> None:
     with pytest.raises(ValueError, match="noise on norm_stats"):
-        check_ranked(spec.parse("gaussian(0.1)"), ("kernel", "norm_stats"))
+        check_ranked(
+            spec.parse("gaussian(0.1)"), ("kernel", "norm_stats"), PerImage(), has_hits=True
+        )
+    with pytest.raises(ValueError, match="a score that is the mean over single images"):
+        check_ranked(spec.parse("gaussian(0.1)"), ("kernel",), PerImage(), has_hits=False)
     with pytest.raises(ValueError, match="nothing to rank without noise"):
-        check_ranked(spec.parse("none"), ("kernel",))
-    check_ranked(spec.parse("quantize(bits=4) + laplace(0.1)"), ("kernel", "bias"))
-    check_ranked(spec.parse("quantize(bits=4)"), ("kernel",))
+        check_ranked(spec.parse("none"), ("kernel",), Auto(), has_hits=True)
+    with pytest.raises(ValueError, match="compared on the same images, and design nested"):
+        check_ranked(spec.parse("gaussian(0.1)"), ("kernel",), Nested(), has_hits=True)
+    for text in ("quantize(bits=4) + laplace(0.1)", "quantize(bits=4)"):
+        check_ranked(spec.parse(text), ("kernel", "bias"), PerImage(), has_hits=True)
 
 
 def test_parts_are_named_by_grouping_and_groups() -> None:
@@ -366,7 +373,7 @@ def test_the_page_shows_a_ranking_and_escapes_names() -> None:
     evil = [_with(r, {"part": r.part.replace(":b", ":<b>&b")}) for r in alone() + kept()]
     page = render([], source="s.db", rankings=rankings_of(evil))
     body = page[page.index("<body>") :]
-    assert "which layers lose the accuracy" in body
+    assert "which layers lose accuracy" in body
     assert "<b>" not in body.replace("\\u003cb\\u003e", "")
     assert "&lt;b&gt;&amp;b" in body
     assert finding_text(only(alone() + kept()))[:30] in body  # type: ignore[index]

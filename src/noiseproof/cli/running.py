@@ -35,7 +35,7 @@ from noiseproof.report import (
     write_ranking_figure,
 )
 from noiseproof.results import Row, Store, as_json, findings
-from noiseproof.specs import sized
+from noiseproof.specs import metric_of, sized
 
 WIDTH_OF_PAGE = 120  # of explain's tables, without a terminal
 PROVENANCE = (
@@ -89,14 +89,15 @@ def run_ranking(request: RankRequest, output: DrawnOptions) -> None:
             step, text = _ranking_step(row)
             bars.update(step, done, total, text)
 
-        ranking = rank_setup(setup, request, store=store, on_row=show)
+        ranking = rank_setup(setup, request, store=store, on_row=show, on_design=say)
     print_ranking(ranking)
     if output.figure is not None:
         write_ranking_figure(ranking, output.figure)
         print(f"Figure: {output.figure}")
     print(f"Rows: {output.store}")
     if output.as_json:
-        provenance = _provenance(ranking.first, "block of images")
+        replicate = "block of images" if ranking.is_per_image else "chip"
+        provenance = _provenance(ranking.first, replicate)
         print_json(ranking.as_json() | {"provenance": provenance})
 
 
@@ -136,7 +137,11 @@ def _ranking_step(row: Row) -> tuple[str, str]:
     """The step of the work that a row belongs to, and what it says."""
     kind, _, rest = row.part.partition(":")
     by, _, names = rest.partition(":")
-    score = f"block {row.chip}: {100 * row.score:.1f} %"
+    unit = stats.unit_of(metric_of(row.task))
+    what = "chip" if row.design == "chips" else "block"
+    score = f"{what} {row.chip}: {unit.value(row.score)}{unit.sign}"
+    if row.part == "all":
+        return "noise in one alone", f"clean, {unit.value(row.score)}{unit.sign}"
     if kind == "but":
         return (
             "most sensitive kept digital",

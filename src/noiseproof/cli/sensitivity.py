@@ -1,4 +1,4 @@
-"""The command that says which layers lose the accuracy."""
+"""The command that says which layers lose the score."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -18,7 +18,7 @@ from noiseproof.cli.options import (
 )
 from noiseproof.cli.printing import check_figure, check_not_itself
 from noiseproof.measuring import Measurement, RankRequest
-from noiseproof.specs import parse, parse_steps, parse_targets
+from noiseproof.specs import parse, parse_design, parse_steps, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -36,9 +36,21 @@ class RankingOptions:
     keep: Annotated[
         str | None,
         typer.Option(
-            help="Also the accuracy with the K most sensitive digital: comma-separated numbers. "
+            help="Also the score with the K most sensitive digital: comma-separated numbers. "
             "Default: 0,1,2,3,5,8,13 and so on."
         ),
+    ] = None
+    design: Annotated[
+        str,
+        typer.Option(
+            help="auto, per-image (every image on a chip of its own) or chips (whole ones, for "
+            "every noise, network and score).",
+            autocompletion=completion.designs,
+        ),
+    ] = "auto"
+    chips: Annotated[
+        int | None,
+        typer.Option(help="Whole chips for each layer, and so `--design chips`. Default: 10."),
     ] = None
     seed: Seed = 0
 
@@ -52,11 +64,15 @@ def sensitivity(
     ranking: RankingOptions,
     output: DrawnOptions,
 ) -> None:
-    """Rank a classifier's layers by the accuracy that noise in one of them alone takes."""
+    """Rank layers by the score that noise in one of them alone takes."""
     request = RankRequest(
         network=network_request(weights, network, data, images=data.images),
         measurement=Measurement(
-            specs=(parse(noise.noise),), targets=parse_targets(noise.targets), seed=ranking.seed
+            specs=(parse(noise.noise),),
+            targets=parse_targets(noise.targets),
+            design=parse_design(ranking.design),
+            chips=ranking.chips,
+            seed=ranking.seed,
         ),
         by=ranking.by,
         keep=() if ranking.keep is None else parse_steps(ranking.keep),

@@ -114,9 +114,9 @@ def measure_setup(
             started = time.monotonic()
             evaluator = open_evaluator(setup, way)
             if store is not None:
-                _check_named(evaluator)
+                check_named(evaluator)
             known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
-            known = _read_as(known, evaluator.clean_row)
+            known = read_as(known, evaluator.clean_row)
             blank = replace(
                 evaluator.chip_row, targets=",".join(asked.targets), seed=asked.seed, pace=str(pace)
             )
@@ -210,7 +210,7 @@ def check_in_units(setup: Setup, asked: Measurement) -> None:
         )
 
 
-def _read_as(known: Sequence[Row], clean: Row) -> list[Row]:
+def read_as(known: Sequence[Row], clean: Row) -> list[Row]:
     """The rows of a store, those of a score of one's own as it is read now."""
     found = [
         replace(one, score_is=clean.score_is) if one.task == clean.task else one for one in known
@@ -226,7 +226,7 @@ def _read_as(known: Sequence[Row], clean: Row) -> list[Row]:
     return found
 
 
-def _check_named(evaluator: Evaluator) -> None:
+def check_named(evaluator: Evaluator) -> None:
     """Raise ValueError where rows of another score or other data would have the same names."""
     row = evaluator.clean_row
     if row.task == "own" or not (row.data_sha256 or row.data != "own"):

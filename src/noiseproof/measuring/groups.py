@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from noiseproof.core.inputs import Inputs
-from noiseproof.network import State, costs_of, places
+from noiseproof.network import State, costs_of, first_called, places, users_of
 from noiseproof.network.linear_maps import linear_maps
 from noiseproof.noise import known_layer
 from noiseproof.specs import WHOLE_NETWORK
@@ -26,20 +26,8 @@ class TensorGroup:
     is_replayable: bool
 
     def first_call(self, starts: Sequence[str]) -> str:
-        """The one of `starts`, modules in the order of their first calls, where a pass with noise
-        in this group begins to differ: the first that has its tensors, and for a module that is
-        never called the one around it."""
-        called = {name: place for place, name in enumerate(starts)}
-        first = len(starts)
-        for module in self.modules:
-            # Ends at the network itself, "", which is always called:
-            # attention's projection, say, is not.
-            while module not in called:
-                module = module.rpartition(".")[0]
-            # The earliest: a resumed pass computes everything from
-            # there on, the later ones included.
-            first = min(first, called[module])
-        return starts[first]
+        """The one of `starts` where a pass with noise in this group begins to differ."""
+        return first_called(self.modules, starts)
 
 
 def groups_of(
@@ -48,16 +36,16 @@ def groups_of(
     names: Collection[str],
     *,
     by: str,
-    example: Inputs,
+    example: Inputs | None,
 ) -> list[TensorGroup]:
     """The tensors `names` of `state` by a key of `parts.GROUPINGS`, in the order of the network.
-    `example` (N, ...) is an input to count products with.
+    `example` (N, ...) is an input to count products with; None: they are not counted.
 
     Raises:
         ValueError: where there are none, or a group's name has a comma.
     """
-    where, users, layers = places(skeleton), _users(skeleton), _layers(skeleton)
-    costs = costs_of(skeleton, state, example)
+    where, users, layers = places(skeleton), users_of(skeleton), _layers(skeleton)
+    costs = {} if example is None else costs_of(skeleton, state, example)
     modules = dict(skeleton.named_modules())
     members: dict[str, list[str]] = {}
     for name in names:
@@ -80,7 +68,7 @@ def groups_of(
                 tensors=tuple(tensors),
                 modules=tuple(own),
                 weights=sum(state[name].numel() for name in tensors),
-                macs=sum(costs[layer].macs for layer in analog),
+                macs=sum(costs[layer].macs for layer in analog if layer in costs),
                 # layers that run image by image call themselves once for each
                 is_replayable=all(known_layer(modules[user]) is not None for user in own),
             )
@@ -100,15 +88,3 @@ def _layers(skeleton: nn.Module) -> dict[str, str]:
 
 def _block(layer: str) -> str:
     return layer.rpartition(".")[0] or layer
-
-
-def _users(skeleton: nn.Module) -> dict[str, list[str]]:
-    """The modules that have each tensor as their own, several where it is tied."""
-    tensors = (*skeleton.named_parameters(), *skeleton.named_buffers())
-    known = {id(tensor): name for name, tensor in tensors}
-    found: dict[str, list[str]] = {}
-    for prefix, module in skeleton.named_modules():
-        for tensor in (*module._parameters.values(), *module._buffers.values()):
-            if tensor is not None and id(tensor) in known:
-                found.setdefault(known[id(tensor)], []).append(prefix)
-    return found

@@ -84,10 +84,15 @@ class TrackOptions(RunOptions, StoreOptions, total=False):
 
 
 class RankOptions(RunOptions, StoreOptions, total=False):
-    """Of `rank_layers`: `by` and `keep` are as in `RankRequest`."""
+    """Of `rank_layers`: `by` and `keep` are as in `RankRequest`. `on_design(text)` gets what design
+    `auto` chose and why, and what it will cost."""
 
     by: str
     keep: Sequence[int]
+    design: Design | str
+    chips: int | None
+    score: Score | None
+    on_design: Callable[[str], None] | None
 
 
 class ExplainOptions(RunOptions, total=False):

@@ -267,7 +267,7 @@ class RankRequest(Request):
     kept digital, several numbers (default: Fibonacci numbers).
 
     Raises:
-        ValueError: for noise that does not let every image have a chip of its own.
+        ValueError: for no noise, nested chips, and per-image chips where they do not hold.
     """
 
     by: str = "layer"
@@ -275,7 +275,8 @@ class RankRequest(Request):
 
     def __post_init__(self) -> None:
         one_of("grouping", self.by, GROUPINGS)
-        check_ranked(self.measurement.spec, self.measurement.targets)
+        asked, own = self.measurement, self.network.own_score
+        check_ranked(asked.spec, asked.targets, asked.design, has_hits=not own)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

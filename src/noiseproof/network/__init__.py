@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from noiseproof.network.passes import Forward as Forward
     from noiseproof.network.passes import Passes as Passes
     from noiseproof.network.replay import Replay as Replay
+    from noiseproof.network.shortcuts import Shortcut as Shortcut
+    from noiseproof.network.shortcuts import Starts as Starts
+    from noiseproof.network.shortcuts import first_called as first_called
+    from noiseproof.network.shortcuts import users_of as users_of
     from noiseproof.network.state import M as M
     from noiseproof.network.state import Place as Place
     from noiseproof.network.state import State as State
@@ -65,6 +69,10 @@ __getattr__, __dir__ = face(
         "Plain": "network.chip",
         "Product": "network.chip",
         "Replay": "network.replay",
+        "Shortcut": "network.shortcuts",
+        "Starts": "network.shortcuts",
+        "first_called": "network.shortcuts",
+        "users_of": "network.shortcuts",
         "ScaledBatchNorm": "network.norms",
         "Site": "network.activations",
         "State": "network.state",

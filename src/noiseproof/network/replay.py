@@ -31,7 +31,8 @@ class Replay(AbstractContextManager["Replay"]):
     mode) does not happen when its call is replayed, nor do its hooks run.
 
     Kept is only what some start can give back (not the last output inside a block that is kept);
-    `only` names the modules that will be starts, for less memory.
+    `only` names the modules that will be starts, for less memory. `recording` is the pass that was
+    recorded last: who keeps it can resume from it after others were recorded.
     """
 
     def __init__(self, skeleton: nn.Module, *, only: Collection[str] | None = None) -> None:
@@ -39,8 +40,8 @@ class Replay(AbstractContextManager["Replay"]):
         # module would record each call twice.
         self._modules = dict(skeleton.named_modules())
         self._only = frozenset(self._modules if only is None else only)
-        self._recording: _Recording | None = None
-        self._now: _Recording | _Resumption | None = None
+        self._recording: Recording | None = None
+        self._now: Recording | _Resumption | None = None
         for name in self._only:
             self._check_known(name)
         if any(m._compiled_call_impl is not None for m in self._modules.values()):
@@ -69,15 +70,21 @@ class Replay(AbstractContextManager["Replay"]):
         """
         # The old one first: its memory is free before the new outputs come, and a pass that fails
         # leaves none rather than half of one.
-        self._recording, recording = None, _Recording(self._only)
+        self._recording, recording = None, Recording(self._only)
         result = self._during(recording, run)
         # Kept at the outermost level, where no call ends that would drop what no start comes after.
         recording.drop(recording.open[0])
         self._recording = recording
         return result
 
-    def resume(self, run: Callable[[], T], start: str) -> T:
-        """What `run` returns, computed from the first call of the module `start` on.
+    @property
+    def recording(self) -> "Recording | None":
+        """The last recorded pass; None before the first."""
+        return self._recording
+
+    def resume(self, run: Callable[[], T], start: str, *, of: "Recording | None" = None) -> T:
+        """What `run` returns, computed from the first call of the module `start` on, in the pass
+        `of` (default: the one recorded last).
 
         Each module call that had finished before then gives back its recorded output, whole blocks
         at once. Computed all the same are the blocks around `start` between their modules, and
@@ -90,7 +97,7 @@ class Replay(AbstractContextManager["Replay"]):
                 other inputs, or another order of calls, than recorded; where a kept output was
                 written into.
         """
-        resumption = _Resumption(*self._found(start))
+        resumption = _Resumption(*self._found(start, self._recording if of is None else of))
         result = self._during(resumption, run)
         resumption.finish(result)
         return result
@@ -110,7 +117,7 @@ class Replay(AbstractContextManager["Replay"]):
             return compute(*args, **kwargs)
         return self._now.call(name, compute, args, kwargs)
 
-    def _during(self, now: "_Recording | _Resumption", run: Callable[[], T]) -> T:
+    def _during(self, now: "Recording | _Resumption", run: Callable[[], T]) -> T:
         if not self._modules:
             raise ValueError("this Replay is closed: make a new one")
         assert self._now is None, "a pass is under way"
@@ -120,14 +127,14 @@ class Replay(AbstractContextManager["Replay"]):
         finally:
             self._now = None
 
-    def _found(self, start: str) -> "tuple[_Recording, int]":
-        if self._recording is None:
+    def _found(self, start: str, recording: "Recording | None") -> "tuple[Recording, int]":
+        if recording is None:
             raise ValueError("nothing is recorded: call record first")
         self._check_known(start)
-        if start not in self.starts:
+        if start not in self._only or start not in recording.first:
             reason = "is not called" if start in self._only else "is none of `only`"
             raise ValueError(f"start must be one of `starts`, {start!r} {reason} in this recording")
-        return self._recording, self._recording.first[start]
+        return recording, recording.first[start]
 
     def _check_known(self, name: str) -> None:
         if name not in self._modules:
@@ -203,8 +210,8 @@ class _Call:
 
 
 @dataclass(eq=False)
-class _Recording:
-    """The calls in the order in which they began, a call's place in it being its index."""
+class Recording:
+    """One pass: its calls in the order in which they began, a call's place there its index."""
 
     only: Collection[str]
     calls: list[_Call] = field(default_factory=list)
@@ -261,7 +268,7 @@ class _Recording:
 class _Resumption:
     """A pass that takes recorded outputs as long as it can."""
 
-    recording: _Recording
+    recording: Recording
     start: int  # the index of the first call that must compute
     _next: int = 0
     _given: list[tuple[_Call, _Tree]] = field(default_factory=list)

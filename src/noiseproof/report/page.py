@@ -111,7 +111,7 @@ def render(
     check_labels(firsts, names, [panel.condition for panel in plain], labels)
     names = renamed_names(names, labels)
     metrics = [c.points[0].metric for c in curves] + [t.metric for t in followed]
-    metrics += ["accuracy"] * bool(rankings)
+    metrics += [ranking.metric for ranking in rankings]
     return environment.from_string(template).render(
         source=source,
         version=__version__,
@@ -178,13 +178,13 @@ def _stream(panel: StreamPanel) -> dict[str, Any]:
 
 
 def _ranking(ranking: Ranking, names: Names) -> dict[str, Any]:
-    """Which layers lose the accuracy: figures and tables."""
+    """Which layers lose the score: figures and tables."""
     digital = ranking_figures.digital_figure(ranking)
     return {
         "about": ranking,
         "where": where_of(ranking.first),
         "network": names[network_key(ranking.clean)],
-        "clean": stats.percent(ranking.clean_accuracy),
+        "clean": ranking.text(ranking.clean_accuracy) + ranking.unit.sign,
         "drops": _embed(ranking_figures.drop_figure(ranking)),
         "digital": None if digital is None else _embed(digital),
         "groups": ranking_tables.group_lines(ranking),

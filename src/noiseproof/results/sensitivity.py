@@ -1,7 +1,7 @@
-"""Rows of noise in parts of a network (see `parts`) -> which parts lose the accuracy.
+"""Rows of noise in parts of a network (see `parts`) -> which parts lose the score.
 
-The images stand in blocks, each image on a chip of its own; the unit of replication is the block.
-No torch here.
+The units of replication are blocks of images, each image on a chip of its own, or whole chips. No
+torch here.
 """
 
 import math
@@ -13,22 +13,14 @@ from typing import TYPE_CHECKING, Any
 from noiseproof import stats
 from noiseproof.results import drawing
 from noiseproof.results.axes import Role
-from noiseproof.results.blocks import (
-    Units,
-    accuracy_of,
-    difference_of,
-    over_blocks,
-    picked,
-    scores_of,
-    sizes_of,
-    together,
-)
+from noiseproof.results.blocks import Units, picked, scores_of, sizes_of, together
 from noiseproof.results.curves import network_line, where_of, words_of
 from noiseproof.results.estimates import NOTHING
-from noiseproof.results.rows import Row, further, key_of, network_key
+from noiseproof.results.pairing import OverBlocks, OverChips, Pairing
+from noiseproof.results.rows import Row, further, is_clean, key_of, network_key
 from noiseproof.results.showing import MOST, Shown, Summary, count_of, or_dash, spelled
-from noiseproof.specs import CLEAN, but_part, only_part
-from noiseproof.stats import CONFIDENCE, PERCENT, Interval
+from noiseproof.specs import CLEAN, PerImage, but_part, metric_of, only_part, parse_design
+from noiseproof.stats import CONFIDENCE, Interval, Unit, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,9 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Noise in one group alone. `drop`: clean minus noisy accuracy on the same images; `ahead`: the
-    drop minus the next group's on the same images and dice, nan for the last. Both for new chips
-    and new images. `macs`: multiply-accumulates per image."""
+    """Noise in one group alone. `drop`: clean minus noisy score on the same images; `ahead`: the
+    drop minus the next group's on the same images and dice, nan for the last. What both hold for
+    says `Ranking.whom`. `macs`: multiply-accumulates per image."""
 
     name: str
     drop: Interval
@@ -55,15 +47,15 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """Noise in all groups but `kept`, the first of the ranking. `gain`: paired, over none kept;
-    for new chips and new images, as `accuracy`. The last step, all kept, is the clean network."""
+    """Noise in all groups but `kept`, the first of the ranking. `accuracy`: the score; `gain`:
+    paired, over none kept. The last step, all kept, is the clean network. `units`: how many."""
 
     kept: tuple[str, ...]
     accuracy: Interval
     gain: Interval
     weights: int
     macs: int
-    blocks: int
+    units: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +63,7 @@ class Finding:
     """The fewest groups that, kept digital, bring back more than half of what the noise takes."""
 
     step: Step
-    before: Interval  # the accuracy with none of them kept
+    before: Interval  # the score with none of them kept
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -81,11 +73,50 @@ class Ranking(Shown):
     by: str
     first: Row  # of noise in one group: what all rows share
     clean: Row  # of all images together, without hits
-    clean_accuracy: Interval  # new images
+    clean_accuracy: Interval  # the score; for new images, of whole chips without ends
     groups: tuple[Group, ...]
     steps: tuple[Step, ...]  # by number of groups kept; empty until one was measured
-    blocks: int
+    units: int  # blocks of images, or chips, that met every group
     finding: Finding | None
+
+    @property
+    def is_per_image(self) -> bool:
+        """Is every image on a chip of its own?"""
+        return isinstance(parse_design(self.first.design), PerImage)
+
+    @property
+    def metric(self) -> str:
+        """What the score is called."""
+        return metric_of(self.clean.task)
+
+    @property
+    def unit(self) -> Unit:
+        """How the score is printed."""
+        return unit_of(self.metric)
+
+    @property
+    def what(self) -> str:
+        """The unit of replication."""
+        return "block" if self.is_per_image else "chip"
+
+    @property
+    def whom(self) -> str:
+        """What the intervals are for."""
+        return _pairing(self.first).whom
+
+    @property
+    def over(self) -> str:
+        """What the intervals are over."""
+        if self.is_per_image:
+            return f"{count_of(self.units, 'block')} of images, each image on its own chip"
+        return f"{count_of(self.units, 'chip')}, each with all images"
+
+    def text(self, interval: Interval) -> str:
+        """A score of this ranking, or a difference of two; the clean network's on whole chips is a
+        number without an interval."""
+        if interval == self.clean_accuracy and math.isnan(interval.low):
+            return self.unit.value(interval.mean, places=2)
+        return self.unit.text(interval)
 
     @cached_property
     def weights(self) -> int:
@@ -105,36 +136,37 @@ class Ranking(Shown):
 
     def summary(self) -> Summary:
         """A line for each group, the most sensitive first."""
-        row, blocks = self.first, count_of(self.blocks, "block")
+        row = self.first
         return Summary(
             title=[
                 network_line(self.clean),
-                f"{row.noise} on {where_of(row)}, in one {self.by} alone, each image on its chip",
+                f"{row.noise} on {where_of(row)}, in one {self.by} alone, "
+                + ("each image on its chip" if self.is_per_image else "whole chips"),
             ],
-            heads=["#", self.by, "drop, points", "weights %", "mult.-acc. %"],
+            heads=["#", self.by, f"drop{self.unit.points}", "weights %", "mult.-acc. %"],
             lines=[
                 [
                     str(rank),
                     group.name,
-                    stats.percent(group.drop),
+                    self.text(group.drop),
                     _share_text(self.weight_share(group)),
                     _share_text(self.mac_share(group)),
                 ]
                 for rank, group in enumerate(self.groups, start=1)
             ],
-            note=f"drop: clean minus noisy accuracy; [..]: {100 * CONFIDENCE:.0f} % interval for "
-            f"new chips and new images, over {blocks}",
+            note=f"drop: clean minus noisy {self.metric}; [..]: {100 * CONFIDENCE:.0f} % interval "
+            f"for {self.whom}, over {count_of(self.units, self.what)}",
         )
 
     def records(self) -> list[dict[str, Any]]:
-        """An entry for each group; mean and ends are those of the drop, `n` is the blocks."""
+        """An entry for each group; mean and ends are those of the drop, `n` is the units."""
         return [
             {
                 "rank": rank,
                 "by": self.by,
                 "group": group.name,
                 **spelled(group.drop),
-                "n": self.blocks,
+                "n": self.units,
                 "weights": group.weights,
                 "macs": group.macs,
                 "nonfinite": group.nonfinite,
@@ -149,9 +181,15 @@ class Ranking(Shown):
         axes, which come back."""
         axes, shown = drawing.axes_or_new(ax), self.groups[:MOST]
         drops = [group.drop for group in shown]
-        drawing.bars(axes, [group.name for group in shown], drops, unit=PERCENT)
-        axes.set_xlabel(f"accuracy lost with noise in one {self.by} alone (points)")
+        drawing.bars(axes, [group.name for group in shown], drops, unit=self.unit)
+        axes.set_xlabel(self.drop_axis)
         return axes
+
+    @property
+    def drop_axis(self) -> str:
+        """The label of an axis of drops."""
+        unit = " (points)" if self.unit.points else ""
+        return f"{self.metric} lost with noise in one {self.by} alone{unit}"
 
     def as_json(self) -> dict[str, Any]:
         row = self.first
@@ -162,8 +200,9 @@ class Ranking(Shown):
             "design": row.design,
             "seed": row.seed,
             "images": self.clean.images,
-            "blocks": self.blocks,
-            "interval_for": "new chips and images",
+            f"{self.what}s": self.units,
+            "metric": self.metric,
+            "interval_for": self.whom,
             "weights": self.weights,
             "macs": self.macs,
             "clean": stats.as_json(self.clean_accuracy),
@@ -190,7 +229,7 @@ class Ranking(Shown):
             "gain": stats.as_json(step.gain),
             "weights": step.weights,
             "macs": step.macs,
-            "blocks": step.blocks,
+            f"{self.what}s": step.units,
         }
 
 
@@ -198,118 +237,138 @@ def _share_text(share: float) -> str:
     return or_dash(share, f"{100 * share:.2g}")
 
 
+def _pairing(row: Row) -> Pairing:
+    return OverBlocks() if isinstance(parse_design(row.design), PerImage) else OverChips()
+
+
 def rankings_of(rows: Iterable[Row]) -> list[Ranking]:
     """The rankings in `rows`: one per network, noise, targets, design, seed and grouping, in the
-    order in which they come. Rows of whole networks are left out, and so are blocks that some
-    group has not met yet, as after a kill."""
-    clean: dict[tuple[Any, ...], dict[int, Row]] = {}
+    order in which they come. Rows of whole networks are left out, but for the clean one, which
+    chips are compared to; and so are units that some group has not met yet, as after a kill."""
+    blocks: dict[tuple[Any, ...], dict[int, Row]] = {}
+    whole: dict[tuple[Any, ...], Row] = {}
     found: dict[tuple[Any, ...], dict[str, dict[int, Row]]] = {}
     for row in rows:
         kind, _, rest = row.part.partition(":")
         images = (network_key(row), row.design, row.seed)
         if row.part == CLEAN and not further(row, Role.CONDITION, Role.REMEDY):
-            clean.setdefault(images, {})[row.chip] = row
+            blocks.setdefault(images, {})[row.chip] = row
+        elif row.part == "all" and not row.stream and is_clean(row):
+            whole.setdefault(network_key(row), row)
         elif kind in ("only", "but"):
             same = key_of(row, Role.CONDITION, Role.REMEDY, without=("design", "part"))
             place = (*images, same, rest.partition(":")[0])
             found.setdefault(place, {}).setdefault(row.part, {})[row.chip] = row
-    made = [_ranking(p[-1], parts, clean.get(p[:3], {})) for p, parts in found.items()]
+    made = []
+    for place, parts in found.items():
+        start = only_part(place[-1], "")
+        alone = {p.removeprefix(start): units for p, units in parts.items() if p.startswith(start)}
+        clean = blocks.get(place[:3], {})
+        if place[0] in whole and not isinstance(parse_design(place[1]), PerImage):
+            # The same one beside every chip that some group has met.
+            clean = {chip: whole[place[0]] for units in alone.values() for chip in units}
+        made.append(_ranking(place[-1], alone, parts, clean))
     return [ranking for ranking in made if ranking is not None]
 
 
-def _ranking(by: str, parts: Mapping[str, Units], clean: Units) -> Ranking | None:
-    """None while no block was met by every group."""
-    start = only_part(by, "")
-    alone = {p.removeprefix(start): units for p, units in parts.items() if p.startswith(start)}
-    # Only blocks that all groups have met: else two drops would be of different images.
+def _ranking(
+    by: str, alone: Mapping[str, Units], parts: Mapping[str, Units], clean: Units
+) -> Ranking | None:
+    """None while no unit was met by every group."""
+    # Only units that all groups have met: else two drops would be of different images or dice.
     complete = sorted(set(clean).intersection(*alone.values())) if alone else []
     # A kill before the last group's first row leaves fewer groups than the rows themselves tell of.
     if not complete or len(alone) < next(iter(alone.values()))[complete[0]].figures["groups"]:
         return None
-    by_block = {name: picked(units, complete) for name, units in alone.items()}
-    reference = picked(clean, complete)
-    drops = {name: scores_of(reference) - scores_of(rows) for name, rows in by_block.items()}
-    sizes = sizes_of(reference)  # (B,)
+    by_unit = {name: picked(units, complete) for name, units in alone.items()}
+    first = next(iter(by_unit.values()))[0]
+    over, reference = _pairing(first), picked(clean, complete)
+    drops = {name: scores_of(reference) - scores_of(rows) for name, rows in by_unit.items()}
+    sizes = sizes_of(reference)  # (B,); 0 where nobody knows how many inputs there are
+    sizes = sizes if sizes.any() else sizes + 1
     # A stable sort: equals stay in the order of the network.
     order = sorted(drops, key=lambda name: -float(sizes @ drops[name]))
     groups = tuple(
         Group(
             name=name,
-            drop=difference_of(reference, by_block[name]),
-            ahead=difference_of(by_block[after], by_block[name]) if after else NOTHING,
-            weights=int(by_block[name][0].figures["weights"]),
-            macs=int(by_block[name][0].figures["macs"]),
-            nonfinite=sum(row.nonfinite for row in by_block[name]),
+            drop=over.difference(reference, by_unit[name]),
+            ahead=over.difference(by_unit[after], by_unit[name]) if after else NOTHING,
+            weights=int(by_unit[name][0].figures["weights"]),
+            macs=int(by_unit[name][0].figures["macs"]),
+            nonfinite=sum(row.nonfinite for row in by_unit[name]),
         )
         for name, after in zip(order, [*order[1:], ""], strict=True)
     )
     kept = _kept(by, order, parts)
+    again = _again(reference, kept)
+    steps = _steps(groups, kept, again, over)
     return Ranking(
         by=by,
-        first=by_block[order[0]][0],
-        clean=together(reference),
-        clean_accuracy=accuracy_of(reference),
+        first=by_unit[order[0]][0],
+        clean=together(reference) if isinstance(over, OverBlocks) else reference[0],
+        clean_accuracy=over.score(reference),
         groups=groups,
-        steps=_steps(groups, kept, reference),
-        blocks=len(complete),
-        finding=_finding(groups, kept, {row.chip: row for row in reference}),
+        steps=steps,
+        units=len(complete),
+        finding=_finding(steps, kept, again, over),
     )
 
 
 def _kept(by: str, order: Sequence[str], parts: Mapping[str, Units]) -> dict[int, Units]:
     """The units of each number of groups kept digital, the first of this ranking, ascending."""
-    # A store may hold rows of another order, from fewer blocks: they answer another question.
+    # A store may hold rows of another order, from fewer units: they answer another question.
     wanted = {but_part(by, order[:k]): k for k in range(len(order))}
     return {k: parts[part] for part, k in wanted.items() if part in parts}
 
 
+def _again(clean: Sequence[Row], kept: Mapping[int, Units]) -> dict[int, Row]:
+    """The clean rows under the numbers of the units on fresh dice."""
+    if clean[0].part != CLEAN:
+        return {chip: clean[0] for units in kept.values() for chip in units}
+    total = round(clean[0].figures["blocks"])
+    # Without noise there are no dice, so the second time would be the same hits.
+    return {row.chip + total: row for row in clean}
+
+
 def _steps(
-    groups: Sequence[Group], kept: Mapping[int, Units], clean: Sequence[Row]
+    groups: Sequence[Group], kept: Mapping[int, Units], clean: Units, over: Pairing
 ) -> tuple[Step, ...]:
     if not kept:
         return ()
     return tuple(
         Step(
             kept=tuple(group.name for group in groups[:k]),
-            accuracy=accuracy_of(list(units.values())),
-            gain=_gain(units, kept.get(0, {})),
+            accuracy=over.score(list(units.values())),
+            gain=_gain(units, kept.get(0, {}), over),
             weights=sum(group.weights for group in groups[:k]),
             macs=sum(group.macs for group in groups[:k]),
-            blocks=len(units),
+            units=len(units),
         )
-        for k, units in {**kept, len(groups): _again(clean)}.items()
+        for k, units in {**kept, len(groups): clean}.items()
     )
 
 
-def _again(clean: Sequence[Row]) -> dict[int, Row]:
-    """The clean rows under the numbers of the units that see their blocks the second time."""
-    total = round(clean[0].figures["blocks"])
-    # Without noise there are no dice, so the second time would be the same hits.
-    return {row.chip + total: row for row in clean}
-
-
-def _gain(units: Units, none: Units) -> Interval:
+def _gain(units: Units, none: Units, over: Pairing) -> Interval:
     shared = sorted(set(units) & set(none))
-    return difference_of(picked(units, shared), picked(none, shared)) if shared else NOTHING
+    return over.difference(picked(units, shared), picked(none, shared)) if shared else NOTHING
 
 
 def _finding(
-    groups: Sequence[Group], kept: Mapping[int, Units], clean: Mapping[int, Row]
+    steps: Sequence[Step], kept: Mapping[int, Units], clean: Units, over: Pairing
 ) -> Finding | None:
-    """None where no number of groups does so, as far as these blocks tell: the interval of what
+    """None where no number of groups does so, as far as these units tell: the interval of what
     comes back beyond a half excludes zero, at a confidence that holds for all numbers together."""
     tried = [k for k in kept if k and 0 in kept]
-    every = _again(list(clean.values()))
     for k in tried:
-        shared = sorted(set(kept[k]) & set(kept[0]) & set(every))
+        shared = sorted(set(kept[k]) & set(kept[0]) & set(clean))
         if not shared:
             continue
-        with_k, with_none, free = (picked(one, shared) for one in (kept[k], kept[0], every))
+        with_k, with_none, free = (picked(one, shared) for one in (kept[k], kept[0], clean))
         # (B,); above zero: more than half of the way from none kept to the clean network.
         beyond = scores_of(with_k) - (scores_of(with_none) + scores_of(free)) / 2
         # Bonferroni: the first of several numbers that passes is singled out.
         confidence = 1 - (1 - CONFIDENCE) / len(tried)
-        if over_blocks(beyond, sizes_of(free), confidence=confidence).low > 0:
-            step = next(s for s in _steps(groups, kept, list(clean.values())) if len(s.kept) == k)
-            return Finding(step=step, before=accuracy_of(list(kept[0].values())))
+        if over.mean(beyond, with_k, confidence=confidence).low > 0:
+            step = next(step for step in steps if len(step.kept) == k)
+            return Finding(step=step, before=over.score(list(kept[0].values())))
     return None

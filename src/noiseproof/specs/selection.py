@@ -7,7 +7,7 @@ those that are kept digital, `but:layer:conv1,fc` (`but:layer:` where none is).
 
 from collections.abc import Sequence
 
-from noiseproof.specs.designs import PerImage, auto_design
+from noiseproof.specs.designs import Design, Nested, PerImage, check_design
 from noiseproof.specs.noise import Spec
 
 GROUPINGS = {
@@ -30,17 +30,18 @@ def but_part(by: str, names: Sequence[str]) -> str:
     return f"but:{by}:{','.join(names)}"
 
 
-def check_ranked(spec: Spec, targets: Sequence[str]) -> None:
-    """Raise ValueError for noise that does not let every image have a chip of its own."""
-    design, reason = auto_design([spec], targets, estimator=None, has_hits=True)
-    if not isinstance(design, PerImage):
-        raise ValueError(
-            f"layers are ranked with every image on a chip of its own, and {reason}: end the spec "
-            "with its only random stage, gaussian, laplace or uniform, on other roles than "
-            "norm_stats"
-        )
+def check_ranked(spec: Spec, targets: Sequence[str], design: Design, *, has_hits: bool) -> None:
+    """Raise ValueError for what cannot be ranked: nothing, nested samples of images, and per-image
+    chips where they do not hold. `has_hits`: may single inputs be right or wrong?"""
     if not spec.stages:
         raise ValueError("there is nothing to rank without noise: give a spec with a stage")
+    if isinstance(design, Nested):
+        raise ValueError(
+            f"layers are compared on the same images, and design {design} draws others for each "
+            "chip: use auto, chips or per-image"
+        )
+    if isinstance(design, PerImage):
+        check_design(design, [spec], targets, estimator=None, has_hits=has_hits)
 
 
 def parse_steps(text: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Which layers lose the accuracy, drawn: on the page by plotly, for a paper by matplotlib."""
+"""Which layers lose the score, drawn: on the page by plotly, for a paper by matplotlib."""
 
 import html
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ LINES = (("weights", COLOURS[0], "solid"), ("multiply-accumulates", COLOURS[1], 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """Accuracy against the share of something that is kept digital, both in percent."""
+    """The score against the share, in percent, of something that is kept digital."""
 
     name: str
     colour: str
@@ -37,16 +37,16 @@ class Line:
 
 
 def digital_lines(ranking: Ranking) -> list[Line]:
-    """Against the share of weights and of multiply-accumulates; ends that do not exist (one block)
+    """Against the share of weights and of multiply-accumulates; ends that do not exist (one unit)
     are at the mean. None where no group was kept digital; without the second where the noise is on
     no kernels."""
-    steps = ranking.steps
-    y = [100 * step.accuracy.mean for step in steps]
+    steps, factor = ranking.steps, ranking.unit.factor
+    y = [factor * step.accuracy.mean for step in steps]
     low, high = (
         [m if isnan(end) else end for m, end in zip(y, ends, strict=True)]
         for ends in (
-            [100 * step.accuracy.low for step in steps],
-            [100 * step.accuracy.high for step in steps],
+            [factor * step.accuracy.low for step in steps],
+            [factor * step.accuracy.high for step in steps],
         )
     )
     found = []
@@ -74,8 +74,13 @@ def drop_figure(ranking: Ranking) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
         y=[html.escape(group.name, quote=False) for group in groups],
-        x=[100 * group.drop.mean for group in groups],
-        error_x={"array": _half_widths(groups), "thickness": 1.2, "width": 3, "color": "#333"},
+        x=[ranking.unit.factor * group.drop.mean for group in groups],
+        error_x={
+            "array": _half_widths(ranking, groups),
+            "thickness": 1.2,
+            "width": 3,
+            "color": "#333",
+        },
         orientation="h",
         marker={"color": [_colour(group) for group in groups]},
         text=[_group_hover(ranking, rank, group) for rank, group in enumerate(groups, start=1)],
@@ -84,7 +89,9 @@ def drop_figure(ranking: Ranking) -> go.Figure:
     )
     figure.update_layout(**LAYOUT | {"showlegend": False, "bargap": 0.3})
     figure.update_layout(height=max(220, 90 + 22 * len(groups)))
-    figure.update_xaxes(title=_drop_label(ranking), zeroline=True, zerolinecolor="#444")
+    figure.update_xaxes(
+        title=html.escape(_drop_label(ranking), quote=False), zeroline=True, zerolinecolor="#444"
+    )
     # Bars are drawn from below: reversed, the first of the ranking is on top. A category even
     # where names of layers are numbers.
     figure.update_yaxes(autorange="reversed", automargin=True, ticks="", type="category")
@@ -92,7 +99,7 @@ def drop_figure(ranking: Ranking) -> go.Figure:
 
 
 def digital_figure(ranking: Ranking) -> go.Figure | None:
-    """Accuracy against what is kept digital; None where that was not measured."""
+    """The score against what is kept digital; None where that was not measured."""
     lines = digital_lines(ranking)
     if not lines:
         return None
@@ -126,21 +133,21 @@ def digital_figure(ranking: Ranking) -> go.Figure | None:
             hovertext=texts,
             hovertemplate="%{hovertext}<extra></extra>",
         )
-    clean = 100 * ranking.clean_accuracy.mean
+    clean = ranking.unit.factor * ranking.clean_accuracy.mean
     figure.add_hline(y=clean, line={"color": "#888", "dash": "dot", "width": 1})
     figure.add_annotation(
         x=0, xref="paper", y=clean, text="clean", showarrow=False, xanchor="left", yshift=9
     )
     figure.update_layout(**LAYOUT, height=460, showlegend=True)
     figure.update_xaxes(title="kept digital (%)", range=[-2, 102])
-    figure.update_yaxes(title="accuracy on noisy chips (%)")
+    figure.update_yaxes(title=html.escape(_score_label(ranking, " on noisy chips"), quote=False))
     return figure
 
 
 def _group_hover(ranking: Ranking, rank: int, group: Group) -> str:
     lines = [
         f"{rank}. {group.name}",
-        f"drop {stats.percent(group.drop)} points",
+        f"drop {ranking.text(group.drop)}{' points' * bool(ranking.unit.points)}",
         f"{group.weights:,} weights ({share_text(ranking.weight_share(group))} %)",
         f"{group.macs:,} multiply-accumulates ({share_text(ranking.mac_share(group))} %)",
     ]
@@ -150,7 +157,7 @@ def _group_hover(ranking: Ranking, rank: int, group: Group) -> str:
 def _step_hover(ranking: Ranking, step: Step) -> str:
     lines = [
         f"{len(step.kept)} of {len(ranking.groups)} {ranking.by}s digital",
-        f"accuracy {stats.percent(step.accuracy)} %",
+        f"{ranking.metric} {ranking.text(step.accuracy)}{ranking.unit.sign}",
         f"{share_text(ranking.weight_share(step))} % of the weights",
         f"{share_text(ranking.mac_share(step))} % of the multiply-accumulates",
     ]
@@ -165,7 +172,7 @@ def _rgb(colour: str) -> tuple[int, ...]:
 
 
 def write_ranking_figure(ranking: Ranking, path: str | Path) -> None:
-    """The drops on the left; on the right, where it was measured, the accuracy against what is kept
+    """The drops on the left; on the right, where it was measured, the score against what is kept
     digital. 7 inches wide, .pdf, .svg or .png.
 
     Raises:
@@ -180,8 +187,8 @@ def write_ranking_figure(ranking: Ranking, path: str | Path) -> None:
             _draw_digital(axes[1], ranking, lines)
         row, images = ranking.first, ranking.clean.images
         figure.suptitle(
-            f"{row.model} {row.norm}, {row.noise} on {where_of(row)}; {images:,} images, each on "
-            f"its own chip; {100 * stats.CONFIDENCE:.0f} % intervals for new chips and images",
+            f"{row.model} {row.norm}, {row.noise} on {where_of(row)}; {images:,} images; "
+            f"{100 * stats.CONFIDENCE:.0f} % intervals for {ranking.whom}, over {ranking.over}",
             fontsize=6 if lines else 4.5,
             color="0.35",
         )
@@ -191,8 +198,8 @@ def _draw_drops(axis: "Axes", ranking: Ranking, groups: Sequence[Group]) -> None
     places = list(range(len(groups)))
     axis.barh(
         places,
-        [100 * group.drop.mean for group in groups],
-        xerr=_half_widths(groups),
+        [ranking.unit.factor * group.drop.mean for group in groups],
+        xerr=_half_widths(ranking, groups),
         color=[_colour(group) for group in groups],
         height=0.7,
         error_kw={"elinewidth": 0.7, "capsize": 1.5, "ecolor": "0.2"},
@@ -212,21 +219,24 @@ def _draw_digital(axis: "Axes", ranking: Ranking, lines: Sequence[Line]) -> None
         axis.fill_between(line.x, line.low, line.high, color=line.colour, alpha=0.15, lw=0)
         style = {"linestyle": DASHES[line.dash], "color": line.colour, "lw": 1.2}
         axis.plot(line.x, line.y, marker="o", ms=2.6, label=f"share of {line.name}", **style)
-    clean, last = 100 * ranking.clean_accuracy.mean, lines[-1]
+    clean, last = ranking.unit.factor * ranking.clean_accuracy.mean, lines[-1]
     axis.axhline(clean, color="0.5", lw=0.6, ls=":")
     axis.annotate("clean", (0, clean), xytext=(0, 2), color="0.35", **small)
     for step, x, y in zip(ranking.steps[1:-1], last.x[1:-1], last.y[1:-1], strict=True):
         count = str(len(step.kept))
         axis.annotate(count, (x, y), xytext=(4, -6), color=last.colour, **small)
     axis.set(
-        xlabel=f"kept digital (%; numbers: {ranking.by}s)", ylabel="accuracy (%)", xlim=(-2, 102)
+        xlabel=f"kept digital (%; numbers: {ranking.by}s)",
+        ylabel=_score_label(ranking),
+        xlim=(-2, 102),
     )
     axis.legend(fontsize=6, handlelength=2.4, loc="lower right")
 
 
-def _half_widths(groups: Sequence[Group]) -> list[float]:
-    """In points; 0 where one block gives no interval."""
-    halves = (50 * (group.drop.high - group.drop.low) for group in groups)
+def _half_widths(ranking: Ranking, groups: Sequence[Group]) -> list[float]:
+    """0 where one unit gives no interval."""
+    half = ranking.unit.factor / 2
+    halves = (half * (group.drop.high - group.drop.low) for group in groups)
     return [0.0 if isnan(half) else half for half in halves]
 
 
@@ -236,5 +246,9 @@ def _colour(group: Group) -> str:
 
 def _drop_label(ranking: Ranking) -> str:
     more = len(ranking.groups) - MOST
-    text = f"accuracy lost with noise in one {ranking.by} alone (points)"
-    return text + (f"; {more} lower ones not shown" if more > 0 else "")
+    return ranking.drop_axis + (f"; {more} lower ones not shown" if more > 0 else "")
+
+
+def _score_label(ranking: Ranking, where: str = "") -> str:
+    sign = ranking.unit.sign.strip()
+    return f"{ranking.metric}{where}" + (f" ({sign})" if sign else "")

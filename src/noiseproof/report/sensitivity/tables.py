@@ -1,4 +1,4 @@
-"""Which layers lose the accuracy, in words: the rows of the page's tables and of the terminal's."""
+"""Which layers lose the score, in words: the rows of the page's tables and of the terminal's."""
 
 from collections.abc import Iterator
 from math import isnan
@@ -7,7 +7,6 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from noiseproof import stats
 from noiseproof.results import Group, Ranking, Step, where_of
 
 MOST = 30  # layers that a figure and a terminal show; the page's table and the JSON have all
@@ -21,7 +20,7 @@ def group_lines(ranking: Ranking) -> list[Cells]:
         {
             "rank": str(rank),
             "name": group.name,
-            "drop": stats.percent(group.drop),
+            "drop": ranking.text(group.drop),
             # The last has no next one.
             "tied": rank < last and not group.is_told_apart,
             "nonfinite": f"{group.nonfinite:,}",
@@ -37,8 +36,8 @@ def step_lines(ranking: Ranking) -> list[Cells]:
         {
             "kept": str(len(step.kept)),
             "joined": f"+ {_joined(ranking, place)}" if place else "none",
-            "accuracy": stats.percent(step.accuracy),
-            "gain": stats.percent(step.gain) if step.kept else "",
+            "accuracy": ranking.text(step.accuracy),
+            "gain": ranking.text(step.gain) if step.kept else "",
             **_shares(ranking, step),
         }
         for place, step in enumerate(ranking.steps)
@@ -73,25 +72,26 @@ def finding_text(ranking: Ranking) -> str | None:
     if ranking.finding is None:
         return None
     step, before = ranking.finding.step, ranking.finding.before
-    count = len(step.kept)
+    count, sign = len(step.kept), ranking.unit.sign
     which = f"first {count} of" if count > 1 else "first of"
     return (
         f"Kept digital, the {which} {len(ranking.groups)} {ranking.by}s "
         f"({share_text(ranking.weight_share(step))} % of the weights, "
-        f"{share_text(ranking.mac_share(step))} % of the multiply-accumulates) bring accuracy from "
-        f"{stats.percent(before)} to {stats.percent(step.accuracy)} %, more than half of the way "
-        f"to the clean {100 * ranking.clean_accuracy.mean:.1f} %."
+        f"{share_text(ranking.mac_share(step))} % of the multiply-accumulates) bring "
+        f"{ranking.metric} from {ranking.text(before)} to {ranking.text(step.accuracy)}{sign}, "
+        "more than half of the way to the clean "
+        f"{ranking.unit.value(ranking.clean_accuracy.mean)}{sign}."
     )
 
 
 def terminal_tables(ranking: Ranking) -> Iterator[Table]:
-    """The ranking, and the accuracy with its first groups kept digital."""
+    """The ranking, and the score with its first groups kept digital."""
     row, images = ranking.first, ranking.clean.images
     title = f"{row.model} {row.norm} on {row.data}, {images:,} test images, clean "
-    title += f"{stats.percent(ranking.clean_accuracy)} %\n"
+    title += f"{ranking.metric} {ranking.text(ranking.clean_accuracy)}{ranking.unit.sign}\n"
     title += f"{row.noise} on {where_of(row)}, in one {ranking.by} alone"
     table = _table(title, _caption(ranking))
-    heads = ("#", ranking.by, "drop, points", "weights %", "mult.-acc. %")
+    heads = ("#", ranking.by, f"drop{ranking.unit.points}", "weights %", "mult.-acc. %")
     for head in heads:
         table.add_column(head, justify="left" if head == ranking.by else "right", no_wrap=True)
     # Cut after the ranks and ties were found, which need the next group too.
@@ -108,7 +108,8 @@ def _digital(ranking: Ranking) -> Table:
         f"the same noise everywhere but in the first {ranking.by}s of the ranking",
         "On the same images and fresh dice. gain: paired, over none kept digital. [..]: as above.",
     )
-    for head in ("digital", f"which {ranking.by}s", "accuracy %", "gain, points"):
+    score, gain = f"{ranking.metric}{ranking.unit.sign}", f"gain{ranking.unit.points}"
+    for head in ("digital", f"which {ranking.by}s", score, gain):
         table.add_column(head, justify="left" if head.startswith("which") else "right")
     for head in ("weights %", "mult.-acc. %"):
         table.add_column(head, justify="right", no_wrap=True)
@@ -122,9 +123,8 @@ def _caption(ranking: Ranking) -> str:
     more = len(ranking.groups) - MOST
     text = f"{more} more, with lower drops: see the report or --json. " if more > 0 else ""
     return (
-        f"{text}drop: clean minus noisy accuracy on the same images. [..]: 95 % interval over "
-        f"{ranking.blocks} blocks of images, each image on its own chip (new chips and images). "
-        "~: not told apart from the next one."
+        f"{text}drop: clean minus noisy {ranking.metric} on the same images. [..]: 95 % interval "
+        f"over {ranking.over} ({ranking.whom}). ~: not told apart from the next one."
     )
 
 
