@@ -115,5 +115,5 @@ def test_words_tables_and_the_page_say_chips() -> None:
     assert list(second.columns[2].cells)[-1] == "90.00"
     body = render([], source="s.db", rankings=[ranking])
     assert "over 3 chips, each with all images" in body
-    assert "Drop: clean (90.00 %) minus noisy accuracy in points" in body
+    assert "Drop: clean minus noisy accuracy in points (clean 90.00 %)" in body
     assert "over 3 chips" in repr(ranking)

@@ -35,7 +35,7 @@ from noiseproof.report import (
     write_ranking_figure,
 )
 from noiseproof.results import Row, Store, as_json, findings
-from noiseproof.specs import metric_of, sized
+from noiseproof.specs import sized
 
 WIDTH_OF_PAGE = 120  # of explain's tables, without a terminal
 PROVENANCE = (
@@ -137,11 +137,10 @@ def _ranking_step(row: Row) -> tuple[str, str]:
     """The step of the work that a row belongs to, and what it says."""
     kind, _, rest = row.part.partition(":")
     by, _, names = rest.partition(":")
-    unit = stats.unit_of(metric_of(row.task))
-    what = "chip" if row.design == "chips" else "block"
-    score = f"{what} {row.chip}: {unit.value(row.score)}{unit.sign}"
+    value = f"{row.unit.value(row.score)}{row.unit.sign}"
+    score = f"{'chip' if row.design == 'chips' else 'block'} {row.chip}: {value}"
     if row.part == "all":
-        return "noise in one alone", f"clean, {unit.value(row.score)}{unit.sign}"
+        return "noise in one alone", f"clean, {value}"
     if kind == "but":
         return (
             "most sensitive kept digital",

@@ -91,7 +91,7 @@ class RankOptions(RunOptions, StoreOptions, total=False):
     keep: Sequence[int]
     design: Design | str
     chips: int | None
-    score: Score | None
+    score: ScoreFunction | None
     on_design: Callable[[str], None] | None
 
 

@@ -10,7 +10,7 @@ from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.chip_parts import ChipParts
-from noiseproof.measuring.curves import check_named, warn_without_effect
+from noiseproof.measuring.curves import check_named, read_as, warn_without_effect
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.image_parts import ImageParts
 from noiseproof.measuring.options import (
@@ -89,9 +89,15 @@ def rank_setup(
     asked = request.measurement
     with using_threads(setup.network.threads):
         evaluator = open_evaluator(setup, None)
+        if not evaluator.clean_row.facts.sign:
+            raise ValueError(
+                "layers are ranked by what noise takes, and nobody said which way the score is "
+                "better: give a noiseproof.Score(function, better=...) in place of the function"
+            )
         if store is not None:
             check_named(evaluator)
         known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
+        known = read_as(known, evaluator.clean_row)
         parts, reason = _opened(evaluator, request)
         steps = chosen_steps(request.keep, groups=len(parts.groups))
         warn_without_effect(evaluator, asked)

@@ -19,8 +19,8 @@ from noiseproof.results.estimates import NOTHING
 from noiseproof.results.pairing import OverBlocks, OverChips, Pairing
 from noiseproof.results.rows import Row, further, is_clean, key_of, network_key
 from noiseproof.results.showing import MOST, Shown, Summary, count_of, or_dash, spelled
-from noiseproof.specs import CLEAN, PerImage, but_part, metric_of, only_part, parse_design
-from noiseproof.stats import CONFIDENCE, Interval, Unit, unit_of
+from noiseproof.specs import CLEAN, PerImage, but_part, only_part, parse_design
+from noiseproof.stats import CONFIDENCE, Interval, Unit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Noise in one group alone. `drop`: clean minus noisy score on the same images; `ahead`: the
+    """Noise in one group alone. `drop`: clean minus noisy score on the same images, where lower is
+    better noisy minus clean; `ahead`: the
     drop minus the next group's on the same images and dice, nan for the last. What both hold for
     says `Ranking.whom`. `macs`: multiply-accumulates per image."""
 
@@ -87,12 +88,12 @@ class Ranking(Shown):
     @property
     def metric(self) -> str:
         """What the score is called."""
-        return metric_of(self.clean.task)
+        return self.clean.metric
 
     @property
     def unit(self) -> Unit:
         """How the score is printed."""
-        return unit_of(self.metric)
+        return self.clean.unit
 
     @property
     def what(self) -> str:
@@ -154,7 +155,7 @@ class Ranking(Shown):
                 ]
                 for rank, group in enumerate(self.groups, start=1)
             ],
-            note=f"drop: clean minus noisy {self.metric}; [..]: {100 * CONFIDENCE:.0f} % interval "
+            note=f"drop: {self.drop}; [..]: {100 * CONFIDENCE:.0f} % interval "
             f"for {self.whom}, over {count_of(self.units, self.what)}",
         )
 
@@ -186,10 +187,17 @@ class Ranking(Shown):
         return axes
 
     @property
+    def drop(self) -> str:
+        """What a drop is."""
+        pair = ("clean", "noisy") if self.clean.facts.sign > 0 else ("noisy", "clean")
+        return f"{pair[0]} minus {pair[1]} {self.metric}"
+
+    @property
     def drop_axis(self) -> str:
         """The label of an axis of drops."""
-        unit = " (points)" if self.unit.points else ""
-        return f"{self.metric} lost with noise in one {self.by} alone{unit}"
+        what = "lost" if self.clean.facts.sign > 0 else "added"
+        unit = self.unit.points.removeprefix(", ")
+        return f"{self.metric} {what} with noise in one {self.by} alone" + f" ({unit})" * bool(unit)
 
     def as_json(self) -> dict[str, Any]:
         row = self.first
@@ -283,7 +291,10 @@ def _ranking(
     by_unit = {name: picked(units, complete) for name, units in alone.items()}
     first = next(iter(by_unit.values()))[0]
     over, reference = _pairing(first), picked(clean, complete)
-    drops = {name: scores_of(reference) - scores_of(rows) for name, rows in by_unit.items()}
+    drops = {
+        name: first.facts.sign * (scores_of(reference) - scores_of(rows))
+        for name, rows in by_unit.items()
+    }
     sizes = sizes_of(reference)  # (B,); 0 where nobody knows how many inputs there are
     sizes = sizes if sizes.any() else sizes + 1
     # A stable sort: equals stay in the order of the network.
@@ -291,8 +302,8 @@ def _ranking(
     groups = tuple(
         Group(
             name=name,
-            drop=over.difference(reference, by_unit[name]),
-            ahead=over.difference(by_unit[after], by_unit[name]) if after else NOTHING,
+            drop=_gain(reference, by_unit[name], over),
+            ahead=_gain(by_unit[after], by_unit[name], over) if after else NOTHING,
             weights=int(by_unit[name][0].figures["weights"]),
             macs=int(by_unit[name][0].figures["macs"]),
             nonfinite=sum(row.nonfinite for row in by_unit[name]),
@@ -339,7 +350,7 @@ def _steps(
         Step(
             kept=tuple(group.name for group in groups[:k]),
             accuracy=over.score(list(units.values())),
-            gain=_gain(units, kept.get(0, {}), over),
+            gain=_shared_gain(units, kept.get(0, {}), over),
             weights=sum(group.weights for group in groups[:k]),
             macs=sum(group.macs for group in groups[:k]),
             units=len(units),
@@ -348,9 +359,14 @@ def _steps(
     )
 
 
-def _gain(units: Units, none: Units, over: Pairing) -> Interval:
+def _gain(a: Sequence[Row], b: Sequence[Row], over: Pairing) -> Interval:
+    """How much better a is than b."""
+    return over.difference(a, b) if a[0].facts.sign > 0 else over.difference(b, a)
+
+
+def _shared_gain(units: Units, none: Units, over: Pairing) -> Interval:
     shared = sorted(set(units) & set(none))
-    return over.difference(picked(units, shared), picked(none, shared)) if shared else NOTHING
+    return _gain(picked(units, shared), picked(none, shared), over) if shared else NOTHING
 
 
 def _finding(
@@ -366,6 +382,7 @@ def _finding(
         with_k, with_none, free = (picked(one, shared) for one in (kept[k], kept[0], clean))
         # (B,); above zero: more than half of the way from none kept to the clean network.
         beyond = scores_of(with_k) - (scores_of(with_none) + scores_of(free)) / 2
+        beyond = with_k[0].facts.sign * beyond
         # Bonferroni: the first of several numbers that passes is singled out.
         confidence = 1 - (1 - CONFIDENCE) / len(tried)
         if over.mean(beyond, with_k, confidence=confidence).low > 0:

@@ -147,7 +147,7 @@ def digital_figure(ranking: Ranking) -> go.Figure | None:
 def _group_hover(ranking: Ranking, rank: int, group: Group) -> str:
     lines = [
         f"{rank}. {group.name}",
-        f"drop {ranking.text(group.drop)}{' points' * bool(ranking.unit.points)}",
+        f"drop {ranking.text(group.drop)}{ranking.unit.points.replace(',', '')}",
         f"{group.weights:,} weights ({share_text(ranking.weight_share(group))} %)",
         f"{group.macs:,} multiply-accumulates ({share_text(ranking.mac_share(group))} %)",
     ]

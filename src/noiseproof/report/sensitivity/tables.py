@@ -123,7 +123,7 @@ def _caption(ranking: Ranking) -> str:
     more = len(ranking.groups) - MOST
     text = f"{more} more, with lower drops: see the report or --json. " if more > 0 else ""
     return (
-        f"{text}drop: clean minus noisy {ranking.metric} on the same images. [..]: 95 % interval "
+        f"{text}drop: {ranking.drop} on the same images. [..]: 95 % interval "
         f"over {ranking.over} ({ranking.whom}). ~: not told apart from the next one."
     )
 
