@@ -87,7 +87,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     ),
     "unknown task": (
         ("--task", "nonsense"),
-        "unknown task 'nonsense': expected one of classify, detect, segment$",
+        "unknown task 'nonsense': expected one of classify, detect, regress, segment, tokens$",
     ),
     "task of other labels": (
         ("--task", "segment"),
@@ -203,7 +203,7 @@ BAD_STREAMS: dict[str, tuple[tuple[object, ...], str]] = {
     "batch": (("--batch-size", 0), "batch size must be >= 1, got 0$"),
     "own score": (
         ("--task", "json:dumps"),
-        "unknown task 'json:dumps': expected one of classify, detect, segment$",
+        "unknown task 'json:dumps': expected one of classify, detect, regress, segment, tokens$",
     ),
     "other labels": (("--task", "detect"), "task detect does not fit digits: its labels say clas"),
     "estimator": (("--recalibrate", "pooled(none)"), "cannot read 'none' in a recalibration"),
@@ -254,7 +254,7 @@ BAD_CALLS: dict[str, tuple[tuple[object, ...], str]] = {
     "no weights to track": (("track", "nowhere.pt"), r"weights nowhere\.pt do not exist$"),
     "train task": (
         ("train", "--model", "resnet8", "--data", "digits", "--out", "o", "--task", "boxes"),
-        "unknown task 'boxes': expected one of classify, detect, segment$",
+        "unknown task 'boxes': expected one of classify, detect, regress, segment, tokens$",
     ),
     "train other labels": (
         ("train", "--model", "resnet8", "--data", "digits", "--out", "o", "--task", "detect"),

@@ -237,8 +237,10 @@ def test_images_and_labels_must_match() -> None:
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (torch.zeros(3, 1, dtype=torch.int64), r"labels must be whole numbers \(N,\), or masks"),
-        (torch.eye(3), r"labels must be whole numbers \(N,\), .* got torch.float32 \(3, 3\)"),
+        (torch.zeros(3, 1, 1, 1, 1).long(), r"labels must be whole numbers \(N,\), or masks"),
+        (1 - torch.eye(3), r"labels \(N, C\) of 0 and 1 must have one 1 in each row"),
+        (torch.tensor([0.0, 1.0, 1.0]), "of 0 and 1 alone must be whole numbers"),
+        (torch.tensor([0.0, float("nan"), 1.0]), "must be finite, got nan or inf"),
         (torch.tensor([0, -1, 2]), "labels must be >= 0, got -1"),
         (np.zeros(3), "labels must be a tensor or a Boxes per image, got one float64"),
     ],

@@ -13,9 +13,8 @@ from torch import Tensor
 from noiseproof.core import inputs as core
 from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import stream
-from noiseproof.data import open_dataset
+from noiseproof.data import Boxes, Dataset, Split, open_dataset, scaled
 from noiseproof.data.augmentation import augmented_scenes
-from noiseproof.data.splits import Boxes, Dataset, Split, scaled
 from noiseproof.specs.catalog import PixelScale
 
 WIDE = torch.randn(6, 3, generator=stream(0, "wide"))

@@ -87,21 +87,23 @@ def test_augmented_images_are_training_images_moved_by_a_pixel(weights: Path) ->
 
 LOADERS = """
 import torch
-from noiseproof.data.splits import Boxes, Dataset, Split
+from noiseproof.data import Boxes, Dataset, Split
+from noiseproof.specs import UNSCALED
 
 pixels = torch.arange(6 * 3 * 8 * 8).remainder(251).view(6, 3, 8, 8).to(torch.uint8)
-masks = Split(inputs=pixels, labels=torch.ones(6, 8, 8, dtype=torch.uint8))
+masks = Split(inputs=pixels, labels=torch.ones(6, 8, 8, dtype=torch.uint8), scale=UNSCALED)
 boxes = Boxes(corners=torch.tensor([[1, 1, 6, 6]]), classes=torch.tensor([1]))
 
 def segment():
     return Dataset(test=masks, train=masks, classes=2, flip=True)
 
 def detect():
-    split = Split(inputs=pixels, labels=(boxes,) * 6)
+    split = Split(inputs=pixels, labels=(boxes,) * 6, scale=UNSCALED)
     return Dataset(test=split, train=split, classes=2)
 
 def classify():
-    return Dataset(test=Split(inputs=pixels, labels=torch.zeros(6, dtype=torch.int64)), classes=2)
+    split = Split(inputs=pixels, labels=torch.zeros(6, dtype=torch.int64))
+    return Dataset(test=split, classes=2, scale=UNSCALED)
 
 def score(model, test):
     return float(model(test.images)["out"].mean())

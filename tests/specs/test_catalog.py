@@ -43,7 +43,8 @@ def test_a_wrong_name_of_data_is_one_sentence(name: str, sentence: str) -> None:
 
 
 def test_every_task_is_one_that_can_be_asked_for() -> None:
-    assert {facts.task for facts in catalog.DATASETS.values()} == set(catalog.TASKS)
+    own = {"regress", "tokens"}  # of data of one's own alone
+    assert {facts.task for facts in catalog.DATASETS.values()} | own == set(catalog.TASKS)
 
 
 def test_what_is_described_is_described_in_words() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from noiseproof.core.rng import stream
-from noiseproof.data.splits import Source, Split
+from noiseproof.data import Source, Split
 from noiseproof.specs import catalog
 from noiseproof.tasks.classify import class_logits
 from noiseproof.tasks.table import TASKS

@@ -112,7 +112,8 @@ def test_logits_are_found_in_what_segmenters_return() -> None:
         SimpleNamespace(logits=logits),
     ):
         assert pixel_logits(output, 4, 6) is logits
-    for output in (torch.zeros(2, 5), {"aux": logits}, (logits,), None, [logits]):
+    assert pixel_logits((logits, torch.zeros(1)), 4, 6) is logits
+    for output in (torch.zeros(2, 5), {"aux": logits}, (), None, [None]):
         with pytest.raises(ValueError, match=r"a segmenter must return logits \(N, C, H, W\)"):
             pixel_logits(output, 4, 6)
 

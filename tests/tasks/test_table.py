@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from noiseproof.core.rng import seeded, stream
-from noiseproof.data.splits import Source, Split
+from noiseproof.data import Source, Split
 from noiseproof.specs import catalog
 from noiseproof.tasks.table import TASKS
 from tests.tasks.toys import Fails, Says, boxes, detection, numbered
@@ -26,7 +26,7 @@ def test_what_a_task_is_called_and_scores_stands_in_the_catalog_once() -> None:
     for name, task in TASKS.items():
         assert task.metric == catalog.metric_of(name) == catalog.TASKS[name].metric
         assert task.has_hits == catalog.has_hits(name) == (name == "classify")
-        assert catalog.is_share(name)
+        assert catalog.is_share(name) == (name != "regress")
     assert catalog.metric_of("package:score") == "score"
     assert not catalog.has_hits("package:score")
     assert not catalog.is_share("package:score")
@@ -34,7 +34,10 @@ def test_what_a_task_is_called_and_scores_stands_in_the_catalog_once() -> None:
 
 def test_the_usual_batch_is_smaller_on_a_cpu_where_small_images_stay_in_its_caches() -> None:
     sizes = {name: (task.batch_size.cpu, task.batch_size.elsewhere) for name, task in TASKS.items()}
-    assert sizes == {"classify": (50, 250), "detect": (8, 8), "segment": (16, 16)}
+    assert sizes == {"classify": (50, 250), "detect": (8, 8), "regress": (50, 250)} | {
+        "segment": (16, 16),
+        "tokens": (8, 16),
+    }
     assert TASKS["classify"].batch_size.on(torch.device("cpu")) == 50
     assert TASKS["classify"].batch_size.on(torch.device("cuda")) == 250
 

@@ -1,7 +1,7 @@
 """A small plan and its data."""
 
+from noiseproof.data import Source
 from noiseproof.data.datasets import open_dataset
-from noiseproof.data.splits import Source
 from noiseproof.specs.recipes import Plan, Recipe
 
 PLAN = Plan(

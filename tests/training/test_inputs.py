@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from torch import nn
 from noiseproof.core.rng import stream
 from noiseproof.data import Dataset, Split
+from noiseproof.specs import UNSCALED
 
 class Rule(nn.Module):
     '''Is the marked pixel brighter than the offset?'''
@@ -41,7 +42,7 @@ def split(n, part, kind):
     offset = torch.rand(n, 1, generator=dice)
     labels = (picture[:, 0].float().mean((1, 2)) / 255 > offset[:, 0]).long()
     inputs = {"picture": picture, "offset": offset} if kind == "dict" else (offset, picture)
-    return Split(inputs=inputs, labels=labels)
+    return Split(inputs=inputs, labels=labels, scale=UNSCALED)
 
 def named():
     return Dataset(test=split(60, "test", "dict"), train=split(130, "train", "dict"), classes=2)

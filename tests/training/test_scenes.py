@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from noiseproof.data.splits import Boxes, Source, Split
+from noiseproof.data import Boxes, Source, Split
 from noiseproof.models.checkpoint import fill, load_state, read_card
 from noiseproof.specs.catalog import UNSCALED
 from noiseproof.specs.recipes import Plan, Recipe

@@ -7,27 +7,31 @@ from noiseproof.core.lazy import face
 if TYPE_CHECKING:
     from noiseproof.data.augmentation import augmented as augmented
     from noiseproof.data.augmentation import augmented_scenes as augmented_scenes
+    from noiseproof.data.boxes import Boxes as Boxes
     from noiseproof.data.datasets import open_dataset as open_dataset
-    from noiseproof.data.splits import VOID as VOID
-    from noiseproof.data.splits import Boxes as Boxes
-    from noiseproof.data.splits import Dataset as Dataset
-    from noiseproof.data.splits import Labels as Labels
-    from noiseproof.data.splits import Source as Source
+    from noiseproof.data.labels import NO_TOKEN as NO_TOKEN
+    from noiseproof.data.labels import VOID as VOID
+    from noiseproof.data.labels import Labels as Labels
+    from noiseproof.data.pixels import check_scale as check_scale
+    from noiseproof.data.pixels import scaled as scaled
+    from noiseproof.data.sets import Dataset as Dataset
+    from noiseproof.data.sets import Source as Source
     from noiseproof.data.splits import Split as Split
-    from noiseproof.data.splits import scaled as scaled
 
 __getattr__, __dir__ = face(
     __name__,
     {
-        "Boxes": "data.splits",
-        "Dataset": "data.splits",
-        "Labels": "data.splits",
-        "Source": "data.splits",
+        "Boxes": "data.boxes",
+        "Dataset": "data.sets",
+        "Labels": "data.labels",
+        "NO_TOKEN": "data.labels",
+        "Source": "data.sets",
         "Split": "data.splits",
-        "VOID": "data.splits",
+        "VOID": "data.labels",
         "augmented": "data.augmentation",
         "augmented_scenes": "data.augmentation",
+        "check_scale": "data.pixels",
         "open_dataset": "data.datasets",
-        "scaled": "data.splits",
+        "scaled": "data.pixels",
     },
 )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from noiseproof.core.inputs import channels
@@ -10,11 +11,11 @@ from noiseproof.data.annotations import voc_classes
 from noiseproof.data.classification import READERS
 from noiseproof.data.folders import image_folder
 from noiseproof.data.scenes import SCENE_READERS, masks_classes, masks_folder, voc_folder
+from noiseproof.data.sets import Dataset as Dataset
+from noiseproof.data.sets import Source as Source
 from noiseproof.data.splits import SPLITS as SPLITS
 from noiseproof.data.splits import VOID as VOID
 from noiseproof.data.splits import Boxes as Boxes
-from noiseproof.data.splits import Dataset as Dataset
-from noiseproof.data.splits import Source as Source
 from noiseproof.data.splits import Split as Split
 from noiseproof.data.splits import scaled as scaled
 from noiseproof.specs import (
@@ -38,7 +39,12 @@ def open_dataset(
     Raises:
         ValueError: for an unknown name, and, when a split is read, for missing or damaged files.
     """
-    check_dataset(name)
+    source = _opened(check_dataset(name), data_dir, download)
+    # In one place for all of them: pixels never leave a data set without their scale.
+    return replace(source, read=lambda split: source.read(split).with_scale(source.scale))
+
+
+def _opened(name: str, data_dir: str | Path | None, download: bool) -> Source:
     base, size = parse_size(name)
     kind, _, rest = base.partition(":")
     if rest:
@@ -141,8 +147,8 @@ def _own(name: str) -> Source:
     return Source(
         name=name,
         classes=found.classes,
-        channels=channels(found.test.inputs),
-        scale=found.scale,
+        channels=channels(found.test.part(0, 1).inputs),
+        scale=found.scale or UNSCALED,
         shift=found.shift,
         flip=found.flip,
         read=read,

@@ -9,7 +9,8 @@ from torchvision.transforms import v2
 
 from noiseproof.core.rng import stream
 from noiseproof.data.pictures import IMAGE_SUFFIXES, open_image
-from noiseproof.data.splits import Source, Split
+from noiseproof.data.sets import Source
+from noiseproof.data.splits import Split
 from noiseproof.specs import PIXEL_SCALES, PixelScale
 
 

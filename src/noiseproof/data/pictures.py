@@ -15,7 +15,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from noiseproof.data.splits import VOID, Boxes
+from noiseproof.data.boxes import Boxes
+from noiseproof.data.labels import VOID
 
 Size = tuple[int, int]  # height, width in pixels
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}

@@ -1,84 +1,42 @@
-"""Inputs with what is known about them, as tensors; pixels stay bytes until used."""
+"""Inputs with what is known about them; pixels stay bytes until used."""
 
+import copy
 import hashlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from noiseproof.core.inputs import I, Inputs, as_inputs, count, map_tensors, named_tensors, rows
+from noiseproof.core.inputs import Inputs, as_inputs, count, named_tensors, rows
 from noiseproof.core.rng import stream
-from noiseproof.specs import UNSCALED, PixelScale
+from noiseproof.data import labels as known
+from noiseproof.data.boxes import Boxes as Boxes
+from noiseproof.data.labels import NO_TOKEN as NO_TOKEN
+from noiseproof.data.labels import VOID as VOID
+from noiseproof.data.labels import Labels as Labels
+from noiseproof.data.pixels import check_scale, has_pixels
+from noiseproof.data.pixels import scaled as scaled
+from noiseproof.specs import PixelScale
 
 SPLITS = ("train", "test")
-VOID = 255  # mask value of pixels that no score and no loss counts
-
-
-@dataclass(frozen=True, kw_only=True)
-class Boxes:
-    """The objects in one image: `corners` (K, 4) as x1, y1, x2, y2 in pixels, and `classes` (K,),
-    from 1: 0 is the background, as in torchvision's detectors.
-
-    Raises:
-        ValueError: for anything else, or a box without area.
-    """
-
-    corners: Tensor
-    classes: Tensor
-
-    def __post_init__(self) -> None:
-        for name in ("corners", "classes"):
-            if not isinstance(getattr(self, name), Tensor):
-                raise ValueError(
-                    f"{name} of boxes must be a tensor, got {type(getattr(self, name)).__name__}"
-                )
-        if self.corners.numel() and (self.corners.dim() != 2 or self.corners.shape[1] != 4):
-            raise ValueError(f"corners of boxes must be (K, 4), got {tuple(self.corners.shape)}")
-        if self.classes.numel() and not _whole(self.classes):
-            raise ValueError(f"classes of boxes must be whole numbers, got {self.classes.dtype}")
-        # A frozen dataclass lets nothing be assigned, not even here.
-        # reshape: no box at all may come as (0,).
-        object.__setattr__(self, "corners", self.corners.to(torch.float32).reshape(-1, 4))
-        object.__setattr__(self, "classes", self.classes.to(torch.int64))
-        if self.classes.shape != self.corners.shape[:1]:
-            raise ValueError(
-                f"boxes and classes must be equally many, got {len(self.corners)} and "
-                f"{tuple(self.classes.shape)}"
-            )
-        x1, y1, x2, y2 = self.corners.unbind(1)
-        # Negated as a whole, so that nan counts as empty.
-        empty = ~((x2 > x1) & (y2 > y1) & self.corners.isfinite().all(1))
-        if empty.any():
-            raise ValueError(f"a box must have x1 < x2 and y1 < y2, got {_corners(self, empty)}")
-        if len(self.classes) and int(self.classes.min()) < 1:
-            raise ValueError(f"classes of boxes must be >= 1, got {int(self.classes.min())}")
-
-    def outside(self, height: int, width: int) -> Tensor:
-        """Which boxes (K,) reach out of an image of height x width pixels."""
-        limit = torch.tensor([width, height, width, height], dtype=torch.float32)
-        return ((self.corners < 0) | (self.corners > limit)).any(1)
-
-
-def _whole(tensor: Tensor) -> bool:
-    return not (tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool)
-
-
-def _corners(boxes: Boxes, which: Tensor) -> list[float]:
-    corners: list[float] = boxes.corners[which][0].tolist()
-    return corners
-
-
-Labels = Tensor | tuple[Boxes, ...]
+HASHED_AT_ONCE = 64  # samples
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """`inputs`: a tensor (N, ...), or a tuple or dict of tensors that a network gets as positional
     or keyword arguments, the sample on axis 0 of each. Images are (N, C, H, W), as uint8 pixels, or
-    as floats that a network takes as they are. `labels` say the task: classes (N,), kept as int64;
-    masks (N, H, W) of classes and `VOID`, kept as uint8; or one `Boxes` for each image.
+    as floats that a network takes as they are.
+
+    `labels` say the task: classes (N,), kept as int64, also from one-hot rows (N, C); masks
+    (N, H, W) of classes and `VOID`, kept as uint8; one `Boxes` for each image; tokens (N, T) and
+    `NO_TOKEN`; or real numbers (N, ...), which a regression aims at.
+
+    - `scale`: by which pixels pass (default: none is known, and pixels are refused where they are
+      to pass a network, unless a scale is given there).
+    - `names`: what class c is called, at place c, where the network's own number of that class is
+      found by its name; "" for what has none (default: labels are the network's numbers).
 
     Raises:
         ValueError: for anything else, or a box that reaches out of its image.
@@ -86,73 +44,28 @@ class Split:
 
     inputs: Inputs
     labels: Labels
+    scale: PixelScale | None = None
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", as_inputs(self.inputs))
+        # None where the network takes several tensors, of which none needs to be an image that
+        # masks and boxes lie in.
+        image = self.inputs if isinstance(self.inputs, Tensor) and self.inputs.dim() == 4 else None
+        size = None if image is None else (int(image.shape[2]), int(image.shape[3]))
+        object.__setattr__(self, "labels", known.as_labels(self.labels, size))
         if isinstance(self.inputs, Tensor) and (
-            self.inputs.dim() < 2 or (self.inputs.dim() != 4 and self._of_scenes())
+            self.inputs.dim() < 2 or (image is None and self.task in ("segment", "detect"))
         ):
             raise ValueError(f"images must be (N, C, H, W), got {tuple(self.inputs.shape)}")
-        if isinstance(self.labels, Tensor):
-            self._check_tensor(self.labels)
-        else:
-            self._check_boxes()
         if count(self.inputs) != len(self.labels):
             raise ValueError(
                 f"inputs and labels must be equally many, got {count(self.inputs)} and "
                 f"{len(self.labels)}"
             )
 
-    def _of_scenes(self) -> bool:
-        return not isinstance(self.labels, Tensor) or self.labels.dim() == 3
-
-    def _size(self) -> tuple[int, int] | None:
-        """Height and width of the images; None where the network takes several tensors, of which
-        none needs to be an image that masks and boxes lie in."""
-        if not isinstance(self.inputs, Tensor):
-            return None
-        return self.inputs.shape[-2], self.inputs.shape[-1]
-
-    def _check_tensor(self, labels: Tensor) -> None:
-        if labels.dim() not in (1, 3) or not _whole(labels):
-            raise ValueError(
-                f"labels must be whole numbers (N,), or masks of them (N, H, W), got "
-                f"{labels.dtype} {tuple(labels.shape)}"
-            )
-        if labels.numel() and int(labels.min()) < 0:
-            raise ValueError(f"labels must be >= 0, got {int(labels.min())}")
-        if labels.dim() == 1:
-            object.__setattr__(self, "labels", labels.to(torch.int64))
-        elif self._size() not in (None, tuple(labels.shape[1:])):
-            raise ValueError(
-                f"masks must be as large as their images, got {tuple(labels.shape[1:])} and "
-                f"{self._size()}"
-            )
-        elif labels.dtype != torch.uint8:
-            if labels.numel() and int(labels.max()) > VOID:
-                raise ValueError(
-                    f"classes of masks must be < {VOID}, and {VOID} for void, got "
-                    f"{int(labels.max())}"
-                )
-            # A byte for each pixel: int64 masks would be eight times their uint8 images' channel.
-            object.__setattr__(self, "labels", labels.to(torch.uint8))
-
-    def _check_boxes(self) -> None:
-        if isinstance(self.labels, str) or not hasattr(self.labels, "__iter__"):
-            raise ValueError(
-                f"labels must be a tensor or a Boxes per image, got {type(self.labels).__name__}"
-            )
-        object.__setattr__(self, "labels", tuple(self.labels))
-        for place, boxes in enumerate(self.labels):
-            if not isinstance(boxes, Boxes):
-                raise ValueError(
-                    f"labels must be a tensor or a Boxes per image, got one {type(boxes).__name__}"
-                )
-            if (size := self._size()) and (outside := boxes.outside(*size)).any():
-                raise ValueError(
-                    f"a box must lie inside its image, got {_corners(boxes, outside)} in image "
-                    f"{place} of {size[0]}x{size[1]} pixels"
-                )
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} samples, {self.task})"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -160,25 +73,47 @@ class Split:
     @property
     def task(self) -> str:
         """What the labels ask for: a key of `catalog.TASKS`."""
-        if not isinstance(self.labels, Tensor):
-            return "detect"
-        return "classify" if self.labels.dim() == 1 else "segment"
+        return known.task_of(self.labels)
 
     @property
     def top_class(self) -> int:
         """The largest class that occurs; -1 where none does."""
-        if isinstance(self.labels, Tensor):
-            named = self.labels if self.labels.dim() == 1 else self.labels[self.labels != VOID]
-        else:
-            named = torch.cat(
-                [torch.zeros(0, dtype=torch.int64), *(b.classes for b in self.labels)]
-            )
-        return int(named.max()) if named.numel() else -1
+        found = self.classes_in()
+        return int(found[-1]) if len(found) else -1
+
+    @property
+    def has_pixels(self) -> bool:
+        """Is any of the inputs uint8, which passes by a scale only?"""
+        return has_pixels(self.inputs)
+
+    def classes_in(self) -> Tensor:
+        """The classes that occur, sorted (K,)."""
+        return known.classes_in(self.labels)
+
+    def check_scale(self, scale: PixelScale | None, *, remedy: str) -> None:
+        """Raise ValueError for pixels where `scale` is None, and for bytes that are no pixels."""
+        check_scale(self.inputs, scale, remedy=remedy)
+
+    def with_scale(self, scale: PixelScale | None) -> "Split":
+        """The same samples by another scale."""
+        return self._but(scale=scale)
+
+    def with_inputs(self, inputs: Inputs) -> "Split":
+        """The same labels with other inputs, as many."""
+        return self._but(inputs=inputs)
+
+    def renumbered(self, numbers: Tensor) -> "Split":
+        """The same samples with class c as `numbers[c]`, which needs no name any more."""
+        return self._but(labels=known.renumbered(self.labels, numbers), names=())
+
+    def ready(self, scale: PixelScale) -> "Split":
+        """The same samples as a network takes them."""
+        return self._but(inputs=scaled(self.inputs, scale))
 
     def part(self, start: int, stop: int) -> "Split":
         """The samples from `start` up to `stop`, in order."""
         within = slice(start, stop)
-        return Split(inputs=rows(self.inputs, within), labels=self.labels[within])
+        return self._but(inputs=rows(self.inputs, within), labels=self.labels[within])
 
     def take(self, places: Tensor) -> "Split":
         """The samples at `places` (n,), in that order."""
@@ -188,7 +123,15 @@ class Split:
             if isinstance(labels, Tensor)
             else tuple(labels[place] for place in places.tolist())
         )
-        return Split(inputs=rows(self.inputs, places), labels=chosen)
+        return self._but(inputs=rows(self.inputs, places), labels=chosen)
+
+    def _but(self, **changes: object) -> "Split":
+        """The same split with other fields, not looked at again: the labels of a part may seem to
+        be of another task than the whole."""
+        new = copy.copy(self)
+        for name, value in changes.items():
+            object.__setattr__(new, name, value)
+        return new
 
     def first(self, n: int) -> "Split":
         """The first n samples; ValueError where there are fewer, or n < 1."""
@@ -206,99 +149,35 @@ class Split:
 
     def sample(self, n: int, *, seed: int) -> Inputs:
         """The inputs of `drawn`, without labels."""
-        return rows(self.inputs, self.drawn(n, seed=seed))
+        return self.take(self.drawn(n, seed=seed)).inputs
+
+    def batches(self, size: int) -> Iterator["Split"]:
+        """The samples in order, `size` at a time; the last part may be smaller."""
+        for start in range(0, len(self), size):
+            yield self.part(start, start + size)
 
     def sha256(self) -> str:
         """The fingerprint of inputs and labels, in order. That of a single tensor is in committed
         rows: it has to stay what it is. The order of a dict's entries makes no difference."""
-        named = named_tensors(self.inputs, "")
-        kinds = [(name, tuple(named[name].shape), named[name].dtype) for name in sorted(named)]
-        single = isinstance(self.inputs, Tensor)
+        one = self.part(0, 1).inputs
+        few = named_tensors(one, "")
+        kinds = [(name, (len(self), *few[name].shape[1:]), few[name].dtype) for name in sorted(few)]
         # Shapes and dtypes first: the same bytes in another shape are other images.
-        digest = hashlib.sha256(repr(kinds[0][1:] if single else kinds).encode())
-        tensors = [named[name] for name in sorted(named)]
-        if isinstance(self.labels, Tensor):
-            tensors.append(self.labels)
-        else:
+        shown = kinds[0][1:] if isinstance(one, Tensor) else kinds
+        digest = hashlib.sha256(repr(shown).encode())
+        if self.task == "detect":
             digest.update(repr([len(boxes.classes) for boxes in self.labels]).encode())
-            tensors += [
-                tensor for boxes in self.labels for tensor in (boxes.corners, boxes.classes)
-            ]
-        for tensor in tensors:
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
+        for name in sorted(few):
+            for part in self.batches(HASHED_AT_ONCE):
+                digest.update(bytes_of(named_tensors(part.inputs, "")[name]))
+        for part in self.batches(HASHED_AT_ONCE):
+            for tensor in known.tensors_of(part.labels):
+                digest.update(bytes_of(tensor))
         return digest.hexdigest()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """What a loader of one's own returns. `scale` turns pixels into network inputs; `train` may be
-    None where nothing is trained or recalibrated. `classes`: outputs of the network, the background
-    of a detector included."""
-
-    test: Split
-    train: Split | None = None
-    classes: int = 10
-    scale: PixelScale = UNSCALED
-    shift: int = 0
-    flip: bool = False
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.test, Split) or not isinstance(self.train, Split | None):
-            wrong = self.train if isinstance(self.test, Split) else self.test
-            raise ValueError(f"test and train must be a Split, got {type(wrong).__name__}")
-        if self.train is not None and self.train.task != self.test.task:
-            raise ValueError(
-                f"the labels of train and test must be for one task, got {self.train.task} and "
-                f"{self.test.task}"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A named data set, its splits read on demand."""
-
-    name: str
-    classes: int
-    channels: int
-    scale: PixelScale
-    shift: int
-    flip: bool
-    read: Callable[[str], Split]
-    task: str = "classify"
-
-    def check_task(self, task: str | None) -> None:
-        """Raise ValueError where the labels are not for `task`; None fits any."""
-        if task not in (None, self.task):
-            raise ValueError(f"task {task} does not fit {self.name}: its labels say {self.task}")
-
-
-def scaled(inputs: I, scale: PixelScale) -> I:
-    """Network inputs for inputs as a data set holds them: (pixel / 255 - mean) / std for tensors of
-    uint8 pixels (N, C, H, W); tensors of any other type are network inputs already.
-
-    Raises:
-        ValueError: where the scale is of another number of channels.
-    """
-    return map_tensors(inputs, lambda tensor: _scaled(tensor, scale))
-
-
-def _scaled(images: Tensor, scale: PixelScale) -> Tensor:
-    if images.dtype != torch.uint8:
-        return images
-    if images.dim() != 4:
-        raise ValueError(f"images of pixels must be (N, C, H, W), got {tuple(images.shape)}")
-    if len(scale.mean) not in (1, images.shape[1]):
-        raise ValueError(
-            f"the pixel scale {scale} has {len(scale.mean)} channels, the images "
-            f"{images.shape[1]}: choose another --normalize"
-        )
-    mean, std = _mean_and_std(scale, images.device)
-    # In place on the new tensor that .to has made of the bytes. Divided first, as torchvision
-    # does: another order rounds otherwise.
-    return images.to(torch.float32).div_(255).sub_(mean).div_(std)
-
-
-@lru_cache(maxsize=16)  # making them on a GPU would wait for it, batch after batch
-def _mean_and_std(scale: PixelScale, device: torch.device) -> tuple[Tensor, Tensor]:
-    mean, std = (torch.tensor(one, device=device).view(-1, 1, 1) for one in (scale.mean, scale.std))
-    return mean, std
+def bytes_of(tensor: Tensor) -> bytes:
+    """The values as they lie in memory, in row-major order."""
+    # As bytes before numpy sees them, which has no bfloat16.
+    plain = tensor.detach().cpu().contiguous()
+    return plain.reshape(-1).view(torch.uint8).numpy().tobytes()

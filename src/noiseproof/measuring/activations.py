@@ -54,7 +54,7 @@ from noiseproof.results import (
 )
 from noiseproof.specs import Match, Spec
 from noiseproof.stats import Floats
-from noiseproof.tasks import TASKS, batches, unscored
+from noiseproof.tasks import TASKS, unscored
 
 MAX_VALUES = 2**26
 """Clean activations that are held at once, of all points together: 256 MiB of float32."""
@@ -246,7 +246,7 @@ class _Tour:
         if self.labelled:
             task = TASKS[self.evaluator.test.task]
             return task.evaluate(forward, self.evaluator.test, self.batch_size).score, seen
-        for part in batches(self.evaluator.test, self.batch_size):
+        for part in self.evaluator.test.batches(self.batch_size):
             forward(part.inputs)
         return math.nan, seen
 

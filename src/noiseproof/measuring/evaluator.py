@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from noiseproof.core.device import device_name, device_of, pick_device
-from noiseproof.core.inputs import Inputs, count, count_of_call, named_tensors, rows, tensors, to
+from noiseproof.core.inputs import Inputs, count, count_of_call, named_tensors, rows, to
 from noiseproof.core.version import __version__
 from noiseproof.data import Split, scaled
 from noiseproof.measuring.setup import Setup
@@ -217,7 +217,7 @@ class Evaluator:
 
     @property
     def _example(self) -> Inputs:
-        return self.ready(rows(self.test.inputs, slice(0, 2)))
+        return self.ready(self.test.part(0, 2).inputs)
 
     def _on(self, passes: Passes, chip: Chip, test: Split | None = None) -> Result:
         run = passes.load(chip)
@@ -272,9 +272,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
         outputs(skeleton, Chip(state), scaled(few, scale))
     # Only pixels pass through the scale: rows of float inputs must
     # not differ by one that had no part.
-    pixels = isinstance(data, Split) and any(
-        tensor.dtype == torch.uint8 for tensor in tensors(data.inputs)
-    )
+    pixels = isinstance(data, Split) and data.has_pixels
     row = Row(
         checkpoint=subject.checkpoint or network_sha256(skeleton, state),
         model=subject.model or type(setup.model).__name__,

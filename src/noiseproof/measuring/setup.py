@@ -10,13 +10,18 @@ from noiseproof.core.device import pick_device
 from noiseproof.core.inputs import Inputs, joined
 from noiseproof.core.plugins import harmless_name, named
 from noiseproof.core.rng import seeded, stream
-from noiseproof.data import Source, Split, open_dataset, scaled
+from noiseproof.data import Source, Split, check_scale, open_dataset
 from noiseproof.measuring.options import SetupOptions, check_keywords, named_network, with_keywords
 from noiseproof.measuring.requests import Calibration, Network, Subject
 from noiseproof.models import Card, build, file_sha256, fill, load_state, read_card, weights_file
 from noiseproof.network import State
 from noiseproof.specs import PixelScale, norm_text, parse_pixel_scale
-from noiseproof.tasks import TASKS, ScoreFunction, check_classes, check_fits
+from noiseproof.tasks import TASKS, ScoreFunction, check_classes, check_fits, unscored
+
+SCALE_REMEDY = (
+    "give scale=npf.specs.parse_pixel_scale('imagenet'), 'half' or 'mean,std'; 'none' for "
+    "pixel / 255 alone"
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,7 +63,13 @@ def held(model: nn.Module, test: object, network: Network, calibration: Calibrat
         test = _pair(test)
     images = calibration.images
     assert not isinstance(images, int), "images in memory are drawn already"
-    return Setup(model=model, test=test, calibration=images, network=network)
+    # What a score of one's own does with its pixels is its own affair; `unscored` has none.
+    scale = network.scale or (test.scale if isinstance(test, Split) else None)
+    if isinstance(test, Split) and network.score in (None, unscored):
+        test.check_scale(scale, remedy=SCALE_REMEDY)
+    if images is not None:
+        check_scale(images, scale, remedy=SCALE_REMEDY)
+    return Setup(model=model, test=test, calibration=images, network=replace(network, scale=scale))
 
 
 @with_keywords(SetupOptions, calibration=0, augment=False, calibration_seed=0)
@@ -108,7 +119,7 @@ def opened(network: Network, calibration: Calibration) -> Setup:
         check_classes(test, network.classes or 0)
     else:  # what the network returns is the score's own affair
         # Scaled once and for all, since the score of one's own runs the network itself.
-        test = Split(inputs=scaled(test.inputs, scale), labels=test.labels)
+        test = test.ready(scale)
     subject = Subject(
         checkpoint=file_sha256(file),
         model=network.model or "",

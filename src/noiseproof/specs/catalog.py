@@ -108,6 +108,13 @@ TASKS = {
         is_of_scenes=True,
         recipe={"epochs": 120, "batch_size": 8, "lr": 0.02, "weight_decay": 1e-4},
     ),
+    "regress": TaskFacts(
+        about="real numbers: R squared, and the root mean square error",
+        metric="R2",
+        unit="",
+        # Of one that always says the mean label.
+        blind=lambda classes: 0.0,
+    ),
     "segment": TaskFacts(
         about="a class for each pixel: mean intersection over union",
         metric="mIoU",
@@ -115,6 +122,10 @@ TASKS = {
         blind=of_classes,
         is_of_scenes=True,
         recipe={"epochs": 120, "batch_size": 8, "lr": 0.05},
+    ),
+    "tokens": TaskFacts(
+        about="a token for each place of a sequence: the share that is right",
+        metric="token accuracy",
     ),
 }
 BCCD_CLASSES = ("RBC", "WBC", "Platelets")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from noiseproof.tasks.task import Forward as Forward
     from noiseproof.tasks.task import Result as Result
     from noiseproof.tasks.task import Task as Task
-    from noiseproof.tasks.task import batches as batches
     from noiseproof.tasks.task import whole_numbers as whole_numbers
 
 __getattr__, __dir__ = face(
@@ -29,7 +28,6 @@ __getattr__, __dir__ = face(
         "ScoreFunction": "tasks.own",
         "TASKS": "tasks.table",
         "Task": "tasks.task",
-        "batches": "tasks.task",
         "check_classes": "tasks.evaluation",
         "check_fits": "tasks.evaluation",
         "evaluate": "tasks.evaluation",

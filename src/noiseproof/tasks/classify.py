@@ -15,7 +15,6 @@ from noiseproof.tasks.task import (
     Forward,
     Result,
     Task,
-    batches,
     check_top,
     entry,
     trained_on,
@@ -27,7 +26,8 @@ AUXILIARY_WEIGHT = 0.3  # of further heads, as torchvision trains GoogLeNet and 
 
 
 def class_logits(output: Any) -> Tensor:
-    """A classifier's logits (N, C): the tensor itself, or `logits` of what the network returns.
+    """A classifier's logits (N, C): the tensor itself, the first of several, or `logits` of what
+    the network returns.
 
     Raises:
         ValueError: for any other output.
@@ -45,7 +45,7 @@ def _evaluate(forward: Forward, test: Split, batch_size: int) -> Result:
     """Top-1 accuracy. A sample whose outputs are not all finite is a miss: argmax would read nan
     as class 0, which looks exactly like chance."""
     hits, nonfinite, classes = [], 0, 0
-    for part in batches(test, batch_size):
+    for part in test.batches(batch_size):
         logits = class_logits(forward(part.inputs))
         finite = logits.isfinite().all(1)
         # (n,)
@@ -67,7 +67,7 @@ def _change(batch: Split, source: Source, generator: Generator) -> Split:
     if isinstance(x, Tensor) and x.dim() == 4:
         # Dice fall even where nothing moves: trained weights depend on the order of the draws.
         moved = augmented(x, shift=source.shift, flip=source.flip, generator=generator)
-        return Split(inputs=moved, labels=batch.labels)
+        return batch.with_inputs(moved)
     if source.shift or source.flip:
         raise ValueError(
             f"inputs that are moved and mirrored must be images (N, C, H, W), got {shapes(x)}: "

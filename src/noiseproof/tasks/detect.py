@@ -10,7 +10,7 @@ from torchmetrics.detection import MeanAveragePrecision
 
 from noiseproof.core.inputs import Inputs, shapes
 from noiseproof.data import Boxes, Labels, Source, Split, augmented_scenes
-from noiseproof.tasks.task import BatchSize, Forward, Result, Task, batches, trained_on
+from noiseproof.tasks.task import BatchSize, Forward, Result, Task, trained_on
 
 MOST_BOXES = (1, 10, 100)  # detections of an image that count, as in COCO's own evaluation
 SCALES = (0.75, 1.5)  # of scenes in training, before the crop
@@ -23,7 +23,7 @@ def _evaluate(forward: Forward, test: Split, batch_size: int) -> Result:
     # Noise makes hundreds of boxes; only the best of them count, as everywhere.
     metric.warn_on_many_detections = False
     nonfinite = 0
-    for part in batches(test, batch_size):
+    for part in test.batches(batch_size):
         found = [_finite(one) for one in forward(part.inputs)]
         nonfinite += sum(lost for _, lost in found)
         # On the CPU, where COCO's matching runs in any case.

@@ -3,7 +3,7 @@
 from torch import nn
 
 from noiseproof.core.device import device_of
-from noiseproof.core.inputs import rows, to
+from noiseproof.core.inputs import to
 from noiseproof.data import Split, scaled
 from noiseproof.network import Chip, outputs, skeleton_of, state_of
 from noiseproof.specs import PixelScale
@@ -34,7 +34,7 @@ def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
         raise ValueError("images must be >= 1, got 0")
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
-    x = to(rows(test.inputs, slice(0, 2)), device_of(state))
+    x = to(test.part(0, 2).inputs, device_of(state))
     TASKS[test.task].check(outputs(skeleton, Chip(state), scaled(x, scale)), test)
 
 

@@ -15,7 +15,6 @@ from noiseproof.tasks.task import (
     Forward,
     Result,
     Task,
-    batches,
     check_top,
     entry,
     trained_on,
@@ -49,7 +48,7 @@ def _evaluate(forward: Forward, test: Split, batch_size: int) -> Result:
     pixel whose outputs are not all finite is wrong: its class is one that does not exist."""
     confusion: MulticlassConfusionMatrix | None = None
     nonfinite, classes = 0, 0
-    for part in batches(test, batch_size):
+    for part in test.batches(batch_size):
         masks = whole_numbers(part.labels)
         output = pixel_logits(forward(part.inputs), masks.shape[1], masks.shape[2])
         classes = output.shape[1]

@@ -5,7 +5,7 @@ A task sees inputs, labels and outputs, never weights, chips or noise. Each one 
 this one, and `table` lists them; nothing else asks which task it is, but reads its properties.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,23 +82,27 @@ class Task:
 # --- what several tasks need ---------------------------------------------------------------------
 
 
-def batches(split: Split, batch_size: int) -> Iterator[Split]:
-    """The split in order, `batch_size` samples at a time; the last part may be smaller."""
-    for start in range(0, len(split), batch_size):
-        yield split.part(start, start + batch_size)
-
-
 def whole_numbers(labels: Labels) -> Tensor:
-    """Labels that are classes or masks."""
+    """Labels that are classes, masks or tokens."""
     assert isinstance(labels, Tensor)
+    return labels
+
+
+def real_numbers(labels: Labels) -> Tensor:
+    """Labels that a regression aims at."""
+    assert isinstance(labels, Tensor)
+    assert labels.is_floating_point()
     return labels
 
 
 def entry(output: Any, *names: str) -> Any:
     """The tensor that a network returns, or the first of the named entries of a dictionary, or of
-    the named attributes of an object; None where it has none."""
+    the named attributes of an object, or the first of several outputs; None where it has none."""
     if isinstance(output, Tensor):
         return output
+    # A named tuple may have the names; any other is in the order in which it is unpacked.
+    if isinstance(output, list | tuple) and not any(hasattr(output, name) for name in names):
+        return entry(output[0], *names) if output else None
     if isinstance(output, Mapping):
         found = (output.get(name) for name in names)
     else:
@@ -109,10 +113,16 @@ def entry(output: Any, *names: str) -> Any:
 
 def check_top(test: Split, classes: int) -> None:
     """Raise ValueError for a label that a network of `classes` classes does not know."""
-    if test.top_class >= classes:
-        raise ValueError(
-            f"the labels go up to {test.top_class}, the network knows {classes} classes"
-        )
+    found = test.classes_in()
+    top = int(found[-1]) if len(found) else -1
+    if top < classes:
+        return
+    remedy = ""
+    if classes == 1:
+        remedy = ": for one output of two classes give a score of your own"
+    elif top == classes and 0 not in found:
+        remedy = ", counted from 0: subtract 1 from the labels"
+    raise ValueError(f"the labels go up to {top}, the network knows {classes} classes{remedy}")
 
 
 def trained_on(model: nn.Module, x: Inputs, *given: Any) -> Any:

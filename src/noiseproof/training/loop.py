@@ -202,7 +202,7 @@ def _near(split: Split, device: torch.device) -> Split:
     size = sum(tensor.nbytes for tensor in tensors(split.inputs))
     if device.type == "cpu" or not TASKS[split.task].changes_near or size > NEAR_BYTES:
         return split
-    return Split(inputs=to(split.inputs, device), labels=split.labels)
+    return split.with_inputs(to(split.inputs, device))
 
 
 def _batch(split: Split, places: Tensor) -> Split:
