@@ -270,6 +270,17 @@ def test_it_says_which_design_it_takes_and_why(
     assert heard[0].startswith(said)
 
 
+def test_the_cost_is_said_before_it_is_paid_and_not_for_what_is_there(tmp_path: Path) -> None:
+    heard: list[str] = []
+    ranked("segmentation", tmp_path / "r.db", on_design=heard.append)
+    # 3 layers and 2 numbers of them, 4 chips each: 20. On 64 pixels stem, body and head are 54, 324
+    # and 18 products: the head begins at 378 of 396, the body, recorded once more, saves nothing.
+    assert heard[1].startswith("cost: 20 passes over all images, the work of about 17 since chips")
+    heard.clear()
+    ranked("segmentation", tmp_path / "r.db", on_design=heard.append)
+    assert len(heard) == 1
+
+
 def test_auto_takes_images_on_chips_of_their_own_where_they_hold() -> None:
     net = network(Remembering)
     split = split_for(net, (6,), 40)

@@ -27,15 +27,20 @@ same ones however many chips made it."""
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChipParts(Parts):
-    """`chips` of them for each group, and as many fresh ones with groups kept digital."""
+    """`chips` of them for each group, and as many fresh ones with groups kept digital.
+    `on_cost(text)` gets what that will take, before it begins."""
 
     chips: int
+    on_cost: Callable[[str], None] | None = None
 
     def alone(self, cache: RowCache) -> list[Row]:
         clean = self.evaluator.clean_row
         wanted = {g.name: self._rows(only_part(self.by, g.name)) for g in self.groups}
         cache.expect([clean, *(row for named in wanted.values() for row in self._unlike(named))])
+        new = {name: cache.new(self._unlike(named)) for name, named in wanted.items()}
         found = [cache.row(clean, self.units.clean, left=1)]
+        if self.on_cost is not None and any(new.values()):
+            self.on_cost(self._cost(new, found[0]))
         for group in self.groups:
             programme = self._programme(group.tensors)
             facts = {"groups": len(self.groups), **costs([group])}
@@ -55,6 +60,22 @@ class ChipParts(Parts):
             fill = partial(self._evaluated, self._programme(noisy), digital, None)
             found += self._measured(named, fill, cache)
         return found
+
+    def _cost(self, new: Mapping[str, int], clean: Row) -> str:
+        """What it takes, in passes over all images; `new`: how many chips each group has still to
+        meet."""
+        later = len(self.steps) * self._different
+        whole = sum(new.values()) + later
+        short = later + sum(
+            n * (1 - self.share_before(g)) + 1 if self.is_short(g) else n
+            for g in self.groups
+            if (n := new[g.name])
+        )
+        text = f"cost: {whole:,} passes over all images"
+        if short < whole:
+            text += f", the work of about {short:,.0f} since chips begin at the noisy {self.by}"
+        # The clean pass as it was measured, on this machine or where the store comes from.
+        return f"{text}; about {_duration(short * clean.seconds)}"
 
     def is_short(self, group: TensorGroup) -> bool:
         """Do the passes of its chips begin in the middle, where that saves more than it costs?"""
@@ -120,3 +141,10 @@ class ChipParts(Parts):
             return evaluator.score(chip)
         run = shortcut.forward(evaluator.passes.load(chip))
         return evaluator.result(lambda inputs: run(evaluator.ready(inputs)), evaluator.test)
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that a person would take."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -11,7 +11,7 @@ from noiseproof.measuring.groups import TensorGroup, groups_of
 from noiseproof.measuring.units import Units
 from noiseproof.noise import Programme
 from noiseproof.results import Row, RowCache
-from noiseproof.specs import Spec
+from noiseproof.specs import Spec, chosen_steps
 from noiseproof.tasks import Result
 
 
@@ -25,6 +25,7 @@ class Parts:
     by: str
     seed: int
     roles: tuple[str, ...]
+    keep: tuple[int, ...]  # as in `RankRequest`
 
     def alone(self, cache: RowCache) -> list[Row]:
         """The rows of the clean network and of noise in each group alone."""
@@ -50,6 +51,11 @@ class Parts:
         example = evaluator.ready(evaluator.test.part(0, 1).inputs) if known else None
         names = self.programme.names
         return groups_of(evaluator.skeleton, evaluator.state, names, by=self.by, example=example)
+
+    @cached_property
+    def steps(self) -> list[int]:
+        """How many groups are kept digital."""
+        return chosen_steps(self.keep, groups=len(self.groups))
 
     def row(self, unit: int, part: str) -> Row:
         """The name of the row of a unit with noise in a part."""

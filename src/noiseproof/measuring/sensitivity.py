@@ -25,7 +25,7 @@ from noiseproof.measuring.requests import RankRequest
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import open_units
 from noiseproof.results import OnRow, Ranking, RowCache, Store, rankings_of
-from noiseproof.specs import Auto, Chips, Design, PerImage, Spec, check_length, chosen_steps
+from noiseproof.specs import Auto, Chips, Design, PerImage, Spec, check_length
 
 
 @with_keywords(RankOptions, design="auto")
@@ -98,8 +98,8 @@ def rank_setup(
             check_named(evaluator)
         known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
         known = read_as(known, evaluator.clean_row)
-        parts, reason = _opened(evaluator, request)
-        steps = chosen_steps(request.keep, groups=len(parts.groups))
+        parts, reason = _opened(evaluator, request, on_design)
+        steps = parts.steps  # refused now, where there cannot be so many
         warn_without_effect(evaluator, asked)
         if on_design is not None and reason:
             on_design(f"design {parts.units.design}: {reason}")
@@ -114,7 +114,9 @@ def rank_setup(
     return rankings_of(alone + without)[0]
 
 
-def _opened(evaluator: Evaluator, request: RankRequest) -> tuple[Parts, str]:
+def _opened(
+    evaluator: Evaluator, request: RankRequest, on_cost: Callable[[str], None] | None
+) -> tuple[Parts, str]:
     """How rows are measured, and why so."""
     asked = request.measurement
     design: Design = asked.design
@@ -127,6 +129,13 @@ def _opened(evaluator: Evaluator, request: RankRequest) -> tuple[Parts, str]:
     check_length(units.design, chips=asked.chips, passes=asked.passes)
     make: Callable[..., Parts] = ImageParts
     if not isinstance(units.design, PerImage):
-        make = partial(ChipParts, chips=asked.followed)
-    parts = make(units=units, spec=asked.spec, by=request.by, seed=asked.seed, roles=asked.targets)
+        make = partial(ChipParts, chips=asked.followed, on_cost=on_cost)
+    parts = make(
+        units=units,
+        spec=asked.spec,
+        by=request.by,
+        seed=asked.seed,
+        roles=asked.targets,
+        keep=request.keep,
+    )
     return parts, reason or found

@@ -24,8 +24,12 @@ class RowCache:
 
     def expect(self, rows: Iterable[Row]) -> None:
         """Say which rows are wanted in all, so that the number of new ones is known."""
+        self._total = self.new(rows)
+
+    def new(self, rows: Iterable[Row]) -> int:
+        """How many of these rows are not there yet."""
         # A set: a row that is wanted twice is measured once.
-        self._total = len({key_of(row) for row in rows} - self._known.keys())
+        return len({key_of(row) for row in rows} - self._known.keys())
 
     def row(self, row: Row, evaluate: Callable[[Row], Row], *, left: int) -> Row:
         """The row of that name, evaluated if it is new; `left`: how many are still to come, it
