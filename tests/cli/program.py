@@ -52,9 +52,9 @@ import os, signal, sys
 from noiseproof import cli
 from noiseproof.results.store import Store
 add, left = Store.add, {rows}
-def add_or_die(store, row):
+def add_or_die(store, row, **how):
     global left
-    add(store, row)
+    add(store, row, **how)
     left -= 1
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -22,7 +22,7 @@ from noiseproof.cli import (
     train,
 )
 from noiseproof.cli.grouped import epilog_of
-from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.checks import NoiseproofWarning
 from noiseproof.core.version import __version__
 
 app = typer.Typer(
@@ -82,7 +82,7 @@ def _one_line_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    if issubclass(category, NoEffectWarning):
+    if issubclass(category, NoiseproofWarning):
         print(f"noiseproof: warning: {message}", file=sys.stderr)
 
 

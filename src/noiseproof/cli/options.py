@@ -75,6 +75,9 @@ Seed = Annotated[int, typer.Option(help="Names all random streams.")]
 StoreFile = Annotated[
     Path, typer.Option(help="SQLite file of rows; what it holds is not measured again.")
 ]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Measure all again; each new row replaces the old one.")
+]
 Figure = Annotated[Path | None, typer.Option(help="Also a figure for a paper: .pdf, .svg or .png.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON document as the last line of stdout.")
@@ -186,6 +189,7 @@ class StoreOptions:
 
     PANEL: ClassVar[str] = OUTPUT
     store: StoreFile = Path("results.db")
+    fresh: Fresh = False
     as_json: AsJson = False
 
 

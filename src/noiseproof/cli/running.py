@@ -34,7 +34,7 @@ from noiseproof.report import (
     write_anatomy_figure,
     write_ranking_figure,
 )
-from noiseproof.results import Row, Store, as_json, findings
+from noiseproof.results import Row, Store, Tally, as_json, findings
 from noiseproof.specs import sized
 
 WIDTH_OF_PAGE = 120  # of explain's tables, without a terminal
@@ -50,13 +50,22 @@ def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
     check_in_units(setup, asked)  # before a store is made
     if asked.design.needs_hits:
         sized(asked.design, len(setup.test))
+    tally = Tally()
     with Store(output.store) as store, MeasuringBar() as bar:
-        curves = measure_setup(setup, request, store=store, on_row=bar.update, on_design=say)
+        curves = measure_setup(
+            setup,
+            request,
+            store=store,
+            on_row=bar.update,
+            on_design=say,
+            fresh=output.fresh,
+            tally=tally,
+        )
     print_curves(curves, above=asked.above)
     strongest = max(asked.specs, key=lambda one: one.level or 0)
     state, where = state_of(setup.model), places(setup.model)
     print_coverage(strongest, asked.targets, *coverage(state, where, strongest, asked.targets))
-    print(f"Rows: {output.store}")
+    say_rows(output, tally)
     if output.as_json:
         print_json(as_json(curves, above=asked.above))
 
@@ -64,6 +73,7 @@ def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
 def run_track(request: TrackRequest, output: StoreOptions) -> None:
     """Follow chips along a stream, and print the traces."""
     setup = opened(request.network, request.calibration)
+    tally = Tally()
     with Store(output.store) as store, Bars() as bars:
 
         def show(row: Row, done: int, total: int) -> None:
@@ -72,9 +82,11 @@ def run_track(request: TrackRequest, output: StoreOptions) -> None:
                 "tracking", done, total, f"{text}{row.unit.value(row.score)}{row.unit.sign}"
             )
 
-        traces = track_setup(setup, request, store=store, on_row=show)
+        traces = track_setup(
+            setup, request, store=store, on_row=show, fresh=output.fresh, tally=tally
+        )
     print_traces(traces)
-    print(f"Rows: {output.store}")
+    say_rows(output, tally)
     if output.as_json:
         provenance = _provenance(traces[0].first, "chip") | {"seed": traces[0].first.seed}
         print_json({"traces": [trace.as_json() for trace in traces], "provenance": provenance})
@@ -83,18 +95,27 @@ def run_track(request: TrackRequest, output: StoreOptions) -> None:
 def run_ranking(request: RankRequest, output: DrawnOptions) -> None:
     """Rank layers, and print, and draw where a figure is asked for."""
     setup = opened(request.network, request.calibration)
+    tally = Tally()
     with Store(output.store) as store, Bars() as bars:
 
         def show(row: Row, done: int, total: int) -> None:
             step, text = _ranking_step(row)
             bars.update(step, done, total, text)
 
-        ranking = rank_setup(setup, request, store=store, on_row=show, on_design=say)
+        ranking = rank_setup(
+            setup,
+            request,
+            store=store,
+            on_row=show,
+            on_design=say,
+            fresh=output.fresh,
+            tally=tally,
+        )
     print_ranking(ranking)
     if output.figure is not None:
         write_ranking_figure(ranking, output.figure)
         print(f"Figure: {output.figure}")
-    print(f"Rows: {output.store}")
+    say_rows(output, tally)
     if output.as_json:
         replicate = "block of images" if ranking.is_per_image else "chip"
         provenance = _provenance(ranking.first, replicate)
@@ -125,6 +146,12 @@ def run_explain(request: ExplainRequest, output: PageOptions, *, usual_images: i
     print(f"Page: {output.out}")
     if output.as_json:
         print_json({"page": str(output.out), **found.as_json()})
+
+
+def say_rows(output: StoreOptions, tally: Tally) -> None:
+    """Where the rows are, and how many of them were there before."""
+    reused = f"; {tally.text}" if tally.there else ""
+    print(f"Rows: {output.store}{reused}")
 
 
 def _provenance(first: Row, replicate: str) -> dict[str, object]:

@@ -6,8 +6,20 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class NoEffectWarning(UserWarning):
+class NoiseproofWarning(UserWarning):
+    """What a user has to know, in one line; the command line prints it."""
+
+
+class NoEffectWarning(NoiseproofWarning):
     """What was asked for changed nothing."""
+
+
+class RandomForwardWarning(NoiseproofWarning):
+    """The network itself is random."""
+
+
+class StoreWarning(NoiseproofWarning):
+    """A store holds rows that cannot be used."""
 
 
 def one_of(kind: str, value: T, choices: Iterable[T]) -> T:

@@ -1,8 +1,10 @@
 """Functions of the user's own, named `package.module:function`."""
 
+import ast
 import importlib
 import inspect
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,22 @@ def call_named(name: str) -> object:
         return found()
     except Exception as error:
         raise ValueError(f"{name} failed: {type(error).__name__}: {error}") from error
+
+
+def code_of(function: object) -> str:
+    """The code of a function or of the class of a callable, without comments and layout, so that a
+    change of what it does is seen; "" where there is none to be read. What it calls is not in
+    it."""
+    inner = inspect.unwrap(getattr(function, "func", function))  # type: ignore[arg-type]
+    readable = inner if inspect.isroutine(inner) or isinstance(inner, type) else type(inner)
+    try:
+        return ast.dump(ast.parse(textwrap.dedent(inspect.getsource(readable))))
+    except (OSError, TypeError, SyntaxError):  # typed at a prompt, or part of a longer line
+        code = getattr(readable, "__code__", None)
+        if code is None:
+            return ""
+        plain = [one for one in code.co_consts if isinstance(one, int | float | str | tuple)]
+        return f"{code.co_code.hex()} {code.co_names} {plain}"
 
 
 OPENED_BY_US = ("torchvision", "timm", "folder", "masks", "voc")

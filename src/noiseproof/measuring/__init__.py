@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from noiseproof.measuring.curves import measure_setup as measure_setup
     from noiseproof.measuring.evaluator import Evaluator as Evaluator
     from noiseproof.measuring.evaluator import open_evaluator as open_evaluator
+    from noiseproof.measuring.identity import Randomness as Randomness
     from noiseproof.measuring.inventory import TensorFacts as TensorFacts
     from noiseproof.measuring.options import check_keywords as check_keywords
     from noiseproof.measuring.options import with_keywords as with_keywords
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from noiseproof.measuring.requests import TrackRequest as TrackRequest
     from noiseproof.measuring.sensitivity import rank_layers as rank_layers
     from noiseproof.measuring.sensitivity import rank_setup as rank_setup
+    from noiseproof.measuring.settling import named as named
+    from noiseproof.measuring.settling import settled as settled
     from noiseproof.measuring.setup import Setup as Setup
     from noiseproof.measuring.setup import calibration_from as calibration_from
     from noiseproof.measuring.setup import network_of as network_of
@@ -46,6 +49,7 @@ __getattr__, __dir__ = face(
         "Measurement": "measuring.requests",
         "Network": "measuring.requests",
         "RankRequest": "measuring.requests",
+        "Randomness": "measuring.identity",
         "Setup": "measuring.setup",
         "Subject": "measuring.requests",
         "TensorFacts": "measuring.inventory",
@@ -57,6 +61,7 @@ __getattr__, __dir__ = face(
         "explain_setup": "measuring.activations",
         "measure": "measuring.curves",
         "measure_setup": "measuring.curves",
+        "named": "measuring.settling",
         "network_of": "measuring.setup",
         "open_evaluator": "measuring.evaluator",
         "open_setup": "measuring.setup",
@@ -65,6 +70,7 @@ __getattr__, __dir__ = face(
         "places_of": "measuring.units",
         "rank_layers": "measuring.sensitivity",
         "rank_setup": "measuring.sensitivity",
+        "settled": "measuring.settling",
         "track": "measuring.streams",
         "track_setup": "measuring.streams",
         "check_keywords": "measuring.options",

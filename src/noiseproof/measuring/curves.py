@@ -14,6 +14,7 @@ from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.identity import Randomness
 from noiseproof.measuring.options import (
     MeasureOptions,
     asked_calibration,
@@ -24,10 +25,11 @@ from noiseproof.measuring.options import (
     with_keywords,
 )
 from noiseproof.measuring.requests import Measurement, MeasureRequest
+from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, open_units
 from noiseproof.noise import touched
-from noiseproof.results import Curve, OnRow, Row, RowCache, Store, curves_of
+from noiseproof.results import Curve, OnRow, Row, RowCache, Store, Tally, curves_of
 from noiseproof.specs import Chips, Pace, Spec, check_length, facts_of
 from noiseproof.stats import FIRST, Progress, most_units
 from noiseproof.tasks import facts_of_score
@@ -62,9 +64,10 @@ def measure(
     - `recalibrate`: an estimator, as `pooled(1000)`; each chip is recalibrated by it on the first
       of the `calibration` images (as the test images, without labels). `calibration` alone means
       pooled over all of them. `ema` and `batch` take none: they see the test images.
-    - `store`: rows that it holds are not measured again; each new one is stored at once and given
-      to `on_row(row, done, total)`; with a precision or a budget `total` is what it looks like so
-      far.
+    - `store`: rows that it holds of the same network, by what it computes, are not measured again;
+      each new one is stored at once and given to `on_row(row, done, total)`; with a precision or a
+      budget `total` is what it looks like so far. `fresh`: measure all of them again, each in place
+      of the old one.
     - `seed`, `targets`, `scale`, `score`, `batch_size`, `device`, `compiled`, `threads`, `subject`:
       as in `requests.Network` and `requests.Measurement`.
 
@@ -75,6 +78,8 @@ def measure(
         TypeError: for a keyword that there is not.
     Warns:
         NoEffectWarning: when the noise or the recalibration changes nothing.
+        RandomForwardWarning: when the network is random by itself.
+        StoreWarning: when the store holds rows of other code under the same weights.
     """
     check_keywords("measure", options, MeasureOptions)
     images = options.get("calibration")
@@ -89,6 +94,7 @@ def measure(
         store=options.get("store"),
         on_row=options.get("on_row"),
         on_design=options.get("on_design"),
+        fresh=options.get("fresh", False),
     )[0]
 
 
@@ -99,23 +105,25 @@ def measure_setup(
     store: Store | None = None,
     on_row: OnRow | None = None,
     on_design: Callable[[str], None] | None = None,
+    fresh: bool = False,
+    tally: Tally | None = None,
 ) -> list[Curve]:
     """A curve of an opened network for each way to recalibrate, as `measure`; they share a budget
-    evenly."""
+    evenly. `tally` counts the rows that the store held already."""
     asked, ways = request.measurement, request.calibration.ways
     check_in_units(setup, asked)
     budget = None if asked.budget is None else asked.budget / len(ways)
     pace = Pace(precision=asked.precision, budget=budget)
     curves = []
     with using_threads(setup.network.threads):
-        for way in ways:
+        for place, way in enumerate(ways):
             # Before the network is opened: what a way needs to begin
             # with is paid from its budget too.
             started = time.monotonic()
             evaluator = open_evaluator(setup, way)
             if store is not None:
                 check_named(evaluator)
-            known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
+            evaluator, known = settled(evaluator, store)
             known = read_as(known, evaluator.clean_row)
             blank = replace(
                 evaluator.chip_row, targets=",".join(asked.targets), seed=asked.seed, pace=str(pace)
@@ -124,10 +132,12 @@ def measure_setup(
                 evaluator, asked.design, asked.specs, asked.targets, seen=(blank, known)
             )
             check_length(units.design, chips=asked.chips, passes=asked.passes)
+            if not place:
+                warn_of_dice(evaluator)
             warn_without_effect(evaluator, asked)
             if on_design is not None and reason:
                 on_design(f"design {units.design}: {reason}")
-            cache = RowCache(known=known, store=store, on_row=on_row)
+            cache = RowCache(known=known, store=store, on_row=on_row, fresh=fresh, tally=tally)
             rows = _measured(units, asked, blank, cache, pace=pace, started=started)
             curves += curves_of(rows)
     return curves
@@ -152,7 +162,8 @@ def _measured(
         for spec in specs
     ]
     # Every chip is then the same network on the same images: one is measured, the rest are copies.
-    same = [isinstance(units.design, Chips) and not spec.is_random for spec in specs]
+    steady = units.evaluator.randomness is Randomness.NONE
+    same = [steady and isinstance(units.design, Chips) and not spec.is_random for spec in specs]
     found: list[list[Row]] = [[] for _ in specs]
     progress = Progress(
         pace=pace,
@@ -164,9 +175,9 @@ def _measured(
     # Otherwise nobody knows yet how many there will be.
     if pace.is_fixed:
         assert most is not None
-        cache.expect([units.evaluator.clean_row, *_all(named, units, same, most)])
+        cache.expect([*units.clean_rows, *_all(named, units, same, most)])
     # First: no curve can be read from a store without its clean row, however early a run is killed.
-    rows = [cache.row(units.evaluator.clean_row, units.clean, left=progress.left)]
+    rows = [cache.row(row, units.clean, left=progress.left) for row in units.clean_rows]
     for point, unit in progress.order(lambda: time.monotonic() - started):
         row = replace(named[point], chip=unit, images=units.images(unit))
         if found[point] and same[point]:

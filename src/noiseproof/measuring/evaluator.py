@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sized
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -12,8 +13,18 @@ from torch import nn
 
 from noiseproof.core.device import device_name, device_of, pick_device
 from noiseproof.core.inputs import Inputs, count, count_of_call, named_tensors, rows, to
+from noiseproof.core.plugins import code_of
+from noiseproof.core.rng import seeded
 from noiseproof.core.version import __version__
 from noiseproof.data import Split, scaled
+from noiseproof.measuring.identity import (
+    IMAGES,
+    USUAL_ROUNDING,
+    Look,
+    Randomness,
+    look_at,
+    structure_of,
+)
 from noiseproof.measuring.setup import Setup
 from noiseproof.network import (
     Chip,
@@ -39,7 +50,7 @@ from noiseproof.recalibration import (
     with_biases,
 )
 from noiseproof.recalibration.following import following
-from noiseproof.results import Row, pack
+from noiseproof.results import Computes, Row, pack
 from noiseproof.specs import UNSCALED, Batch, Ema, Estimator, Match
 from noiseproof.tasks import (
     TASKS,
@@ -69,6 +80,8 @@ class Evaluator:
     batch_size: int
     compiled: bool  # by torch.compile, once for all chips
     clean_row: Row  # a row with everything filled in but the results
+    randomness: Randomness = Randomness.NONE  # of a pass by itself
+    known_clean: Result | None = None  # its clean score, where that was needed to name it
 
     @property
     def clean(self) -> Chip:
@@ -103,9 +116,17 @@ class Evaluator:
 
     def clean_score(self) -> Result:
         """The network as it is, not recalibrated."""
+        if self.known_clean is not None and self.randomness is Randomness.NONE:
+            return self.known_clean
         if self.own_score is not None:
             return self._owned(self.skeleton, self.clean)
         return self._on(self.passes, self.clean)
+
+    def seeded(self, seed: int, *path: str | int) -> AbstractContextManager[None]:
+        """Inside the block a network that is random by itself follows the stream `path` of `seed`;
+        of any other nothing happens."""
+        is_random = self.randomness is not Randomness.NONE
+        return seeded(seed, "forward", *path) if is_random else nullcontext()
 
     def score(self, chip: Chip, test: Split | None = None) -> Result:
         """`chip`, recalibrated where an estimator says so, on the test images or
@@ -273,6 +294,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
     # Only pixels pass through the scale: rows of float inputs must
     # not differ by one that had no part.
     pixels = isinstance(data, Split) and data.has_pixels
+    look = _looked(setup, skeleton, state)
     row = Row(
         checkpoint=subject.checkpoint or network_sha256(skeleton, state),
         model=subject.model or type(setup.model).__name__,
@@ -282,6 +304,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
         data=subject.data,
         data_sha256=data.sha256() if isinstance(data, Split) else "",
         scale=str(scale) if pixels else "as is",
+        computes=str(look.computes),
         noise="none",
         targets="",
         recalibrate="off",
@@ -313,7 +336,26 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
         compiled=network.compiled,
         batch_size=network.batch_size or usual.on(device_of(state)),
         clean_row=row,
+        randomness=look.randomness,
     )
+
+
+def _looked(setup: Setup, skeleton: nn.Module, state: State) -> Look:
+    """A look at the first test inputs. Of data of an unknown form there are none: then its clean
+    score says what a network computes, once that is measured."""
+    code = () if setup.score is None else (code_of(setup.score),)
+    structure = structure_of(skeleton, *code)
+    computes = Computes(structure=structure, tolerance=USUAL_ROUNDING, figures=())
+    unknown = Look(computes=computes, randomness=Randomness.NONE)
+    if not isinstance(setup.test, Split):
+        return unknown
+    few = to(rows(setup.test.inputs, slice(0, IMAGES)), device_of(state))
+    try:
+        return look_at(skeleton, state, scaled(few, setup.scale or UNSCALED), *code)
+    except ValueError:
+        if setup.score is None:
+            raise
+        return unknown  # a score of one's own may give the network something else
 
 
 def _count(data: object) -> int:

@@ -47,10 +47,11 @@ class RunOptions(TypedDict, total=False):
 
 
 class StoreOptions(TypedDict, total=False):
-    """`store` has the rows that are not measured again and gets each new one at once;
-    `on_row(row, done, total)` sees them."""
+    """`store` has the rows that are not measured again and gets each new one at once; `fresh`: all
+    are measured again, each in place of the old one. `on_row(row, done, total)` sees the new."""
 
     store: Store | None
+    fresh: bool
     on_row: OnRow | None
 
 

@@ -66,6 +66,7 @@ class Parts:
             targets=",".join(self.roles),
             design=str(self.units.design),
             seed=self.seed,
+            dice=self.programme.origin,
             part=part,
             chip=unit,
             images=self.units.images(unit),

@@ -22,9 +22,10 @@ from noiseproof.measuring.options import (
 )
 from noiseproof.measuring.parts import Parts
 from noiseproof.measuring.requests import RankRequest
+from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import open_units
-from noiseproof.results import OnRow, Ranking, RowCache, Store, rankings_of
+from noiseproof.results import OnRow, Ranking, RowCache, Store, Tally, rankings_of
 from noiseproof.specs import Auto, Chips, Design, PerImage, Spec, check_length
 
 
@@ -45,7 +46,7 @@ def rank_layers(
       inputs; `auto` (default): per-image where it holds, else chips. `on_design(text)` gets the
       choice with its reason, and what chips will cost.
     - `chips`: how many for each layer (default: 10); with `auto` they are asked for by it.
-    - `store`, `on_row`: as in `measure`; `on_row` gets the rows of the ranking and then, counted
+    - `store`, `fresh`, `on_row`: as in `measure`; `on_row` gets the rows of the ranking and then, counted
       anew, those of the groups kept digital.
     - `seed`, `targets`, `scale`, `score`, `batch_size`, `device`, `threads`, `subject`: as in
       `requests.Network` and `requests.Measurement`.
@@ -74,6 +75,7 @@ def rank_layers(
         store=options.get("store"),
         on_row=options.get("on_row"),
         on_design=options.get("on_design"),
+        fresh=options.get("fresh", False),
     )
 
 
@@ -84,8 +86,11 @@ def rank_setup(
     store: Store | None = None,
     on_row: OnRow | None = None,
     on_design: Callable[[str], None] | None = None,
+    fresh: bool = False,
+    tally: Tally | None = None,
 ) -> Ranking:
-    """The ranking of an opened network, as `rank_layers`."""
+    """The ranking of an opened network, as `rank_layers`. `tally` counts the rows that the store
+    held already."""
     asked = request.measurement
     with using_threads(setup.network.threads):
         evaluator = open_evaluator(setup, None)
@@ -96,21 +101,25 @@ def rank_setup(
             )
         if store is not None:
             check_named(evaluator)
-        known = [] if store is None else store.rows(checkpoint=evaluator.clean_row.checkpoint)
+        evaluator, known = settled(evaluator, store)
         known = read_as(known, evaluator.clean_row)
         parts, reason = _opened(evaluator, request, on_design)
         steps = parts.steps  # refused now, where there cannot be so many
+        warn_of_dice(evaluator)
         warn_without_effect(evaluator, asked)
         if on_design is not None and reason:
             on_design(f"design {parts.units.design}: {reason}")
-        cache = RowCache(known=known, store=store, on_row=on_row)
-        alone = parts.alone(cache)
+
+        def cache() -> RowCache:
+            return RowCache(known=known, store=store, on_row=on_row, fresh=fresh, tally=tally)
+
+        alone = parts.alone(cache())
         # The order from rows alone, so that a run that goes on from a
         # store chooses as the first one did.
         order = [group.name for group in rankings_of(alone)[0].groups]
         choices = [order[:k] for k in steps]
         # A cache of its own, since what is to be done was known only now: it counts from one again.
-        without = parts.without(choices, RowCache(known=known, store=store, on_row=on_row))
+        without = parts.without(choices, cache())
     return rankings_of(alone + without)[0]
 
 

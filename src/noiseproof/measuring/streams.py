@@ -30,11 +30,12 @@ from noiseproof.measuring.options import (
     with_keywords,
 )
 from noiseproof.measuring.requests import USUAL_CHIPS, TrackRequest
+from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.network import Chip
 from noiseproof.noise import Programme
 from noiseproof.recalibration import running_layers
-from noiseproof.results import OnRow, Row, Store, Trace, key_of, traces_of
+from noiseproof.results import OnRow, Row, Store, Tally, Trace, key_of, traces_of
 from noiseproof.specs import WANDERS_WITHIN, Course, Spec, Stream
 
 
@@ -58,8 +59,9 @@ def track(
       `layerwise` and `blend` are computed at the start and after every `period` images (default: at
       every change) on the `calibration` images, and stay in between.
     - `chips`: how many (default: 10).
-    - `store`: a chip that it holds to the end is not followed again. `on_row(row, done, total)`
-      gets each new row; those of the store count as done.
+    - `store`: a chip that it holds to the end is not followed again, unless `fresh`: then the new
+      rows take the place of the old. `on_row(row, done, total)` gets each new row; those of the
+      store count as done.
     - `seed`, `targets`, `scale`, `batch_size`, `device`, `threads`, `subject`: as in
       `requests.Network` and `requests.Measurement`.
 
@@ -89,6 +91,7 @@ def track(
         request,
         store=options.get("store"),
         on_row=options.get("on_row"),
+        fresh=options.get("fresh", False),
     )
 
 
@@ -98,15 +101,22 @@ def track_setup(
     *,
     store: Store | None = None,
     on_row: OnRow | None = None,
+    fresh: bool = False,
+    tally: Tally | None = None,
 ) -> list[Trace]:
-    """The traces of an opened network, as `track`."""
+    """The traces of an opened network, as `track`. `tally` counts the rows that the store held
+    already."""
     asked, course, ways = request.measurement, request.course, request.calibration.ways
     rows: list[Row] = []
     total = len(ways) * asked.followed * (course.length // course.step)
+    counts = Tally() if tally is None else tally
+    counts.wanted += total
     with using_threads(setup.network.threads):
         for way in ways:
-            evaluator = open_evaluator(setup, way)
+            evaluator, stored = settled(open_evaluator(setup, way), store)
             warn_without_effect(evaluator, asked)
+            if way == ways[0]:
+                warn_of_dice(evaluator)
             blank = replace(
                 evaluator.chip_row,
                 noise=str(asked.spec),
@@ -116,19 +126,21 @@ def track_setup(
                 stream=str(course.changes),
                 recalibrate=_words(evaluator, course.pause),
                 images=course.step,
+                dice=_programme(evaluator, asked.spec, asked.targets).origin,
             )
-            known = _known(store, blank)
+            known = {key_of(row): row for row in stored if row.stream and not fresh}
             for chip in range(asked.followed):
                 seen = range(0, course.length, course.step)
                 named = [replace(blank, chip=chip, seen=place) for place in seen]
                 # All or none: the statistics that a window starts with are not in the rows.
                 if all(key_of(row) in known for row in named):
                     rows += [known[key_of(row)] for row in named]
+                    counts.there += len(named)
                     continue
                 for row in _followed(evaluator, named, asked.spec, course):
                     rows.append(row)
                     if store is not None:
-                        store.add(row)
+                        store.add(row, fresh=fresh)
                     if on_row is not None:
                         on_row(row, len(rows), total)
     return traces_of(rows)
@@ -139,12 +151,6 @@ def _words(evaluator: Evaluator, period: int) -> str:
     if evaluator.estimator is None or evaluator.estimator.sees_test:
         return evaluator.chip_row.recalibrate
     return f"{evaluator.estimator} every {period}"
-
-
-def _known(store: Store | None, blank: Row) -> dict[tuple[object, ...], Row]:
-    """The rows of streams on the checkpoint of `blank` that `store` holds."""
-    found = [] if store is None else store.rows(checkpoint=blank.checkpoint)
-    return {key_of(row): row for row in found if row.stream}
 
 
 def _followed(
@@ -172,7 +178,8 @@ def _followed(
             statistics = {name: recalibrated.state[name] for name in names}
         places = torch.arange(row.seen, row.seen + row.images) % len(test)  # from the start again
         moved = replace(chip, state=chip.state | statistics)
-        result, last = evaluator.scored(moved, test.take(order[places]))
+        with evaluator.seeded(row.seed, row.chip, row.seen):
+            result, last = evaluator.scored(moved, test.take(order[places]))
         # Where an estimator follows the batches they have moved; else they are as they were.
         statistics = {name: last.state[name] for name in names}
         filled = evaluator.filled(row, result, started)
@@ -190,13 +197,11 @@ def _changed(evaluator: Evaluator, row: Row, spec: Spec, changes: Stream) -> Chi
     elif change:
         # The same dice at another level: the chip drifts, it is not replaced.
         level = spec.at(wandered(spec.level or 0.0, changes.wander, row.seed, row.chip, change))
-    programme = Programme(
-        state=evaluator.state,
-        places=evaluator.places,
-        spec=level,
-        targets=row.targets.split(","),
-    )
-    return programme.chip(seed, row.chip)
+    return _programme(evaluator, level, row.targets.split(",")).chip(seed, row.chip)
+
+
+def _programme(evaluator: Evaluator, spec: Spec, targets: Sequence[str]) -> Programme:
+    return Programme(state=evaluator.state, places=evaluator.places, spec=spec, targets=targets)
 
 
 def wandered(start: float, wander: float, seed: int, chip: int, change: int) -> float:

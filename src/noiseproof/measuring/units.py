@@ -12,6 +12,7 @@ import torch
 from noiseproof.core.rng import stream
 from noiseproof.data import Split
 from noiseproof.measuring.evaluator import Evaluator
+from noiseproof.measuring.identity import Randomness
 from noiseproof.network import Chip
 from noiseproof.noise import ImageChips, Programme, check_flipout
 from noiseproof.results import Row, key_of
@@ -34,6 +35,8 @@ from noiseproof.tasks import Result
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # of a nested chip's sample
 USUAL_RATIO = 10.0  # sd of images on a chip over sd of chips: .5 over .05, as at a curve's cliff
 TIMED_IMAGES = 100
+CLEAN_PASSES = 10
+"""Of a network that is random by itself: its clean score has an interval too."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,26 +70,36 @@ class Units:
         assert isinstance(self.design, PerImage)
         return blocks_of(self.design, len(self.evaluator.test))
 
+    @property
+    def clean_rows(self) -> list[Row]:
+        """The names of the rows of the clean network: one, or several passes of a network that is
+        random by itself."""
+        passes = 1 if self.evaluator.randomness is Randomness.NONE else CLEAN_PASSES
+        return [replace(self.evaluator.clean_row, chip=number) for number in range(passes)]
+
     def clean(self, row: Row) -> Row:
         """The row of the clean network with its results."""
         self.evaluator.prepare_()
         started = time.perf_counter()
-        return self.evaluator.filled(row, self.evaluator.clean_score(), started)
+        with self.evaluator.seeded(row.seed, "clean", row.chip):
+            return self.evaluator.filled(row, self.evaluator.clean_score(), started)
 
     def evaluate(self, spec: Spec, row: Row) -> Row:
         """The row with its results: make the chip, recalibrate if asked, score it."""
         self.evaluator.prepare_()
         programme, test = self.programme(spec), self.test_of(row)
         started = time.perf_counter()
-        if isinstance(self.design, PerImage):
-            result = self._per_image(row, spec, test)
-        # Nothing is drawn ahead on a CPU: the draw takes 2 % of a chip, on the same cores
-        # (measured: LOG.md, 2026-11-21, "what makes a chip fast").
-        elif self.evaluator.device.type == "cpu":
-            result = self.evaluator.score(programme.chip(row.seed, row.chip), test)
-        else:
-            result = self.evaluator.score(self.ahead.chip(programme, row.seed, row.chip), test)
-        return self.evaluator.filled(row, result, started)
+        # Without the level: a network that is random by itself has the same dice at all of them.
+        with self.evaluator.seeded(row.seed, row.chip):
+            if isinstance(self.design, PerImage):
+                result = self._per_image(row, spec, test)
+            # Nothing is drawn ahead on a CPU: the draw takes 2 % of a chip, on the same cores
+            # (measured: LOG.md, 2026-11-21, "what makes a chip fast").
+            elif self.evaluator.device.type == "cpu":
+                result = self.evaluator.score(programme.chip(row.seed, row.chip), test)
+            else:
+                result = self.evaluator.score(self.ahead.chip(programme, row.seed, row.chip), test)
+        return self.evaluator.filled(replace(row, dice=programme.origin), result, started)
 
     def images(self, unit: int) -> int:
         """How many test images unit number `unit` sees."""

@@ -7,7 +7,7 @@ skeleton with any. The module that is passed in is never changed.
 import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from noiseproof.network.linear_maps import Layout, kind_of, linear_maps
 from noiseproof.network.norms import is_batch_norm
+from noiseproof.network.owners import dice_names, printed
 
 State = dict[str, Tensor]
 
@@ -31,6 +32,8 @@ class Place(Layout):
     """What one tensor is: its role, and how it lies if it is a kernel."""
 
     role: str  # one of specs.noise.ROLES, or "constant" for what is never a target
+    # What its random streams are called; "": as the tensor.
+    dice: str = field(default="", compare=False)
 
 
 def places(model: nn.Module) -> dict[str, Place]:
@@ -57,8 +60,10 @@ def places(model: nn.Module) -> dict[str, Place]:
             name = f"{prefix}.{local}" if prefix else local
             if name in names:
                 found[name] = _place(module, local, kernels.get(name))
+    drawn = [name for name in names if found[name].role != "constant"]
+    dice = dice_names(model, names, drawn)
     # In the order of `state_of`, parameters before buffers, where `found` goes module by module.
-    return {name: found[name] for name in names}
+    return {name: replace(found[name], dice=dice[name]) for name in names}
 
 
 def _place(module: nn.Module, local: str, kernel: Layout | None) -> Place:
@@ -100,13 +105,17 @@ def with_state(model: M, state: Mapping[str, Tensor]) -> M:
 
 
 def network_sha256(skeleton: nn.Module, state: State) -> str:
-    """The fingerprint of a network: its layers as they print themselves, and its state. What a
-    forward function of one's own does is not in it: name the network in `Subject` where two share
-    layers and weights."""
-    return hashlib.sha256(f"{skeleton!r}\n{state_sha256(state)}".encode()).hexdigest()
+    """The fingerprint of a network: its layers as they print themselves, and its state, wrappers
+    seen through. What a forward function of one's own does is not in it; rows have it beside this
+    one, in `computes`."""
+    found = places(skeleton)
+    bare = {found[name].dice: tensor for name, tensor in state.items()}
+    # A tensor beside a network within may have the name of one in it.
+    named = bare if len(bare) == len(state) else state
+    return hashlib.sha256(f"{printed(skeleton)}\n{state_sha256(named)}".encode()).hexdigest()
 
 
-def state_sha256(state: State) -> str:
+def state_sha256(state: Mapping[str, Tensor]) -> str:
     """The fingerprint of a state: names, shapes and values, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(state):

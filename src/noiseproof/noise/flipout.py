@@ -31,20 +31,29 @@ FLIPPED_ROLES = ("kernel", "bias", "norm_affine")
 
 class Flipout:
     """A copy of `skeleton` that runs every image with noise of its own on the tensors `names`
-    (of a state). Not for several threads at once.
+    (of a state). `dice`: what the random streams of each are called (default: as the places of
+    `skeleton` say). Not for several threads at once.
 
     Raises:
         ValueError: for an unknown name, and for a tensor of another role than `kernel`, `bias` and
             `norm_affine`, whose noise cannot be flipped.
     """
 
-    def __init__(self, skeleton: nn.Module, names: Collection[str]) -> None:
+    def __init__(
+        self,
+        skeleton: nn.Module,
+        names: Collection[str],
+        *,
+        dice: Mapping[str, str] | None = None,
+    ) -> None:
         self._skeleton = skeleton_of(skeleton)
         self._now: dict[str, Flip] = {}  # of the pass that is running
         _check_names(self._skeleton, names)
         shapes = {name: tensor.shape for name, tensor in state_of(self._skeleton).items()}
-        roles = {name: place.role for name, place in places(self._skeleton).items()}
+        found = places(self._skeleton)
+        roles = {name: place.role for name, place in found.items()}
         self._shapes = {name: shapes[name] for name in names}
+        self._dice = {name: found[name].dice if dice is None else dice[name] for name in names}
         # Signs of both axes need no second kernel; a vector is small, with a sign for each element.
         self._outer = {n for n in names if roles[n] == "kernel" and len(shapes[n]) > 1}
         self._groups = {m.weight: m.groups for m in linear_maps(self._skeleton).values()}
@@ -61,7 +70,7 @@ class Flipout:
     def signs(self, seed: int, chip: int, images: int) -> Signs:
         """The signs of a block of `images` images, from the streams (seed, chip, tensor name,
         "signs"). The first ones are the same however many follow."""
-        dice = {name: stream(seed, chip, name, "signs") for name in self._shapes}
+        dice = {name: stream(seed, chip, self._dice[name], "signs") for name in self._shapes}
         return Signs(
             images=images, tables={name: self._tables(name, images, g) for name, g in dice.items()}
         )

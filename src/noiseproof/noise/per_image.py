@@ -24,7 +24,10 @@ class ImageChips:
         folded = set() if passes.fold is None else passes.fold.norm_tensors
         self._passes = None if folded & set(programme.names) else passes
         self._flipout = Flipout(
-            skeleton if self._passes is None else self._passes.skeleton, programme.names
+            skeleton if self._passes is None else self._passes.skeleton,
+            programme.names,
+            # Not of the folded network, which lacks tensors: names must not depend on folding.
+            dice=programme.dice,
         )
         self._bases: dict[frozenset[str], Chip] = {}
 

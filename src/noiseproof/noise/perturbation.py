@@ -5,6 +5,7 @@ the level, z a draw of unit variance from the stream (seed, chip, tensor name, s
 not depend on eta: one chip at two levels is the same dice, scaled.
 """
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -34,8 +35,9 @@ def perturb(
 ) -> State:
     """The state of chip number `chip`: the targeted tensors noisy, all others shared.
 
-    The dice of a tensor are named by (seed, chip, tensor name, stage), a stage by its kind and
-    its place among the stages of that kind, so that a stage added in front leaves them alone.
+    The dice of a tensor are named by (seed, chip, tensor name, stage): the name without wrappers
+    around the network, as `Place.dice` has it, a stage by its kind and its place among the stages
+    of that kind, so that a stage added in front leaves them alone.
     All arithmetic is on the CPU, so that every device gets the same chip.
 
     - `state`, `places`: as `state_of` and `places` of a model give them.
@@ -90,7 +92,7 @@ class Programme:
             noisy = {
                 # A stream for each tensor by its name: leaving one out does
                 # not move the dice of the others.
-                name: _apply(stage, w, references[name], stream(seed, chip, name, label))
+                name: _apply(stage, w, references[name], self._stream(seed, chip, name, label))
                 for name, w in noisy.items()
                 if name in self._kept
             }
@@ -110,11 +112,30 @@ class Programme:
         if later or not isinstance(stage, Additive):
             raise ValueError(f"{self.spec} is not one additive stage after all others")
         return {
-            name: DRAWS[stage.kind](self._start[name].shape, stream(seed, chip, name, label))
+            name: DRAWS[stage.kind](self._start[name].shape, self._stream(seed, chip, name, label))
             .to(self._start[name])
             .mul_(self._references[name] * stage.level)
             for name in self.names
         }
+
+    @property
+    def dice(self) -> Mapping[str, str]:
+        """What the random streams of each tensor are called."""
+        return {name: place.dice or name for name, place in self.places.items()}
+
+    @cached_property
+    def origin(self) -> str:
+        """What the draws come from, `ROLE:HASH` for each role of the targets: the names, shapes and
+        order of its tensors. Two networks with the same hash have the same dice there."""
+        found = []
+        for role in ordered_targets(self.targets):
+            names = [n for n in self._targeted if self.places[n].role == role]
+            drawn = [f"{self.dice[n]} {tuple(self.state[n].shape)}" for n in names]
+            found.append(f"{role}:{hashlib.sha256(repr(drawn).encode()).hexdigest()[:8]}")
+        return ",".join(found)
+
+    def _stream(self, seed: int, chip: int, name: str, label: str) -> Generator:
+        return stream(seed, chip, self.places[name].dice or name, label)
 
     @cached_property
     def _targeted(self) -> list[str]:
@@ -153,7 +174,7 @@ class Programme:
             references = _references(fixed, self.places, stage)
             fixed = {
                 # These stages roll no dice: the stream is there for the signature.
-                name: _apply(stage, w, references[name], stream(0, 0, name, label))
+                name: _apply(stage, w, references[name], self._stream(0, 0, name, label))
                 for name, w in fixed.items()
             }
         return fixed

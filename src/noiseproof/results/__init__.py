@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from noiseproof.results.activations import snr_db as snr_db
     from noiseproof.results.activations import variance_ratio as variance_ratio
     from noiseproof.results.axes import Role as Role
+    from noiseproof.results.computes import Computes as Computes
+    from noiseproof.results.computes import Figures as Figures
+    from noiseproof.results.computes import agree as agree
+    from noiseproof.results.computes import parse_computes as parse_computes
+    from noiseproof.results.computes import same_but_code as same_but_code
     from noiseproof.results.curves import Curve as Curve
     from noiseproof.results.curves import as_json as as_json
     from noiseproof.results.curves import chips_in_common as chips_in_common
@@ -34,8 +39,10 @@ if TYPE_CHECKING:
     from noiseproof.results.estimates import number_or_none as number_or_none
     from noiseproof.results.row_cache import OnRow as OnRow
     from noiseproof.results.row_cache import RowCache as RowCache
+    from noiseproof.results.row_cache import Tally as Tally
     from noiseproof.results.rows import Row as Row
     from noiseproof.results.rows import further as further
+    from noiseproof.results.rows import is_clean as is_clean
     from noiseproof.results.rows import key_of as key_of
     from noiseproof.results.rows import named as named
     from noiseproof.results.rows import network_key as network_key
@@ -56,9 +63,11 @@ __getattr__, __dir__ = face(
     __name__,
     {
         "Activations": "results.activations",
+        "Computes": "results.computes",
         "Curve": "results.curves",
         "Estimate": "results.estimates",
         "FLOOR": "results.activations",
+        "Figures": "results.computes",
         "Group": "results.sensitivity",
         "OnRow": "results.row_cache",
         "Point": "results.activations",
@@ -74,8 +83,10 @@ __getattr__, __dir__ = face(
         "Step": "results.sensitivity",
         "Store": "results.store",
         "TINY": "results.activations",
+        "Tally": "results.row_cache",
         "Trace": "results.streams",
         "Way": "results.activations",
+        "agree": "results.computes",
         "as_json": "results.curves",
         "chips_in_common": "results.curves",
         "curves_of": "results.curves",
@@ -84,6 +95,7 @@ __getattr__, __dir__ = face(
         "findings": "results.activations",
         "further": "results.rows",
         "kept_channels": "results.activations",
+        "is_clean": "results.rows",
         "key_of": "results.rows",
         "level_axis": "results.drawing",
         "mean_shift": "results.activations",
@@ -92,8 +104,10 @@ __getattr__, __dir__ = face(
         "number_or_none": "results.estimates",
         "pack": "results.rows",
         "paired_difference": "results.curves",
+        "parse_computes": "results.computes",
         "printable": "results.showing",
         "rankings_of": "results.sensitivity",
+        "same_but_code": "results.computes",
         "score_axis": "results.drawing",
         "snr_db": "results.activations",
         "stream_key": "results.streams",

@@ -1,6 +1,7 @@
 """Rows that are looked up, measured, stored and shown, each once."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from noiseproof.results.rows import Row, key_of
@@ -9,16 +10,44 @@ from noiseproof.results.store import Store
 OnRow = Callable[[Row, int, int], None]
 
 
+@dataclass(kw_only=True)
+class Tally:
+    """How many rows were asked for, and how many of them a store held already."""
+
+    wanted: int = 0
+    there: int = 0
+
+    @property
+    def text(self) -> str:
+        """`161 of 161 rows were there already`."""
+        return f"{self.there:,} of {self.wanted:,} rows were there already"
+
+
 class RowCache:
     """The rows that a store holds already, and those that are added to it now.
 
-    `on_row(row, done, total)` gets each new row.
+    - `known`: what `store` holds.
+    - `on_row(row, done, total)` gets each new row.
+    - `fresh`: nothing of it is used; each new row takes the place of the old one.
+    - `tally`: counts.
     """
 
-    def __init__(self, *, known: Iterable[Row], store: Store | None, on_row: OnRow | None) -> None:
-        self._known: dict[tuple[Any, ...], Row] = {key_of(row): row for row in known}
+    def __init__(
+        self,
+        *,
+        known: Iterable[Row],
+        store: Store | None,
+        on_row: OnRow | None,
+        fresh: bool = False,
+        tally: Tally | None = None,
+    ) -> None:
+        self._known: dict[tuple[Any, ...], Row] = (
+            {} if fresh else {key_of(row): row for row in known}
+        )
         self._store = store
         self._on_row = on_row
+        self._fresh = fresh
+        self._tally = Tally() if tally is None else tally
         self._done = 0
         self._total: int | None = None
 
@@ -36,6 +65,8 @@ class RowCache:
         included, as far as one can tell where nothing was said by `expect`."""
         found = self._known.get(key_of(row))
         if found is not None:
+            self._tally.wanted += 1
+            self._tally.there += 1
             return found
         found = self.copy(evaluate(row))
         self._done += 1
@@ -46,10 +77,12 @@ class RowCache:
 
     def copy(self, row: Row) -> Row:
         """The row, kept; the one of its name that is there already, if there is."""
+        self._tally.wanted += 1
+        self._tally.there += key_of(row) in self._known
         if key_of(row) not in self._known:
             self._known[key_of(row)] = row
             # On the disk before anyone is told of it: what a killed
             # run showed is there the next time.
             if self._store is not None:
-                self._store.add(row)
+                self._store.add(row, fresh=self._fresh)
         return self._known[key_of(row)]

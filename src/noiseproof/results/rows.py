@@ -31,6 +31,7 @@ class Row:
     data: Annotated[str, NETWORK]
     data_sha256: Annotated[str, NETWORK]  # of the test images and labels, in order; "" if unknown
     scale: Annotated[str, NETWORK]  # pixel means and standard deviations; "as is" for float inputs
+    computes: Annotated[str, NETWORK, Since(5)] = ""  # what the network does, see `computes`
     noise: Annotated[str, CONDITION]  # the spec's text form, level included; "none": clean network
     targets: Annotated[str, CONDITION]  # comma-separated roles; "" for the clean network
     recalibrate: Annotated[str, REMEDY]  # the estimator's text form; "off" without
@@ -57,6 +58,7 @@ class Row:
     versions: str
     threads: Annotated[int, Since(4)] = 0  # of the CPU, that computed this row; 0: not known
     score_is: Annotated[str, Since(5)] = ""  # JSON of a score of one's own: `ScoreFacts`
+    dice: Annotated[str, Since(5)] = ""  # what its chips' draws come from, by role; "": not known
 
     def unpacked(self) -> NDArray[np.bool_]:
         """The hits as booleans (N,)."""

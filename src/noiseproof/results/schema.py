@@ -8,7 +8,7 @@ is there and no file; a new column is added with its default.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from noiseproof.results.axes import FIRST, Column, axes_of, columns_of, kept, schema_of
@@ -138,6 +138,22 @@ def insertion(kind: type[Row]) -> str:
     marks = ", ".join("?" * len(names))
     # Of two processes that measure the same row the first one's stays, and neither fails.
     return f"INSERT OR IGNORE INTO measured (name, {', '.join(names)}) VALUES (?, {marks})"
+
+
+def remove(database: sqlite3.Connection, kind: type[Row], keys: Iterable[Sequence[Any]]) -> None:
+    """Remove the rows whose axes have these values, but for what their networks compute."""
+    # Named without it: code that has changed since is what a fresh measurement is for.
+    names = json.dumps([name_of(kind, key) for key in keys])
+    database.execute(
+        "DELETE FROM measured WHERE json_remove(name, '$.computes') IN "
+        "(SELECT json_remove(value, '$.computes') FROM json_each(?))",
+        (names,),
+    )
+
+
+def rename(database: sqlite3.Connection, now: str, before: str) -> None:
+    """Give the row another name, unless a row has it."""
+    database.execute("UPDATE OR IGNORE measured SET name = ? WHERE name = ?", (now, before))
 
 
 def selected(

@@ -17,6 +17,7 @@ class NetworkFacts(BaseModel):
     factors: dict[str, Value]
     sha256: str = ""  # of the weights; "" where there are none
     data_sha256: str = ""  # of the test images; "" where there are no weights
+    computes: str = ""  # what it does with them, as rows say it
     clean: float | None = None  # score without noise
     epochs: int = 0  # trained
     seconds: float = 0.0  # of training

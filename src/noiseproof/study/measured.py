@@ -7,7 +7,7 @@ from math import nan
 
 import numpy as np
 
-from noiseproof.results import Curve, Estimate, Role, Row, curves_of, further
+from noiseproof.results import Curve, Estimate, Role, Row, agree, curves_of, further
 from noiseproof.specs import Design, PerImage, has_hits
 from noiseproof.study.facts import Facts
 from noiseproof.study.keys import Value
@@ -127,7 +127,7 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
     """What there is of every curve of the grid; curves without a row are left out."""
     by_place: dict[Place, list[Curve]] = {}
     for curve in _curves(rows):
-        if further(curve.first, *Role):
+        if set(further(curve.first, *Role)) - {"computes"}:
             continue  # measured under what a study file has no word for
         by_place.setdefault(_place_of(curve), []).append(curve)
     found = []
@@ -140,6 +140,8 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
             for curve in by_place.get(_place(task, fact.sha256), [])
             if _is_design(task.design, curve.points[0].design)
             and curve.clean.data_sha256 == (fact.data_sha256 or curve.clean.data_sha256)
+            # A store may hold rows of other code under the same weights, or older ones.
+            and agree(curve.clean.computes, fact.computes)
         ]
         images = grid.images or max((curve.clean.images for curve in curves), default=0)
         levels = {spec.level for spec in task.specs}

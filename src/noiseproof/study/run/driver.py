@@ -6,10 +6,10 @@ there and ends in the same rows.
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from noiseproof.measuring import Evaluator
+from noiseproof.measuring import Evaluator, settled
 from noiseproof.models import Card
 from noiseproof.results import Row, Store, network_key
 from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
@@ -95,9 +95,6 @@ class _Run:
     ) -> None:
         self.grid, self.data, self.places, self.pool = grid, data, places, pool
         self.store, self.device, self.on_news = store, device, on_news
-        self.rows: dict[str, list[Row]] = {}
-        for row in store.rows():
-            self.rows.setdefault(row.checkpoint, []).append(row)
         self.trained: dict[str, Trained] = {}
         self.facts: Facts = read_facts(places.out / FACTS)
         self.ready: deque[tuple[Piece, Trained | None]] = deque()
@@ -195,15 +192,17 @@ class _Run:
 
     def _measure(self, network: Network, file: Path, card: Card | None = None) -> None:
         trained = load_trained(network, file, card, self.grid, self.data)
-        self.trained[network.name] = trained
-        known = self.rows.get(trained.sha256, [])
         try:
             model = model_of(trained, self.data)
         except ValueError as error:
             raise ValueError(f"{network.name}: {error}") from None
         tasks = [task for task in self.grid.tasks if task.network == network]
-        clean = evaluator_of(trained, self.data, model, self.device).clean_row
-        self.blanks[network.name] = clean
+        evaluator = evaluator_of(trained, self.data, model, self.device)
+        # Named once, here: the workers' own figures differ in their last digits.
+        evaluator, known = settled(evaluator, self.store)
+        clean = evaluator.clean_row
+        trained = replace(trained, computes=clean.computes)
+        self.trained[network.name], self.blanks[network.name] = trained, clean
         found = next((row for row in known if row.noise == "none" and _is_same(row, clean)), None)
         self._note(network, trained.sha256, card, found)
         if found is None:
@@ -229,6 +228,7 @@ class _Run:
             sha256=sha256,
             clean_hits={} if before is None or before.sha256 != sha256 else before.clean_hits,
             data_sha256=self.blanks[network.name].data_sha256,
+            computes=self.blanks[network.name].computes,
             clean=None if clean is None else clean.score,
             epochs=0 if card is None else card.epochs_done,
             seconds=0.0 if card is None else card.seconds,

@@ -59,6 +59,7 @@ class Trained:
     state: State
     scale: PixelScale
     calibration: dict[bool, Inputs]  # by whether they are augmented; as many as any task asks for
+    computes: str = ""  # as its rows say it; "" until the driver has looked
 
 
 @dataclass(frozen=True, kw_only=True)

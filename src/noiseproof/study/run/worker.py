@@ -12,15 +12,17 @@ from torch import nn
 
 from noiseproof.measuring import (
     Evaluator,
+    Randomness,
     Setup,
     Subject,
     Units,
+    named,
     network_of,
     open_evaluator,
     open_units,
     requests,
 )
-from noiseproof.results import Row
+from noiseproof.results import Row, agree
 from noiseproof.specs import Chips, Plan, Recipe, parse_estimator, sized
 from noiseproof.study.run.pieces import (
     CleanPiece,
@@ -64,7 +66,11 @@ def evaluator_of(
     recalibrate: str = "off",
     augment: bool = False,
 ) -> Evaluator:
-    """A network of a study with a way to recalibrate it."""
+    """A network of a study with a way to recalibrate it.
+
+    Raises:
+        ValueError: where this machine's network computes something else than the driver's.
+    """
     network = trained.network
     subject = Subject(
         checkpoint=trained.sha256,
@@ -80,7 +86,17 @@ def evaluator_of(
         calibration=trained.calibration.get(augment),
         network=requests.Network(scale=trained.scale, device=device, subject=subject),
     )
-    return open_evaluator(setup, parse_estimator(recalibrate))
+    evaluator = open_evaluator(setup, parse_estimator(recalibrate))
+    if not trained.computes:
+        return evaluator
+    own = evaluator.clean_row.computes
+    # Dice of a GPU are others than those of a CPU.
+    if evaluator.randomness is Randomness.NONE and not agree(own, trained.computes):
+        raise ValueError(
+            f"{network.name} computes something else on this machine ({evaluator.clean_row.device})"
+            " than where the run is driven: use the same code and versions on all of them"
+        )
+    return named(evaluator, trained.computes)
 
 
 def blank_of(task: Task, evaluator: Evaluator) -> Row:
@@ -166,7 +182,7 @@ class Worker:
     def _clean(self, piece: CleanPiece, trained: Trained) -> Outcome:
         evaluator = evaluator_of(trained, self.data, self._model(trained), self.device)
         units = Units(evaluator=evaluator, design=Chips(), targets=())
-        return Measured(rows=(units.clean(evaluator.clean_row),))
+        return Measured(rows=tuple(units.clean(row) for row in units.clean_rows))
 
     def _measure(self, piece: MeasurePiece, trained: Trained) -> Outcome:
         task = piece.task
