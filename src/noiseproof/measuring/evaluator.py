@@ -56,6 +56,7 @@ from noiseproof.tasks import (
     TASKS,
     Forward,
     Result,
+    Score,
     ScoreFunction,
     check_fits,
     facts_of_score,
@@ -343,7 +344,10 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
 def _looked(setup: Setup, skeleton: nn.Module, state: State) -> Look:
     """A look at the first test inputs. Of data of an unknown form there are none: then its clean
     score says what a network computes, once that is measured."""
-    code = () if setup.score is None else (code_of(setup.score),)
+    score = setup.score
+    # How a score is read is no part of what is computed.
+    function = score.function if isinstance(score, Score) else score
+    code = () if function is None else (code_of(function),)
     structure = structure_of(skeleton, *code)
     computes = Computes(structure=structure, tolerance=USUAL_ROUNDING, figures=())
     unknown = Look(computes=computes, randomness=Randomness.NONE)
