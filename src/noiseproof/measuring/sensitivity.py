@@ -46,8 +46,8 @@ def rank_layers(
       inputs; `auto` (default): per-image where it holds, else chips. `on_design(text)` gets the
       choice with its reason, and what chips will cost.
     - `chips`: how many for each layer (default: 10); with `auto` they are asked for by it.
-    - `store`, `fresh`, `on_row`: as in `measure`; `on_row` gets the rows of the ranking and then, counted
-      anew, those of the groups kept digital.
+    - `store`, `fresh`, `on_row`: as in `measure`; `on_row` gets the rows of the ranking and then,
+      counted anew, those of the groups kept digital.
     - `seed`, `targets`, `scale`, `score`, `batch_size`, `device`, `threads`, `subject`: as in
       `requests.Network` and `requests.Measurement`.
 
