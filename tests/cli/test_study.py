@@ -159,6 +159,34 @@ def test_the_report_is_the_same_from_the_store_and_from_exported_rows(
     assert (tmp_path / "report.html").read_text() == (done / "report.html").read_text()
 
 
+def test_the_figure_of_a_study_is_a_file_that_one_can_steer(
+    run: Run, study: Path, done: Path, tmp_path: Path
+) -> None:
+    figure = tmp_path / "f.svg"
+    more = ("--label", "kernel=weights", "--title", "A & B", "--size", "5x4in")
+    code, out, err = run("report", study, "--out", done, "--figure", figure, *more)
+    assert code == 0, err
+    text = figure.read_text()
+    for words in (
+        "weights",
+        "kernel,norm_affine",
+        "A &amp; B",
+        "normalised accuracy (%)",
+        'width="360pt"',
+    ):
+        assert words in text
+    assert "Caption: Lines: means over" in out
+    for given, sentence in (
+        (("--figure", tmp_path / "g.svg", "--only", "vgg*"), "--only 'vgg*' fits nothing: there"),
+        (("--figure", tmp_path / "g.svg", "--label", "x=y"), "--label 'x' names nothing here"),
+        (("--figure", tmp_path / "g.gif"), "unknown ending of a figure '.gif'"),
+        (("--size", "5x4in"), "--only, --label, --title and --size are the figure's"),
+    ):
+        code, _, err = run("report", study, "--out", done, *given)
+        assert (code, sentence in err) == (2, True), err
+    assert list(tmp_path.iterdir()) == [figure]
+
+
 def mistakes() -> list[tuple[list[str], str]]:
     return [
         (["plan", "no.toml"], "cannot read the study no.toml: No such file or directory"),

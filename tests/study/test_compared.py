@@ -144,7 +144,9 @@ def test_each_level_by_itself() -> None:
     verdict = two_norms(table, score, by=["level"], score="normalised")
     assert [dict(cell.at)["level"] for cell in verdict.cells] == [0.1, 0.2, 0.4]
     assert [cell.says(together=True) for cell in verdict.cells] == ["for", "for", "against"]
-    assert "depends on level (of 3 cells 2 for the claim, 1 against it" in verdict.text
+    assert verdict.text == (
+        "2 of 3 cases are for it, 1 against it, none not told apart; what decides: level"
+    )
 
 
 def test_all_levels_together_are_their_mean() -> None:
@@ -198,7 +200,7 @@ def test_a_cell_without_any_network_that_has_learned_stays_in_the_count() -> Non
 
     verdict = two_norms(CHIPS, by_norm, trainings, clean=clean, by=["model"])
     assert verdict.kind == "partly reproduced"
-    assert "of 2 cells 1 for the claim, 0 against it, 1 not told apart" in verdict.text
+    assert verdict.text == "1 of 2 cases is for it, none against it, 1 not told apart"
 
 
 ANY = [{"norm": "batch"}, {"model": "resnet8"}]  # what is compared does not matter here

@@ -6,12 +6,15 @@ from typing import Annotated
 import typer
 
 from noiseproof.cli.grouped import epilog_of, grouped
+from noiseproof.cli.options import ShowOptions
+from noiseproof.cli.printing import check_figure
 from noiseproof.cli.study_options import (
     ClusterOptions,
     DocumentOptions,
     MachineOptions,
     NeedOptions,
     PlaceOptions,
+    StudyFigureOptions,
 )
 
 app = typer.Typer(
@@ -64,12 +67,17 @@ def status(file: File, place: PlaceOptions, output: DocumentOptions) -> None:
     print_progress(file, place, as_json=output.as_json)
 
 
-@grouped("noiseproof study report studies/architectures/study.toml")
-def report(file: File, place: PlaceOptions, output: DocumentOptions) -> None:
-    """Write report.html and report.md: the claim, published beside measured, the verdict."""
+@grouped(
+    "noiseproof study report studies/architectures/study.toml",
+    "noiseproof study report studies/batchnorm/study.toml --figure curves.pdf --only resnet14",
+)
+def report(file: File, place: PlaceOptions, show: ShowOptions, output: StudyFigureOptions) -> None:
+    """Write report.html, report.md and its picture: the claim, the verdict, what was measured."""
+    if output.figure is not None:
+        check_figure(output.figure)
     from noiseproof.cli.study_pages import write_pages
 
-    write_pages(file, place, as_json=output.as_json)
+    write_pages(file, place, show, output)
 
 
 for command in (plan, run, status, report):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from noiseproof.cli.options import DATA, OUTPUT, AsJson, DataDir, Device, Download, Threads
+from noiseproof.cli.options import DATA, OUTPUT, AsJson, DataDir, Device, Download, Figure, Threads
 from noiseproof.core.checks import check_device
 from noiseproof.core.threads import parse_threads
 
@@ -82,3 +82,10 @@ class DocumentOptions:
 
     PANEL: ClassVar[str] = OUTPUT
     as_json: AsJson = False
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class StudyFigureOptions(DocumentOptions):
+    """The same, with a figure."""
+
+    figure: Figure = None

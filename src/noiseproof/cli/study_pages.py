@@ -4,10 +4,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from noiseproof.cli.console import print_status
+from noiseproof.cli.options import ShowOptions
 from noiseproof.cli.printing import print_json
-from noiseproof.cli.study_options import PlaceOptions
+from noiseproof.cli.study_options import PlaceOptions, StudyFigureOptions
+from noiseproof.report import parse_labels
 from noiseproof.study import open_study, out_folder, progress_of, results_of
-from noiseproof.study.report import document_of, report_of, write_study_report
+from noiseproof.study.report import (
+    document_of,
+    report_of,
+    write_study_figure,
+    write_study_report,
+)
 
 
 def print_progress(file: Path, place: PlaceOptions, *, as_json: bool) -> None:
@@ -20,8 +27,10 @@ def print_progress(file: Path, place: PlaceOptions, *, as_json: bool) -> None:
         print_json({"study": study.name, "profile": name, "networks": [asdict(s) for s in states]})
 
 
-def write_pages(file: Path, place: PlaceOptions, *, as_json: bool) -> None:
-    """The report of what is there."""
+def write_pages(
+    file: Path, place: PlaceOptions, show: ShowOptions, output: StudyFigureOptions
+) -> None:
+    """The report of what is there, and the figure where one is asked for."""
     study, name, grid = open_study(file, place.profile)
     folder = out_folder(study, name, place.out)
     facts, rows = results_of(folder)
@@ -29,7 +38,15 @@ def write_pages(file: Path, place: PlaceOptions, *, as_json: bool) -> None:
         raise ValueError(f"{folder} holds no rows: run `noiseproof study run {file}` first")
     command = f"noiseproof study run {file} --profile {name}"
     found = report_of(study, name, grid, facts, rows, command=command)
+    labels = parse_labels(show.label)
+    if output.figure is None and (show.only or labels or show.title or show.size):
+        raise ValueError("--only, --label, --title and --size are the figure's: give --figure")
+    if output.figure is not None:
+        look = {"title": show.title, "size": show.size}
+        caption = write_study_figure(found, output.figure, only=show.only, labels=labels, **look)
+        print(f"Caption: {caption}")
+        print(f"Figure: {output.figure}")
     for path in write_study_report(found, folder):
-        print(f"Report: {path}")
-    if as_json:
+        print(f"Report: {path}" if path.suffix != ".svg" else f"Picture: {path}")
+    if output.as_json:
         print_json(document_of(found))

@@ -56,7 +56,6 @@ def write_figure(
             cannot be written, or nothing is to be drawn.
     """
     checked_path(path)
-    inches = parse_size(size) if size else None
     followed = [trace for trace in traces if trace.chips]
     both = chosen([*curves, *followed], only)
     curves = [one for one in both if isinstance(one, Curve)]
@@ -69,7 +68,7 @@ def write_figure(
     own = renamed_names(names, labels)
     panels = panels_of(curves, own, labels) if curves else []
     streams = stream_panels_of(followed, own, labels)
-    _write(bands_of(panels, streams), path, title=title, size=inches)
+    write_bands(bands_of(panels, streams), path, title=title, size=size)
     return caption_of(panels, streams)
 
 
@@ -103,14 +102,14 @@ def layout_of(band: Band) -> Layout:
     )
 
 
-def _write(
-    bands: Sequence[Band], path: str | Path, *, title: str, size: tuple[float, float] | None
-) -> None:
+def write_bands(bands: Sequence[Band], path: str | Path, *, title: str, size: str) -> None:
+    """Write bands below each other; as large as they need where no `size` is given."""
+    inches = parse_size(size) if size else None
     layouts = [layout_of(band) for band in bands]
     heights = [layout.high for layout in layouts]
     wide = max(layout.wide + layout.beside for layout in layouts)
     usual = (wide, sum(heights) + (0.25 if title else 0))
-    wide, high = size or usual
+    wide, high = inches or usual
     with figure_for(path, wide=wide, high=high) as figure:
         if title:
             figure.suptitle(printable(title), fontsize=9)
@@ -130,7 +129,10 @@ def _draw_band(part: "SubFigure", band: Band, layout: Layout) -> None:
         facet = band.facets[place]
         _draw(axis, facet)
         small = len(band.facets) > 1
-        axis.set_title(printable_lines(facet.title), fontsize=7 if small else 8)
+        # Long names in small panels would run into those beside them.
+        longest = max(map(len, facet.title.split("\n")))
+        size = min(8.0, 110 * layout.wide / layout.columns / max(1, longest))
+        axis.set_title(printable_lines(facet.title), fontsize=min(size, 7) if small else size)
         last_row = place + layout.columns >= len(band.facets) or not levels
         first_column = place % layout.columns == 0
         # By hand: with shared axes matplotlib labels the last row of the
@@ -182,5 +184,6 @@ def _draw(axis: "Axes", facet: Facet) -> None:
     if facet.chance is not None:
         axis.axhline(facet.chance, color="0.5", lw=0.6, ls=":")
     axis.tick_params(labelsize=7)
+    axis.locator_params(axis="x", nbins=5)  # so that numbers do not touch
     if facet.from_zero:
         axis.set_ylim(bottom=0)

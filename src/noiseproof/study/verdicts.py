@@ -79,7 +79,7 @@ class Cell:
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What came of a comparison. `kind`: reproduced, contradicted, depends, partly reproduced,
-    partly contradicted, not decided, or not measured."""
+    partly contradicted, not decided, or not measured; `text`: the same as a clause."""
 
     comparison: Comparison
     kind: str
@@ -105,7 +105,9 @@ def verdict_of(comparison: Comparison, measured: Iterable[Measured]) -> Verdict:
     groups = {at: [_among(cell, count) for cell in cells] for at, cells in groups.items()}
     cells = tuple(cell for group in groups.values() for cell in group)
     if not cells:
-        return Verdict(comparison=comparison, kind="not measured", text="not measured", cells=())
+        return Verdict(
+            comparison=comparison, kind="not measured", text="no case is measured", cells=()
+        )
     if comparison.peak:
         alone = together = {at: peak_says(comparison, group) for at, group in groups.items()}
     else:
@@ -120,45 +122,87 @@ def _decided(
 ) -> tuple[str, str]:
     # "All cells agree" is an intersection-union test: each cell at 5 % keeps the whole at 5 %, so
     # no correction. Everything below singles cells out, and reads Bonferroni's intervals.
+    cases = f" in all {len(alone)} cases" if len(alone) > 1 else ""
     if all(one == FOR for one in alone):
-        return "reproduced", "reproduced"
+        return "reproduced", f"it holds{cases}"
     if all(one == AGAINST for one in alone):
-        return "contradicted", "contradicted"
+        return "contradicted", f"the opposite is found{cases}"
     count = {word: sum(one == word for one in together.values()) for word in (FOR, AGAINST, OPEN)}
-    cells = f"{len(together)} cell" + "s" * (len(together) != 1)
-    tally = (
-        f"of {cells} {count[FOR]} for the claim, {count[AGAINST]} against it, "
-        f"{count[OPEN]} not told apart"
-    )
+    tally = _tally(count[FOR], count[AGAINST], count[OPEN])
     if count[FOR] and count[AGAINST]:
-        return "depends", f"depends on {_depends_on(comparison, together)} ({tally})"
+        return "depends", f"{tally}; what decides: {_depends_on(comparison, together)}"
     if count[FOR]:
-        return "partly reproduced", f"partly reproduced ({tally})"
+        return "partly reproduced", tally
     if count[AGAINST]:
-        return "partly contradicted", f"partly contradicted ({tally})"
-    return "not decided", f"not decided ({tally})"
+        return "partly contradicted", tally
+    return "not decided", tally
+
+
+def _tally(ours: int, theirs: int, neither: int) -> str:
+    """`8 of 40 cases are for it, none against it, 32 not told apart`."""
+    cases = ours + theirs + neither
+    if cases == neither:
+        return f"none of {cases} cases is told apart" if cases > 1 else "its case is not told apart"
+    be, named = "are" if ours > 1 else "is", "cases" if cases > 1 else "case"
+    return (
+        f"{ours or 'none'} of {cases} {named} {be} for it, {theirs or 'none'} against it, "
+        f"{neither or 'none'} not told apart"
+    )
+
+
+# What is said of one part, and of several.
+PARTS = {
+    "reproduced": ("holds", "hold"),
+    "partly reproduced": ("holds in some cases", "hold in some cases"),
+    "depends": ("goes both ways", "go both ways"),
+    "partly contradicted": ("is contradicted in some cases", "are contradicted in some cases"),
+    "contradicted": ("is contradicted", "are contradicted"),
+    "not decided": ("is not decided", "are not decided"),
+    "not measured": ("is not measured", "are not measured"),
+}
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def of_parts(verdicts: Sequence[Verdict]) -> tuple[str, str]:
-    """Kind and text of a claim that holds as far as all of its parts do."""
+    """Kind and clause of a claim that holds as far as all of its parts do."""
     kinds = [verdict.kind for verdict in verdicts]
     if len(verdicts) == 1:
         return kinds[0], verdicts[0].text
+    return _kind_of_parts(kinds), _parts_text(kinds)
+
+
+def _kind_of_parts(kinds: Sequence[str]) -> str:
     if len(set(kinds)) == 1:
-        return kinds[0], f"{_said(kinds[0])} (each of {len(kinds)} parts of the claim)"
+        return kinds[0]
     supported = any(kind in ("reproduced", "partly reproduced", "depends") for kind in kinds)
     opposed = any(kind in ("contradicted", "partly contradicted", "depends") for kind in kinds)
-    kind = "not decided"
-    if supported or opposed:
-        kind = "partly reproduced" if supported else "partly contradicted"
     if supported and opposed:
-        kind = "depends"
-    tally = ", ".join(f"{kinds.count(one)} {_said(one)}" for one in dict.fromkeys(kinds))
-    return kind, f"{_said(kind)} (of {len(kinds)} parts of the claim {tally})"
+        return "depends"
+    if supported:
+        return "partly reproduced"
+    return "partly contradicted" if opposed else "not decided"
 
 
-def _said(kind: str) -> str:
-    return "depends on the part or the cell" if kind == "depends" else kind
+def _parts_text(kinds: Sequence[str]) -> str:
+    """`two of its three parts hold, one is contradicted`."""
+    every = f"its {_number(len(kinds))} parts"
+    if len(set(kinds)) == 1:
+        (one, many), pair = PARTS[kinds[0]], len(kinds) == 2
+        if " not " in f" {one}":
+            return f"{'neither' if pair else 'none'} of {every} {one.replace(' not', '')}"
+        return f"both of its parts {many}" if pair else f"all {every[4:]} {many}"
+    counts = {kind: kinds.count(kind) for kind in PARTS if kind in kinds}
+    said = [f"{_number(count)} {{}}{PARTS[kind][count > 1]}" for kind, count in counts.items()]
+    return ", ".join([said[0].format(f"of {every} "), *(one.format("") for one in said[1:])])
+
+
+def _number(count: int) -> str:
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def said(kind: str, text: str) -> str:
+    """The verdict as it is printed: `partly reproduced. Two of its three parts hold, ...`."""
+    return f"{'it ' if kind == 'depends' else ''}{kind}. {text[:1].upper()}{text[1:]}"
 
 
 def _depends_on(comparison: Comparison, says: Mapping[At, str]) -> str:

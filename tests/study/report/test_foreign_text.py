@@ -126,8 +126,8 @@ def test_foreign_text_in_markdown_stays_text() -> None:
     markdown = markdown_of(hostile())
     assert markdown.count("`````sh") == 1
     body = markdown[: markdown.index("`````sh")]
-    assert not re.search(r"<(?!/?code>|br>)[a-z/!]", body)
-    assert not re.search(r"(?<!\\)\]\(", body)
+    assert not re.search(r"<(?!/?code>|br>|/?details>|/?summary>)[a-z/!]", body)
+    assert len(re.findall(r"(?<!\\)\]\(", body)) == body.count("](report.svg)") == 1
     assert not re.search(r"^# head", body, flags=re.MULTILINE)
     assert body.count("\n# ") == 0  # the title is the first line
     for lines in tables_of(markdown):
@@ -141,7 +141,9 @@ def test_a_markdown_reader_finds_only_our_own_elements() -> None:
         found = Elements(reader.render(shown))
         ours = {"h1", "h2", "h3", "p", "blockquote", "strong", "ul", "li", "pre", "code", "br"}
         ours |= {"table", "thead", "tbody", "tr", "th", "td"}
+        ours |= {"img", "details", "summary"}
         assert set(found.tags) <= ours
+        assert found.tags["img"] == 1
         assert found.tags["h1"] == found.tags["blockquote"] == found.tags["pre"] == 1
         assert found.tags["table"] == 6  # published, matched, cells, levels, networks, summary
 
@@ -175,11 +177,11 @@ def test_numbers_and_names_are_not_disfigured_by_escaping() -> None:
 # --- files ----------------------------------------------------------------------------------------
 
 
-def test_both_files_are_written(tmp_path: Path) -> None:
+def test_all_files_are_written(tmp_path: Path) -> None:
     report = reported(study_of(), apart)
     written = write_study_report(report, tmp_path)
-    assert [path.name for path in written] == ["report.html", "report.md"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.md"]
+    assert [path.name for path in written] == ["report.html", "report.md", "report.svg"]
+    assert set(tmp_path.iterdir()) == set(written)
     assert written[0].read_text().endswith("</html>\n")
     assert written[1].read_text().startswith("# Toy\n")
 
@@ -200,7 +202,7 @@ def test_the_summary_row_fits_its_head() -> None:
     row = summary_row(report)
     assert head.count("|") == marks.count("|") == len(re.findall(r"(?<!\\)\|", row)) == 7
     assert "without: 70 %<br>with: 41.32 %" in row
-    assert "**reproduced**" in row
+    assert "**reproduced. It holds in all 2 cases**" in row
     assert "3 trainings a side" in row
     assert f"`{COMMAND}`" in row
     evil = summary_row(hostile())

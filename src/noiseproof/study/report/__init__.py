@@ -10,6 +10,7 @@ from noiseproof.core.lazy import face
 if TYPE_CHECKING:
     from noiseproof.study.report.content import StudyReport as StudyReport
     from noiseproof.study.report.content import report_of as report_of
+    from noiseproof.study.report.curves import write_study_figure as write_study_figure
     from noiseproof.study.report.document import document_of as document_of
     from noiseproof.study.report.markdown import summary_head as summary_head
     from noiseproof.study.report.markdown import summary_row as summary_row
@@ -23,6 +24,7 @@ __getattr__, __dir__ = face(
         "report_of": "study.report.content",
         "summary_head": "study.report.markdown",
         "summary_row": "study.report.markdown",
+        "write_study_figure": "study.report.curves",
         "write_study_report": "study.report.writing",
     },
 )

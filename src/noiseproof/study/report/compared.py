@@ -11,7 +11,7 @@ from noiseproof.study.file import SCORES, Comparison
 from noiseproof.study.keys import Value
 from noiseproof.study.measured import Measured
 from noiseproof.study.report.words import Names, apart, counts, many, share, side_names, with_n
-from noiseproof.study.verdicts import At, Cell, Side, Verdict, peak_says, verdict_of
+from noiseproof.study.verdicts import At, Cell, Side, Verdict, peak_says, said, verdict_of
 from noiseproof.study.wanted import Grid, Task
 
 ALL_ALIKE = ("reproduced", "contradicted")  # every cell has to agree by itself
@@ -44,6 +44,11 @@ class Compared:
         """A side of a cell: `norm none`."""
         place = [dict(one) for one in self.comparison.order].index(dict(side.selection))
         return side_names(self.comparison.order, self.names)[place]
+
+    @property
+    def verdict_text(self) -> str:
+        """`not decided. None of 2 cases ...`."""
+        return said(self.verdict.kind, self.verdict.text)
 
     @property
     def shared_text(self) -> str:
@@ -143,11 +148,11 @@ class Compared:
         """Which of the two columns the verdict counts; "" with one cell."""
         if len(self.cells) < 2:
             return ""
-        share_of = f"Bonferroni's, of confidence {self.together_text} for {len(self.cells)} cells"
+        share_of = f"Bonferroni's, of confidence {self.together_text} for {len(self.cells)} cases"
         if self.is_together:
-            return f"The verdict singles out cells, so that it counts the last column: {share_of}."
+            return f"The verdict singles out cases, so that it counts the last column: {share_of}."
         return (
-            f"The verdict needs all cells to agree, each by itself (95 %). The last column is "
+            f"The verdict needs all cases to agree, each by itself (95 %). The last column is "
             f"{share_of} read together."
         )
 
@@ -168,7 +173,7 @@ class Compared:
             where = f"{pair}{self.names.at(cell.at)}" if cell.at else pair.removesuffix(", ")
             shown.append(f"{share(found)} ({where}; {_n_text(cell)})")
         lead = f"{what}, " if len(self.pairs) == 1 else "differences "
-        return f"{lead}points: from {shown[0]} to {shown[1]}, over {many(len(known), 'cell')}"
+        return f"{lead}points: from {shown[0]} to {shown[1]}, over {many(len(known), 'case')}"
 
     def pair_text(self, cell: Cell) -> str:
         """`norm none minus norm batch`."""

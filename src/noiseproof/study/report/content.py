@@ -13,7 +13,7 @@ from noiseproof.study.report.panels import Panel, panels_of
 from noiseproof.study.report.progress import NetworkLine, Progress, networks_of, progress_of
 from noiseproof.study.report.published import Beside, Matched, beside_of, matched_of
 from noiseproof.study.report.words import Names, counts, many, names_of
-from noiseproof.study.verdicts import of_parts
+from noiseproof.study.verdicts import of_parts, said
 from noiseproof.study.wanted import Grid
 
 
@@ -55,8 +55,8 @@ class StudyReport:
 
     @cached_property
     def headline(self) -> str:
-        """`Verdict: reproduced`, with what limits it."""
-        return f"{verdict_lead(self.progress)}: {self.verdict[1]}"
+        """`Verdict: reproduced. It holds in all 4 cases`, with what limits it."""
+        return f"{verdict_lead(self.progress)}: {said(*self.verdict)}"
 
     @property
     def not_learned(self) -> tuple[NetworkLine, ...]:

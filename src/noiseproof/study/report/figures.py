@@ -21,6 +21,7 @@ from noiseproof.study.verdicts import AGAINST, FOR, OPEN, Cell
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 OWN_STYLE: Any = {
     **STYLE,
@@ -52,10 +53,10 @@ def forest_svg(compared: Compared, *, number: int) -> str:
     two figures on one page would share."""
     entries = _entries(compared)
     high = 0.215 * len(entries) + 1.15
-    left = 0.15 + LETTER * max(len(_cut(one.label)) for one in entries)
+    left = 0.15 + LETTER * max(len(cut(one.label)) for one in entries)
     wide = left + WIDE + RIGHT
-    with _style():
-        figure = _figure(wide, high)
+    with own_style():
+        figure = new_figure(wide, high)
         axis = figure.add_axes((left / wide, 0.62 / high, WIDE / wide, 1 - 1.13 / high))
         low, top = _ends(compared)
         for place, entry in enumerate(entries):
@@ -70,7 +71,7 @@ def forest_svg(compared: Compared, *, number: int) -> str:
         axis.tick_params(labelsize=8.5)
         axis.set_xlabel(_difference_label(compared), fontsize=8.5)
         _word_legend(axis, compared)
-        return _svg(figure, number, "Differences with their intervals, a row for each cell")
+        return svg_of(figure, number, "Differences with their intervals, a row for each cell")
 
 
 def _entries(compared: Compared) -> list[Entry]:
@@ -101,7 +102,7 @@ def _draw_entry(
 ) -> None:
     """One row; `left`: inches of room for its label."""
     beside: Any = {"transform": axis.get_yaxis_transform(), "va": "center", "fontsize": 8.5}
-    label = _cut(entry.label)
+    label = cut(entry.label)
     if entry.cell is None:
         axis.text(0.05 - left / WIDE, place, label, fontweight="bold", **beside)
         return
@@ -109,18 +110,18 @@ def _draw_entry(
     colour, marker = WORD_LOOKS[compared.word(entry.cell)]
     found = entry.cell.difference()
     if compared.is_together:
-        _bar(axis, entry.cell.difference(together=True), place, ends, color=colour, lw=0.7)
-    _bar(axis, found, place, ends, color=colour, lw=2.2)
+        bar(axis, entry.cell.difference(together=True), place, ends, color=colour, lw=0.7)
+    bar(axis, found, place, ends, color=colour, lw=2.2)
     hollow = compared.word(entry.cell) == OPEN
     face = "white" if hollow else colour
     axis.plot([100 * found.mean], [place], marker, color=colour, mfc=face, ms=4.5, mew=1.1)
     axis.text(1.03, place, share(found), color="0.2", **beside)
 
 
-def _bar(
+def bar(
     axis: "Axes",
     found: stats.Interval,
-    place: int,
+    place: float,
     ends: tuple[float, float],
     **look: Any,
 ) -> None:
@@ -151,12 +152,12 @@ def _ends(compared: Compared) -> tuple[float, float]:
 
 def _difference_label(compared: Compared) -> str:
     if len(compared.pairs) == 1:
-        return _cut(f"{' minus '.join(compared.pairs[0])}, points", LONGEST)
+        return cut(f"{' minus '.join(compared.pairs[0])}, points", LONGEST)
     return "claimed better minus other side, points"
 
 
-def _word_legend(axis: "Axes", compared: Compared) -> None:
-    words = {compared.word(cell) for cell in compared.cells}
+def word_handles(words: set[str]) -> list["Line2D"]:
+    """A mark for each word that is there, for the legend."""
     handles = []
     for word in (FOR, AGAINST, OPEN):
         colour, marker = WORD_LOOKS[word]
@@ -165,8 +166,13 @@ def _word_legend(axis: "Axes", compared: Compared) -> None:
             handles.append(
                 legend_line(color=colour, marker=marker, mfc=face, ms=4.5, label=SAYS[word])
             )
+    return handles
+
+
+def _word_legend(axis: "Axes", compared: Compared) -> None:
+    handles = word_handles({compared.word(cell) for cell in compared.cells})
     if compared.is_together:
-        thin = f"thin: {compared.together_text}, for all cells together"
+        thin = f"thin: {compared.together_text}, for all cases together"
         handles.append(legend_line(color="0.4", lw=0.7, label=thin))
     if compared.comparison.margin:
         handles.append(legend_line(color="0.25", lw=0.8, ls="--", label="margin"))
@@ -187,8 +193,8 @@ def _word_legend(axis: "Axes", compared: Compared) -> None:
 def panel_svg(panel: Panel, *, number: int, top: float) -> str:
     """Normalised accuracy against level: a thick line with its band for each side, a thin line for
     each training. `top`: of the axis, the same for all panels."""
-    with _style():
-        figure = _figure(2.7, 2.05)
+    with own_style():
+        figure = new_figure(2.7, 2.05)
         axis = figure.add_axes((0.165, 0.205, 0.81, 0.765))
         axis.set_ylim(0, top)
         for line in panel.lines:
@@ -203,7 +209,7 @@ def panel_svg(panel: Panel, *, number: int, top: float) -> str:
         axis.tick_params(labelsize=7, length=2.5, width=0.7)
         axis.set_xlabel(panel.axis, fontsize=7)
         axis.set_ylabel("normalised accuracy, %", fontsize=7)
-        return _svg(figure, number, f"Normalised accuracy against level: {_cut(panel.title)}")
+        return svg_of(figure, number, f"Normalised accuracy against level: {cut(panel.title)}")
 
 
 def top_of(panels: Sequence[Panel]) -> float:
@@ -225,33 +231,33 @@ def line_look(place: int) -> tuple[str, Any, str]:
 def key_svg(place: int) -> str:
     """A piece of that selection's line, for the legend."""
     colour, dash, marker = line_look(place)
-    with _style():
-        figure = _figure(0.42, 0.15)
+    with own_style():
+        figure = new_figure(0.42, 0.15)
         axis = figure.add_axes((0, 0, 1, 1))
         axis.set_axis_off()
         axis.plot([0, 1, 2], [0, 0, 0], color=colour, ls=dash, lw=1.5)
         axis.plot([1], [0], marker, color=colour, ms=3.5, mew=0)
-        return _svg(figure, 1000 + place, "line")
+        return svg_of(figure, 1000 + place, "line")
 
 
 # --- SVG -----------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def own_style() -> Iterator[None]:
     """The figures' style; a letter that the measuring font lacks is the reader's font's affair."""
     with importlib.import_module("matplotlib").rc_context(OWN_STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
         yield
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
     figure: Figure = importlib.import_module("matplotlib.figure").Figure(figsize=(width, height))
     figure.patch.set_alpha(0)
     return figure
 
 
-def _svg(figure: "Figure", number: int, about: str) -> str:
+def svg_of(figure: "Figure", number: int, about: str) -> str:
     """The figure as an element of the page: its names its own, and no address in it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format")))
@@ -263,6 +269,6 @@ def _svg(figure: "Figure", number: int, about: str) -> str:
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
-def _cut(label: str, most: int = LONGEST) -> str:
+def cut(label: str, most: int = LONGEST) -> str:
     line = " ".join("".join(c if c.isprintable() else " " for c in label).split())
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -11,6 +11,10 @@ from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport, verdict_lead
 from noiseproof.study.report.tables import Table
 from noiseproof.study.report.words import counts, many, plain
+from noiseproof.study.verdicts import said
+
+PICTURE = "report.svg"  # of the answer, beside the file
+PICTURE_WORDS = "All cases of all parts of the claim with their intervals"
 
 
 def markdown_of(report: StudyReport) -> str:
@@ -41,16 +45,24 @@ def _head(report: StudyReport) -> list[str]:
         f"> {text(study.claim.text)}",
         f"Source of the claim: {sentence(study.claim.source)}",
         f"**{text(report.headline)}.**",
+        *_answer(report),
         _parts(phrases.parts_lines(report)),
-        "Figures: report.html, beside this file.",
+        "More figures: report.html, beside this file.",
         *(["Notes:"] if study.notes else []),
         "\n".join(f"- {text(note)}" for note in study.notes),
     ]
 
 
+def _answer(report: StudyReport) -> list[str]:
+    """The picture, where there is one."""
+    if not any(part.cells for part in report.parts):
+        return []
+    return [f"![{PICTURE_WORDS}]({PICTURE})", text(phrases.answer_sentence(report))]
+
+
 def _parts(lines: Sequence[str]) -> str:
-    if len(lines) == 1:
-        return text(lines[0])
+    if len(lines) < 2:
+        return "".join(map(text, lines))
     return "\n".join(f"{place}. {text(line)}" for place, line in enumerate(lines, start=1))
 
 
@@ -58,7 +70,7 @@ def _published(report: StudyReport) -> list[str]:
     if not report.beside:
         return []
     table = tables.beside_table(report)
-    return ["## Published beside measured", _table(table), text(phrases.BESIDE)]
+    return ["## Published beside measured", _folded(table, "All figures"), text(phrases.BESIDE)]
 
 
 def _matched(report: StudyReport) -> list[str]:
@@ -68,7 +80,7 @@ def _matched(report: StudyReport) -> list[str]:
     for one in report.matched:
         parts.append(text(phrases.pair_sentence(one, report.names)))
         table = tables.matched_table(one, report.names)
-        parts.append(_table(table) if table.rows else "Not measured.")
+        parts.append(_folded(table, "All definitions") if table.rows else "Not measured.")
     return parts
 
 
@@ -78,18 +90,19 @@ def _comparison(compared: Compared, report: StudyReport) -> list[str]:
         f"- Score: {text(compared.score_text)}.",
         f"- Only: {text(compared.shared_text)}." if compared.shared_text else "",
         f"- Replicated: {text(compared.unit_text)}." if compared.cells else "",
+        f"- Found: {text(compared.span_text)}." if compared.cells else "",
         f"- Rule: {text(compared.rule_text)}." if compared.rule_text else "",
-        f"- {text(lead)}: **{text(compared.verdict.text)}**.",
+        f"- {text(lead)}: **{text(compared.verdict_text)}**.",
     ]
     parts = [
         f"### {text(compared.comparison.question)}",
         "\n".join(fact for fact in facts if fact),
     ]
     if compared.cells:
-        parts.append(_table(tables.cells_table(compared)))
         parts.append(text(f"{compared.pairing_text} {compared.together_note}".strip()))
+        parts.append(_folded(tables.cells_table(compared), "All cases"))
     if compared.peaks:
-        parts.append(_table(tables.peaks_table(compared)))
+        parts.append(_folded(tables.peaks_table(compared), "All combinations"))
     if compared.absent:
         lines = phrases.first_lines(compared.absent)
         parts += [text(phrases.ABSENT), "\n".join(f"- {text(line)}" for line in lines)]
@@ -103,14 +116,14 @@ def _levels(report: StudyReport) -> list[str]:
     return [
         "## Normalised accuracy at each level",
         text(f"In percent of the clean accuracy, 95 % intervals. Levels: {'; '.join(axes)}."),
-        _table(tables.levels_table(report.panels)),
+        _folded(tables.levels_table(report.panels), "All curves"),
     ]
 
 
 def _networks(report: StudyReport) -> list[str]:
     return [
         "## Networks",
-        _table(tables.networks_table(report)),
+        _folded(tables.networks_table(report), "All networks"),
         text(tables.learned_text(report)),
     ]
 
@@ -127,6 +140,14 @@ def _provenance(report: StudyReport) -> list[str]:
         *(["### What is missing", "\n".join(gaps)] if gaps else []),
         f"Written by noiseproof {code(__version__)}.",
     ]
+
+
+def _folded(table: Table, what: str) -> str:
+    """The table, folded where it is long; the empty lines make GitHub read it as a table."""
+    if len(table.rows) <= tables.FEW:
+        return _table(table)
+    head = f"<details><summary>{what} ({len(table.rows)} rows)</summary>"
+    return f"{head}\n\n{_table(table)}\n\n</details>"
 
 
 def _table(table: Table) -> str:
@@ -201,7 +222,7 @@ def summary_head() -> str:
 def summary_row(report: StudyReport) -> str:
     """The line of one study."""
     parts, claim = report.parts, report.study.claim
-    verdict = report.verdict[1]
+    verdict = said(*report.verdict)
     if report.progress.text:
         verdict += f" ({report.progress.text})"
     absent = sum(len(part.absent) for part in parts)

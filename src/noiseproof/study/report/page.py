@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from noiseproof.core.version import __version__
 from noiseproof.study.report import figures, phrases, tables
+from noiseproof.study.report.answer import answer_svg
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport, verdict_lead
 from noiseproof.study.report.panels import MOST
@@ -31,6 +32,9 @@ def page_of(report: StudyReport) -> str:
         version=__version__,
         lead=verdict_lead(report.progress),
         parts=phrases.parts_lines(report),
+        answer=Markup(answer_svg(report, number=2000)),
+        answer_note=phrases.answer_sentence(report),
+        few=tables.FEW,
         beside=tables.beside_table(report),
         beside_note=phrases.BESIDE,
         matched=[

@@ -32,28 +32,38 @@ LINES = 20  # of a list of what is missing that are shown
 
 
 def parts_lines(report: StudyReport) -> list[str]:
-    """Of each part of the claim: what is replicated, how often, and what it leaves out; its verdict
-    too where there are several."""
+    """Of each part of the claim its verdict, where there are several, and what it leaves out."""
     if len(report.parts) == 1:
-        return [_n_sentence(report.parts[0])]
+        return [line] if (line := _absent_sentence(report.parts[0])) else []
     return [
-        f"{part.comparison.question}: {part.verdict.text}. {_n_sentence(part)}"
+        f"{part.comparison.question}: {part.verdict.text}. {_absent_sentence(part)}".rstrip()
         for part in report.parts
     ]
 
 
-def _n_sentence(part: Compared) -> str:
-    parts = []
-    if part.cells:
-        parts.append(f"What is replicated is {part.unit_text}.")
-    if part.span_text:
-        parts.append(f"Found: {part.span_text}.")
-    if part.absent:
-        parts.append(
-            f"Not in the verdict: {many(len(part.absent), 'pair')} of the grid that could not be "
-            "compared (listed below)."
+def _absent_sentence(part: Compared) -> str:
+    if not part.absent:
+        return ""
+    return (
+        f"Not in the verdict: {many(len(part.absent), 'pair')} of the grid that could not be "
+        "compared (listed below)."
+    )
+
+
+def answer_sentence(report: StudyReport) -> str:
+    """How to read the picture of the answer."""
+    margins = any(part.comparison.margin for part in report.parts)
+    zero = "zero, or of minus the margin (dashed)," if margins else "zero"
+    if any(part.comparison.peak for part in report.parts):
+        return (
+            "Each mark: a value between the ends minus one end, in points, with its interval; right "
+            f"of {zero} it is better. A case is for the claim where one value is better than both "
+            "ends."
         )
-    return " ".join(parts)
+    return (
+        "Each mark is a case: the claimed better side minus the other, in points, with its "
+        f"interval; right of {zero} is for the claim."
+    )
 
 
 def pair_sentence(matched: Matched, names: Names) -> str:

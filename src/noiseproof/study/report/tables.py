@@ -12,7 +12,7 @@ from noiseproof.study.report.progress import FAILED, NetworkLine
 from noiseproof.study.report.published import Beside, Match, Matched
 from noiseproof.study.report.words import SAYS, Names, factor_name, plain, share, with_n, without
 
-LEFT, RIGHT = "left", ""
+FEW = 8  # rows; a longer table is folded
 
 
 @dataclass(frozen=True, kw_only=True)
