@@ -56,9 +56,9 @@ def answer_sentence(report: StudyReport) -> str:
     zero = "zero, or of minus the margin (dashed)," if margins else "zero"
     if any(part.comparison.peak for part in report.parts):
         return (
-            "Each mark: a value between the ends minus one end, in points, with its interval; right "
-            f"of {zero} it is better. A case is for the claim where one value is better than both "
-            "ends."
+            "Each mark: a value between the ends minus one end, in points, with its interval; "
+            f"right of {zero} it is better. A case is for the claim where one value is better than "
+            "both ends."
         )
     return (
         "Each mark is a case: the claimed better side minus the other, in points, with its "
