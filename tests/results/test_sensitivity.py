@@ -18,13 +18,13 @@ from noiseproof.report.sensitivity.figures import digital_lines, drop_figure, wr
 from noiseproof.report.sensitivity.tables import (
     finding_text,
     group_lines,
-    share_text,
     step_lines,
     terminal_tables,
 )
 from noiseproof.results.curves import curves_of
 from noiseproof.results.rows import Row
 from noiseproof.results.sensitivity import Ranking, rankings_of
+from noiseproof.results.showing import share_text
 from noiseproof.specs import noise as spec
 from noiseproof.specs.designs import Auto, Chips, Nested, PerImage
 from noiseproof.specs.selection import but_part, check_ranked, chosen_steps, only_part, parse_steps

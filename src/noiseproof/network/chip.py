@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from noiseproof.core.inputs import Inputs, as_call, shapes
 from noiseproof.network.linear_maps import LinearMap, linear_maps
+from noiseproof.network.padding import padded
 from noiseproof.network.state import State
 
 Plain = Callable[..., Tensor]
@@ -50,7 +51,7 @@ def outputs(skeleton: nn.Module, chip: Chip, x: Inputs) -> Any:
             where none can be.
     """
     args, kwargs = as_call(x)
-    with at_products(skeleton, chip.products):
+    with at_products(skeleton, chip.products), padded(skeleton):
         try:
             with torch.no_grad():
                 return functional_call(skeleton, chip.state, args, kwargs)

@@ -19,6 +19,7 @@ from noiseproof.results.clean import clean_json
 from noiseproof.results.curves import network_line, provenance_of, way_of, where_of, words_of
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import Shown, Summary, count_of, spelled
+from noiseproof.specs import is_share
 from noiseproof.stats import PLAIN, Floats, Interval, Unit
 
 if TYPE_CHECKING:
@@ -131,7 +132,10 @@ class Way:
     @property
     def score(self) -> Interval | None:
         """Mean over chips and interval."""
-        return None if self.scores is None else stats.t_interval(self.scores)
+        if self.scores is None:
+            return None
+        found = stats.t_interval(self.scores)
+        return found.within(0, 1) if is_share(self.row.task) else found
 
 
 def _estimate(values: Floats, quantity: Quantity) -> Interval:

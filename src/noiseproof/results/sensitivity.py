@@ -18,7 +18,7 @@ from noiseproof.results.curves import network_line, where_of, words_of
 from noiseproof.results.estimates import NOTHING
 from noiseproof.results.pairing import OverBlocks, OverChips, Pairing
 from noiseproof.results.rows import Row, further, is_clean, key_of, network_key
-from noiseproof.results.showing import MOST, Shown, Summary, count_of, or_dash, spelled
+from noiseproof.results.showing import MOST, Shown, Summary, count_of, share_text, spelled
 from noiseproof.specs import CLEAN, PerImage, but_part, only_part, parse_design
 from noiseproof.stats import CONFIDENCE, Interval, Unit
 
@@ -150,8 +150,8 @@ class Ranking(Shown):
                     str(rank),
                     group.name,
                     self.text(group.drop),
-                    _share_text(self.weight_share(group)),
-                    _share_text(self.mac_share(group)),
+                    share_text(self.weight_share(group)),
+                    share_text(self.mac_share(group)),
                 ]
                 for rank, group in enumerate(self.groups, start=1)
             ],
@@ -239,10 +239,6 @@ class Ranking(Shown):
             "macs": step.macs,
             f"{self.what}s": step.units,
         }
-
-
-def _share_text(share: float) -> str:
-    return or_dash(share, f"{100 * share:.2g}")
 
 
 def _pairing(row: Row) -> Pairing:

@@ -104,6 +104,13 @@ def or_dash(value: float, text: str) -> str:
     return "-" if math.isnan(value) else text
 
 
+def share_text(share: float) -> str:
+    """In percent, with two digits that say something; `-` for nan."""
+    value = 100 * share
+    # From there on without decimals: .2g would write 99.6 as 1e+02.
+    return or_dash(value, f"{value:.0f}" if value >= 9.95 or not value else f"{value:.2g}")
+
+
 def printable(line: str) -> str:
     """The line without what would move a terminal's cursor, which a name may hold."""
     # Escape sequences begin with a sign that is not printable; a line break is none either.

@@ -13,8 +13,9 @@ from noiseproof import stats
 from noiseproof.report.figures import LAYOUT
 from noiseproof.report.looks import COLOURS
 from noiseproof.report.plotting import DASHES, figure_for
-from noiseproof.report.sensitivity.tables import MOST, share_text
+from noiseproof.report.sensitivity.tables import MOST
 from noiseproof.results import Group, Ranking, Step, where_of
+from noiseproof.results.showing import share_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,13 +1,13 @@
 """Which layers lose the score, in words: the rows of the page's tables and of the terminal's."""
 
 from collections.abc import Iterator
-from math import isnan
 from typing import Any
 
 from rich import box
 from rich.table import Table
 
 from noiseproof.results import Group, Ranking, Step, where_of
+from noiseproof.results.showing import share_text
 
 MOST = 30  # layers that a figure and a terminal show; the page's table and the JSON have all
 Cells = dict[str, Any]
@@ -56,15 +56,6 @@ def _shares(ranking: Ranking, part: Group | Step) -> Cells:
         "weights": share_text(ranking.weight_share(part)),
         "macs": share_text(ranking.mac_share(part)),
     }
-
-
-def share_text(share: float) -> str:
-    """In percent, with two digits that say something; `-` for nan."""
-    value = 100 * share
-    if isnan(value):
-        return "-"
-    # From there on without decimals: .2g would write 99.6 as 1e+02.
-    return f"{value:.0f}" if value >= 9.95 or not value else f"{value:.2g}"
 
 
 def finding_text(ranking: Ranking) -> str | None:
