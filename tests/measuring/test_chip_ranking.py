@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from noiseproof.core.checks import RandomForwardWarning
 from noiseproof.core.rng import seeded, stream
 from noiseproof.data.splits import Boxes, Split
 from noiseproof.measuring.sensitivity import rank_layers
@@ -321,3 +322,34 @@ def test_a_group_late_in_the_network_costs_its_own_part(make: Callable[[], nn.Mo
     passed = dict(seen)
     before = passed["only:layer:1"]
     assert passed["only:layer:3"] - before == 40 + 2 * 10
+
+
+class Restless(nn.Module):
+    """A classifier that is random by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.front, self.head = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(nn.functional.dropout(torch.relu(self.front(x)), 0.5, True))
+        return out
+
+
+def test_of_a_network_that_is_random_by_itself_every_pass_is_another_and_repeatable(
+    tmp_path: Path,
+) -> None:
+    net = network(Restless)
+    x = torch.randn(30, 6, generator=stream(0, "restless"))
+    split = Split(inputs=x, labels=(x.sum(1) > 0).long())
+    found = []
+    for name in ("first", "second"):
+        with Store(tmp_path / name) as store, pytest.warns(RandomForwardWarning):
+            ranking = rank_layers(
+                net, split, parse("quantize(bits=8)"), chips=6, keep=(0,), store=store
+            )
+        found.append(rows_of(tmp_path / name))
+    assert found[0] == found[1]
+    assert len({row.score for row in found[0] if row.part == "only:layer:head"}) > 1
+    assert ranking.groups[-1].drop.low < 0 < ranking.groups[-1].drop.high
+    assert ranking.clean_accuracy.low < ranking.clean_accuracy.mean < ranking.clean_accuracy.high

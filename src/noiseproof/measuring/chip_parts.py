@@ -13,6 +13,7 @@ from functools import cached_property, partial
 
 from noiseproof.core.inputs import rows
 from noiseproof.measuring.groups import TensorGroup
+from noiseproof.measuring.identity import Randomness
 from noiseproof.measuring.parts import Parts, costs
 from noiseproof.network import Chip, Shortcut, Starts
 from noiseproof.noise import Programme
@@ -34,11 +35,11 @@ class ChipParts(Parts):
     on_cost: Callable[[str], None] | None = None
 
     def alone(self, cache: RowCache) -> list[Row]:
-        clean = self.evaluator.clean_row
+        clean = self.units.clean_rows
         wanted = {g.name: self._rows(only_part(self.by, g.name)) for g in self.groups}
-        cache.expect([clean, *(row for named in wanted.values() for row in self._unlike(named))])
+        cache.expect([*clean, *(row for named in wanted.values() for row in self._unlike(named))])
         new = {name: cache.new(self._unlike(named)) for name, named in wanted.items()}
-        found = [cache.row(clean, self.units.clean, left=1)]
+        found = [cache.row(row, self.units.clean, left=1) for row in clean]
         if self.on_cost is not None and any(new.values()):
             self.on_cost(self._cost(new, found[0]))
         for group in self.groups:
@@ -80,8 +81,9 @@ class ChipParts(Parts):
     def is_short(self, group: TensorGroup) -> bool:
         """Do the passes of its chips begin in the middle, where that saves more than it costs?"""
         evaluator = self.evaluator
-        if evaluator.own_score is not None or evaluator.compiled:
-            return False  # a score of one's own runs the network itself
+        # A score of one's own runs the network itself; a random pass cannot go on from another.
+        if evaluator.own_score is not None or evaluator.compiled or self._has_own_dice:
+            return False
         # Recording is one more pass for all chips together.
         return self.share_before(group) * self._different > 1
 
@@ -92,7 +94,12 @@ class ChipParts(Parts):
     @property
     def _different(self) -> int:
         """How many chips of a group come out differently: without anything random, all the same."""
-        return self.chips if self.spec.is_random else 1
+        return self.chips if self.spec.is_random or self._has_own_dice else 1
+
+    @property
+    def _has_own_dice(self) -> bool:
+        """Is the network random by itself?"""
+        return self.evaluator.randomness is not Randomness.NONE
 
     def _rows(self, part: str, *, first: int = 0) -> list[Row]:
         return [self.row(chip, part) for chip in range(first, first + self.chips)]
@@ -132,7 +139,8 @@ class ChipParts(Parts):
     ) -> Row:
         self.evaluator.prepare_()
         started = time.perf_counter()
-        result = self._result(programme.chip(row.seed, row.chip), shortcut)
+        with self.evaluator.seeded(row.seed, row.chip):
+            result = self._result(programme.chip(row.seed, row.chip), shortcut)
         return self.filled(row, result, facts, time.perf_counter() - started)
 
     def _result(self, chip: Chip, shortcut: Shortcut | None) -> Result:

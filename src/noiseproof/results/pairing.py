@@ -3,14 +3,14 @@ images that are each on a chip of their own, or whole chips.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
 from scipy import special
 
 from noiseproof.results import blocks
-from noiseproof.results.blocks import scores_of
+from noiseproof.results.blocks import Units, scores_of
 from noiseproof.results.rows import Row
 from noiseproof.specs import is_share, parse
 from noiseproof.stats import CONFIDENCE, Floats, Interval, chip_spread, t_interval
@@ -56,8 +56,8 @@ class OverChips:
     whom = "new chips, this test set"
 
     def score(self, rows: Sequence[Row]) -> Interval:
-        """Of the clean network there is no spread, and no interval."""
-        if rows[0].noise == "none":
+        """Of one clean pass there is no spread, and no interval."""
+        if rows[0].noise == "none" and len({row.chip for row in rows}) == 1:
             return Interval(mean=rows[0].score, low=math.nan, high=math.nan)
         return _bounded(over_chips(scores_of(rows), rows, confidence=CONFIDENCE), rows, 0)
 
@@ -83,6 +83,13 @@ def over_chips(values: Floats, rows: Sequence[Row], *, confidence: float) -> Int
         reach = float(special.stdtrit(len(values) - 1, (1 + confidence) / 2))
         half = reach * hidden / math.sqrt(len(values))
     return Interval(mean=mean, low=mean - half, high=mean + half)
+
+
+def beside(clean: Units, chips: Iterable[int]) -> dict[int, Row]:
+    """The clean network beside each of those chips: the same pass, or of a network that is random
+    by itself one of several after the other, so that what they differ by is in every difference."""
+    order = sorted(clean)
+    return {chip: clean[order[chip % len(order)]] for chip in chips}
 
 
 def _bounded(interval: Interval, rows: Sequence[Row], low: float) -> Interval:

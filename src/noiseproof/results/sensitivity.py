@@ -16,7 +16,7 @@ from noiseproof.results.axes import Role
 from noiseproof.results.blocks import Units, picked, scores_of, sizes_of, together
 from noiseproof.results.curves import network_line, where_of, words_of
 from noiseproof.results.estimates import NOTHING
-from noiseproof.results.pairing import OverBlocks, OverChips, Pairing
+from noiseproof.results.pairing import OverBlocks, OverChips, Pairing, beside
 from noiseproof.results.rows import Row, further, is_clean, key_of, network_key
 from noiseproof.results.showing import MOST, Shown, Summary, count_of, share_text, spelled
 from noiseproof.specs import CLEAN, PerImage, but_part, only_part, parse_design
@@ -250,7 +250,7 @@ def rankings_of(rows: Iterable[Row]) -> list[Ranking]:
     order in which they come. Rows of whole networks are left out, but for the clean one, which
     chips are compared to; and so are units that some group has not met yet, as after a kill."""
     blocks: dict[tuple[Any, ...], dict[int, Row]] = {}
-    whole: dict[tuple[Any, ...], Row] = {}
+    whole: dict[tuple[Any, ...], dict[int, Row]] = {}
     found: dict[tuple[Any, ...], dict[str, dict[int, Row]]] = {}
     for row in rows:
         kind, _, rest = row.part.partition(":")
@@ -258,7 +258,7 @@ def rankings_of(rows: Iterable[Row]) -> list[Ranking]:
         if row.part == CLEAN and not further(row, Role.CONDITION, Role.REMEDY):
             blocks.setdefault(images, {})[row.chip] = row
         elif row.part == "all" and not row.stream and is_clean(row):
-            whole.setdefault(network_key(row), row)
+            whole.setdefault(network_key(row), {})[row.chip] = row
         elif kind in ("only", "but"):
             same = key_of(row, Role.CONDITION, Role.REMEDY, without=("design", "part"))
             place = (*images, same, rest.partition(":")[0])
@@ -269,8 +269,7 @@ def rankings_of(rows: Iterable[Row]) -> list[Ranking]:
         alone = {p.removeprefix(start): units for p, units in parts.items() if p.startswith(start)}
         clean = blocks.get(place[:3], {})
         if place[0] in whole and not isinstance(parse_design(place[1]), PerImage):
-            # The same one beside every chip that some group has met.
-            clean = {chip: whole[place[0]] for units in alone.values() for chip in units}
+            clean = beside(whole[place[0]], (chip for units in alone.values() for chip in units))
         made.append(_ranking(place[-1], alone, parts, clean))
     return [ranking for ranking in made if ranking is not None]
 
@@ -307,7 +306,7 @@ def _ranking(
         for name, after in zip(order, [*order[1:], ""], strict=True)
     )
     kept = _kept(by, order, parts)
-    again = _again(reference, kept)
+    again = _again({unit: clean[unit] for unit in complete}, kept)
     steps = _steps(groups, kept, again, over)
     return Ranking(
         by=by,
@@ -328,13 +327,14 @@ def _kept(by: str, order: Sequence[str], parts: Mapping[str, Units]) -> dict[int
     return {k: parts[part] for part, k in wanted.items() if part in parts}
 
 
-def _again(clean: Sequence[Row], kept: Mapping[int, Units]) -> dict[int, Row]:
+def _again(clean: Units, kept: Mapping[int, Units]) -> dict[int, Row]:
     """The clean rows under the numbers of the units on fresh dice."""
-    if clean[0].part != CLEAN:
-        return {chip: clean[0] for units in kept.values() for chip in units}
-    total = round(clean[0].figures["blocks"])
+    first = next(iter(clean.values()))
+    if first.part != CLEAN:
+        known = {row.chip: row for row in clean.values()}
+        return beside(known, (chip for units in kept.values() for chip in units))
     # Without noise there are no dice, so the second time would be the same hits.
-    return {row.chip + total: row for row in clean}
+    return {chip + round(first.figures["blocks"]): row for chip, row in clean.items()}
 
 
 def _steps(
