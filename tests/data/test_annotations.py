@@ -95,10 +95,10 @@ def test_cocos_boxes_are_corner_and_extent_and_crowds_are_left_out(tmp_path: Pat
     assert list(found) == ["a.jpg", "b.jpg"]
     assert found["a.jpg"] == []
     assert [(box.name, box.corners) for box in found["b.jpg"]] == [
-        ("7", (1, 2, 4, 6)),
-        ("90", (0, 0, 9.5, 1)),
+        ("cat", (1, 2, 4, 6)),
+        ("wolf", (0, 0, 9.5, 1)),
     ]
-    assert numbers == {"7": 7, "90": 90}
+    assert numbers == {"cat": 7, "wolf": 90}
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,13 @@ class DataOptions:
     ] = None
     data_dir: DataDir = None
     download: Download = False
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="The network's classes in order, a line each, or JSON. Default: labels.json or "
+            "classes.txt beside class folders, else wnids and ImageNet's names are known."
+        ),
+    ] = None
     normalize: Annotated[
         str | None,
         typer.Option(
@@ -252,6 +259,7 @@ def network_request(
         data=data.data,
         data_dir=data.data_dir,
         download=data.download,
+        labels=data.labels,
         scale=None if data.normalize is None else parse_pixel_scale(data.normalize),
         images=images,
         task=task,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from noiseproof.data.labels import NO_TOKEN as NO_TOKEN
     from noiseproof.data.labels import VOID as VOID
     from noiseproof.data.labels import Labels as Labels
+    from noiseproof.data.naming import fitted_to as fitted_to
     from noiseproof.data.pixels import check_scale as check_scale
     from noiseproof.data.pixels import scaled as scaled
     from noiseproof.data.sets import Dataset as Dataset
@@ -31,6 +32,7 @@ __getattr__, __dir__ = face(
         "augmented": "data.augmentation",
         "augmented_scenes": "data.augmentation",
         "check_scale": "data.pixels",
+        "fitted_to": "data.naming",
         "open_dataset": "data.datasets",
         "scaled": "data.pixels",
     },

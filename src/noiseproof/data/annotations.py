@@ -72,6 +72,7 @@ class _Annotation(BaseModel):
 
 class _Category(BaseModel):
     id: int
+    name: str = ""
 
 
 class _Coco(BaseModel):
@@ -83,7 +84,7 @@ class _Coco(BaseModel):
 def read_coco(path: Path) -> tuple[dict[str, list[Found]], dict[str, int]]:
     """The boxes of each image of a COCO file, by the image's file name and in the order of the
     images' numbers, crowds left out; and the number of each category under the name that its boxes
-    have, which is that number.
+    have: its own, or its number where two have one name or none.
 
     Raises:
         ValueError: for a file that is no COCO annotation; FileNotFoundError: for none.
@@ -98,6 +99,9 @@ def read_coco(path: Path) -> tuple[dict[str, list[Found]], dict[str, int]]:
         ) from None
     # By number, so that `the first n images` does not hang on how a file was written.
     names = {image.id: image.file_name for image in sorted(content.images, key=lambda i: i.id)}
+    called = {category.id: category.name for category in content.categories}
+    if len({name for name in called.values() if name}) < len(called):
+        called = {number: str(number) for number in called}
     found: dict[str, list[Found]] = {name: [] for name in names.values()}
     for entry in content.annotations:
         if entry.image_id not in names:
@@ -107,7 +111,8 @@ def read_coco(path: Path) -> tuple[dict[str, list[Found]], dict[str, int]]:
         if not entry.iscrowd:
             # In COCO's files from the corner and by size, here from corner to corner.
             x, y, width, height = entry.bbox
+            name = called.get(entry.category_id, str(entry.category_id))
             found[names[entry.image_id]].append(
-                Found(corners=(x, y, x + width, y + height), name=str(entry.category_id))
+                Found(corners=(x, y, x + width, y + height), name=name)
             )
-    return found, {str(category.id): category.id for category in content.categories}
+    return found, {name: number for number, name in called.items()}

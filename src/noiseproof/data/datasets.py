@@ -1,7 +1,7 @@
 """Data sets by name: `open_dataset("cifar10").read("test")` -> `Split`."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from noiseproof.core.plugins import call_named
 from noiseproof.data.annotations import voc_classes
 from noiseproof.data.classification import READERS
 from noiseproof.data.folders import image_folder
+from noiseproof.data.naming import label_file, named_by, numbers_of, read_labels
 from noiseproof.data.scenes import SCENE_READERS, masks_classes, masks_folder, voc_folder
 from noiseproof.data.sets import Dataset as Dataset
 from noiseproof.data.sets import Source as Source
@@ -31,17 +32,37 @@ WITHOUT_DOWNLOAD = ("bccd", "camvid", "coco")
 
 
 def open_dataset(
-    name: str, *, data_dir: str | Path | None = None, download: bool = False
+    name: str,
+    *,
+    data_dir: str | Path | None = None,
+    download: bool = False,
+    labels: str | Path | Sequence[str] = (),
 ) -> Source:
     """The data set `name`; its files are looked for in `data_dir`, else in $NOISEPROOF_DATA, else
     in ~/.cache/noiseproof. Detection and segmentation sets take a size, `camvid@180x240`.
+    `labels`: a network's classes in order, or a file that has them (`naming.read_labels`), by whose
+    names the classes of the data get their numbers (default: `labels.json` or `classes.txt` beside
+    class folders; else the numbers are found when a network is there, `naming.class_numbers`).
 
     Raises:
         ValueError: for an unknown name, and, when a split is read, for missing or damaged files.
     """
     source = _opened(check_dataset(name), data_dir, download)
-    # In one place for all of them: pixels never leave a data set without their scale.
-    return replace(source, read=lambda split: source.read(split).with_scale(source.scale))
+    given = isinstance(labels, str | Path)
+    beside = label_file(Path(name.removeprefix("folder:"))) if name.startswith("folder:") else None
+    where, known = "the weights' card", {}
+    if isinstance(labels, str | Path) or (beside is not None and not labels):
+        where = str(labels or beside)
+        known = read_labels(Path(where))
+    else:
+        known = numbers_of(labels)
+
+    def read(split: str) -> Split:
+        # In one place for all of them: pixels never leave a data set without their scale.
+        found = source.read(split).with_scale(source.scale)
+        return named_by(found, known, where) if known and (found.names or given) else found
+
+    return replace(source, read=read, classes=max(known.values()) + 1 if known else source.classes)
 
 
 def _opened(name: str, data_dir: str | Path | None, download: bool) -> Source:

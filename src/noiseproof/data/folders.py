@@ -24,10 +24,11 @@ def image_folder(root: Path) -> Source:
     if not has_parts:
         homes["test"] = root
     present = [home for home in homes.values() if home.is_dir()]
-    labels = _class_labels(
-        # Of both splits: a class that only one of them has must not move the others' numbers.
-        sorted({d.name for home in present for d in home.iterdir() if d.is_dir()})
-    )
+    # Of both splits: a class that only one of them has must not move the others' numbers.
+    found = sorted({d.name for home in present for d in home.iterdir() if d.is_dir()})
+    labels = _class_labels(found)
+    # Numbers are the network's own; of names nobody knows before the network is there.
+    names = () if all(name.isdecimal() for name in found) else tuple(found)
     if not labels:
         raise ValueError(f"image folder {root} holds no class folders: expected CLASS/*.jpg in it")
     mean, std = PIXEL_SCALES["imagenet"]
@@ -39,7 +40,7 @@ def image_folder(root: Path) -> Source:
         # 1/8 of 224 pixels, as the CIFAR recipe's 4 are of 32.
         shift=28,
         flip=True,
-        read=lambda split: _read_folder(homes[split], labels),
+        read=lambda split: _read_folder(homes[split], labels, names),
     )
 
 
@@ -50,7 +51,7 @@ def _class_labels(names: Sequence[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(names)}
 
 
-def _read_folder(home: Path, labels: dict[str, int]) -> Split:
+def _read_folder(home: Path, labels: dict[str, int], names: tuple[str, ...]) -> Split:
     """All images, shorter side resized to 256 and the centre 224x224 kept, in a fixed random
     order, so that the first n are a fair sample."""
     if not home.is_dir():
@@ -64,6 +65,7 @@ def _read_folder(home: Path, labels: dict[str, int]) -> Split:
     return Split(
         inputs=torch.stack([_read_image(path) for path in chosen]),
         labels=torch.tensor([labels[path.parent.name] for path in chosen]),
+        names=names,
     )
 
 

@@ -21,7 +21,7 @@ from noiseproof.data.pictures import (
     open_mask,
 )
 from noiseproof.data.splits import SPLITS, VOID, Split
-from noiseproof.specs import BCCD_CLASSES, VOC_CLASSES
+from noiseproof.specs import BCCD_CLASSES, DATASETS, VOC_CLASSES
 
 T = TypeVar("T")
 MASK_FOLDERS = ("masks", "labels", "annotations", "annot")
@@ -146,6 +146,7 @@ def _with_boxes(
     size: Size | None,
     root: Path,
     numbers: dict[str, int],
+    classes: int = 0,
 ) -> Split:
     pixels: list[Tensor] = []
     labels = []
@@ -157,7 +158,10 @@ def _with_boxes(
         except ValueError as error:
             raise ValueError(f"{file.name}: {error}") from None
         pixels.append(fit(image, to))
-    return Split(inputs=torch.stack(pixels), labels=tuple(labels))
+    names = [""] * max(classes, 1 + max(numbers.values(), default=0))
+    for name, number in numbers.items():
+        names[number] = name
+    return Split(inputs=torch.stack(pixels), labels=tuple(labels), names=tuple(names))
 
 
 def _bccd(root: Path, split: str, size: Size | None, download: bool) -> Split:
@@ -184,7 +188,7 @@ def _coco(root: Path, split: str, size: Size | None, download: bool) -> Split:
         raise ValueError(f"{notes} names no images")
     # A generator: one image in its own size at a time, however large the set is.
     scenes = ((root / "coco" / part / name, boxes) for name, boxes in found.items())
-    return _with_boxes(scenes, size, root, numbers)
+    return _with_boxes(scenes, size, root, numbers, DATASETS["coco"].classes)
 
 
 SceneReader = Callable[[Path, str, Size | None, bool], Split]

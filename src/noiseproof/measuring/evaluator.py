@@ -284,7 +284,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
     state = state_of(skeleton)
     usual = own.BATCH_SIZE
     if score is None:
-        check_fits(skeleton, data, scale)
+        data = check_fits(skeleton, data, scale)
         usual = TASKS[data.task].batch_size
     needed = 0 if estimator is None else estimator.calibration_images
     used = rows(calibration, slice(0, needed)) if calibration is not None and needed else None

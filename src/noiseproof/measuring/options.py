@@ -117,6 +117,7 @@ class SetupOptions(TypedDict, total=False):
     data: str | None
     data_dir: str | Path | None
     download: bool
+    labels: str | Path | None
     normalize: str | None
     classes: int | None
     task: str | None
@@ -180,8 +181,9 @@ def named_network(weights: str | Path, options: Mapping[str, Any]) -> tuple[Netw
     given = _of(Network, options)
     if options.get("normalize") is not None:
         given["scale"] = parse_pixel_scale(options["normalize"])
-    if given.get("data_dir") is not None:
-        given["data_dir"] = Path(given["data_dir"])
+    for name in ("data_dir", "labels"):
+        if given.get(name) is not None:
+            given[name] = Path(given[name])
     calibration = Calibration(
         images=options.get("calibration", 0),
         augment=options.get("augment", False),

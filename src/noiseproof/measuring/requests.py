@@ -63,6 +63,8 @@ class Network:
       the layers that get it: all (default), first:K, last:K, every:K or name:PATTERN.
     - `data`: name of the data set (default: the card's); `data_dir`: folder of data sets (default:
       $NOISEPROOF_DATA, else ~/.cache/noiseproof); `download`: fetch what is missing (default: no).
+    - `labels`: a file that says which of the network's classes a class of the data is, by its name
+      (default: one beside the folders, else the card's names, else as `data.naming` finds them).
     - `images`: the first N test images (default: all).
     - `classes`: what the network tells apart, where that is more than the data set has (default:
       the card's, else the data set's).
@@ -92,6 +94,7 @@ class Network:
     data: str | None = None
     data_dir: Path | None = None
     download: bool = False
+    labels: Path | None = None
     images: int | None = None
     classes: int | None = None
     task: str | None = None

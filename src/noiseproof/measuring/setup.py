@@ -10,7 +10,7 @@ from noiseproof.core.device import pick_device
 from noiseproof.core.inputs import Inputs, joined
 from noiseproof.core.plugins import harmless_name, named
 from noiseproof.core.rng import seeded, stream
-from noiseproof.data import Source, Split, check_scale, open_dataset
+from noiseproof.data import Source, Split, check_scale, fitted_to, open_dataset
 from noiseproof.measuring.options import SetupOptions, check_keywords, named_network, with_keywords
 from noiseproof.measuring.requests import Calibration, Network, Subject
 from noiseproof.models import Card, build, file_sha256, fill, load_state, read_card, weights_file
@@ -100,7 +100,12 @@ def opened(network: Network, calibration: Calibration) -> Setup:
     card = read_card(file)
     network = _with_card(network, card, file)
     assert network.data is not None
-    source = open_dataset(network.data, data_dir=network.data_dir, download=network.download)
+    source = open_dataset(
+        network.data,
+        data_dir=network.data_dir,
+        download=network.download,
+        labels=network.labels or (card.names if card is not None else ()),
+    )
     own = None
     if network.task is not None and ":" in network.task:
         own = named(network.task)
@@ -115,11 +120,11 @@ def opened(network: Network, calibration: Calibration) -> Setup:
     drawn = _drawn(source, calibration)
     scale = network.scale or source.scale
     if own is None:
-        check_fits(model, test, scale)
+        test = check_fits(model, test, scale, classes=network.classes)
         check_classes(test, network.classes or 0)
     else:  # what the network returns is the score's own affair
         # Scaled once and for all, since the score of one's own runs the network itself.
-        test = test.ready(scale)
+        test = fitted_to(test.ready(scale), network.classes)
     subject = Subject(
         checkpoint=file_sha256(file),
         model=network.model or "",

@@ -41,6 +41,7 @@ class Card(BaseModel):
     recipe: dict[str, int | float | str | bool | None]
     seed: int
     epochs_done: int
+    names: tuple[str, ...] = ()  # of its classes, where the data set has names for them
     task: str = "classify"
     clean_accuracy: float | None = None  # of a classifier
     clean_scores: dict[str, float] = Field(default_factory=dict)  # by the metrics' names

@@ -109,4 +109,5 @@ CLASSIFY = Task(
     loss=_loss,
     batch_size=BatchSize(elsewhere=250, cpu=50),  # small images stay in the caches: see LOG.md
     changes_near=True,
+    classes=lambda output: class_logits(output).shape[1],
 )

@@ -4,7 +4,7 @@ from torch import nn
 
 from noiseproof.core.device import device_of
 from noiseproof.core.inputs import to
-from noiseproof.data import Split, scaled
+from noiseproof.data import Split, fitted_to, scaled
 from noiseproof.network import Chip, outputs, skeleton_of, state_of
 from noiseproof.specs import PixelScale
 from noiseproof.tasks.table import TASKS
@@ -23,19 +23,25 @@ def evaluate(model: nn.Module, test: Split, *, scale: PixelScale, batch_size: in
     )
 
 
-def check_fits(model: nn.Module, test: Split, scale: PixelScale) -> None:
-    """Run two of the samples through a copy of `model`.
+def check_fits(
+    model: nn.Module, test: Split, scale: PixelScale, *, classes: int | None = None
+) -> Split:
+    """Run two of the samples through a copy of `model`; the split with the network's own numbers
+    for classes that have names, of which it has `classes` where its outputs do not show it.
 
     Raises:
         ValueError: where there are none, or the network cannot take them, returns something else
-            than the labels ask for, or has fewer classes than they.
+            than the labels ask for, or has fewer classes than they, or others.
     """
     if not len(test):
         raise ValueError("images must be >= 1, got 0")
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
     x = to(test.part(0, 2).inputs, device_of(state))
-    TASKS[test.task].check(outputs(skeleton, Chip(state), scaled(x, scale)), test)
+    output, task = outputs(skeleton, Chip(state), scaled(x, scale)), TASKS[test.task]
+    test = fitted_to(test, task.classes(output) or classes)
+    task.check(output, test)
+    return test
 
 
 def check_classes(test: Split, classes: int) -> None:

@@ -56,7 +56,8 @@ class Task:
     there is none such. Both stay on the device, since reading them would wait for it.
     `changes_near`: `change` works on any device, and the labels are one number each, so that all
     training inputs may lie on a GPU.
-    `shows_classes`: an output shows how many classes the network knows.
+    `shows_classes`: an output shows how many classes the network knows; `classes(output)` reads it
+    off, None where it does not.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Task:
     batch_size: BatchSize
     changes_near: bool = False
     shows_classes: bool = True
+    classes: Callable[[Any], int | None] = lambda output: None
 
     @property
     def metric(self) -> str:

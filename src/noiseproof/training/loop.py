@@ -324,6 +324,7 @@ def _finish(
         scale=str(source.scale),
         classes=source.classes,
         channels=source.channels,
+        names=test.names,
         recipe=asdict(plan.recipe),
         seed=plan.seed,
         epochs_done=fitting.epoch,
