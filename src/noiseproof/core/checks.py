@@ -22,6 +22,10 @@ class StoreWarning(NoiseproofWarning):
     """A store holds rows that cannot be used."""
 
 
+class DoubtWarning(NoiseproofWarning):
+    """A number that is there, and may not mean what it seems to."""
+
+
 def one_of(kind: str, value: T, choices: Iterable[T]) -> T:
     """`value`, if it is one of `choices`; else the one-line ValueError that lists them."""
     known = list(choices)

@@ -1,21 +1,96 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and what must not be written over."""
 
 import os
-from collections.abc import Iterator
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends well, so that no
-    reader ever sees half a file. OSErrors become one-line ValueErrors."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """A temporary name that takes the place of `path` when the block ends well, so that no reader
+    ever sees half a file. Links are followed, and a file that is there keeps its permissions; a
+    device, a pipe or a terminal is written to instead of replaced. OSErrors become one-line
+    ValueErrors."""
+    with _one_line(path):
+        is_special = _is_special(path)
+        # Beside the file itself and not beside a link to it: only there it can be moved at once.
+        target = path if is_special else Path(os.path.realpath(path))
+    folder = Path(tempfile.mkdtemp()) if is_special else target.parent
+    temporary = folder / f".{target.name}.{os.getpid()}.tmp"
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
+        with _one_line(path):
+            yield temporary
+            if is_special:
+                _copied_into(temporary, target)
+            else:
+                if target.exists():
+                    temporary.chmod(stat.S_IMODE(target.stat().st_mode))
+                os.replace(temporary, target)
     finally:
         with suppress(OSError):  # the name itself may be impossible
             temporary.unlink(missing_ok=True)
+        if is_special:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+def _is_special(path: Path) -> bool:
+    """Is it there, and neither a file nor a folder?"""
+    with suppress(FileNotFoundError):
+        kind = path.stat().st_mode  # of what a link leads to
+        return not stat.S_ISREG(kind) and not stat.S_ISDIR(kind)
+    return False
+
+
+def _copied_into(file: Path, target: Path) -> None:
+    """The bytes of a file, into what cannot be replaced."""
+    with file.open("rb") as source, target.open("wb") as sink:
+        shutil.copyfileobj(source, sink)
+
+
+def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Sequence[Path] = ()) -> None:
+    """Raise ValueError for files that cannot be written, before anything is computed: one in a
+    folder that is not there, a folder, the same file twice, or one that is read.
+
+    - `outputs`: by the option that names them; None is one that was not given.
+    - `inputs`: files that are read, and folders whose files are.
+    """
+    given = {option: path for option, path in outputs.items() if path is not None}
+    for option, path in given.items():
+        if path.is_dir():
+            raise ValueError(f"{option} {path} is a folder: name a file in it")
+        if not path.absolute().parent.is_dir():
+            raise ValueError(f"{option} {path}: there is no folder {path.parent}, make it first")
+        for file in inputs:
+            if _is_same(path, file):
+                raise ValueError(
+                    f"{option} {path} is what the command reads ({file}): name another file"
+                )
+    seen: list[tuple[str, Path]] = []
+    for option, path in given.items():
+        for before, other in seen:
+            if not _is_special(path) and _is_same(path, other):
+                raise ValueError(f"{before} and {option} must differ, got {path} for both")
+        seen.append((option, path))
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """One file, by whatever names; a file in a folder is a part of it where it is there already."""
+    if os.path.realpath(path) == os.path.realpath(other):
+        return True
+    if not path.exists() or not other.exists():
+        return False
+    # By what the disk says: two hard links are one file.
+    files = other.iterdir() if other.is_dir() else (other,)
+    return any(file.exists() and path.samefile(file) for file in files)

@@ -17,6 +17,7 @@ from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs, count
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.curves import warn_without_effect
+from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.options import (
     ExplainOptions,
@@ -119,7 +120,9 @@ def explain_setup(
             batch_size=_batch_size(evaluators[0]),
             labelled=setup.score is None,
         )
-        return _explained(tour, evaluators, request.measurement, on_pass)
+        found = _explained(tour, evaluators, request.measurement, on_pass)
+        warn_near_chance(evaluators[0], found.clean)
+    return found
 
 
 def _unlabelled(inputs: Inputs) -> Split:

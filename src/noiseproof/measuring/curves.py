@@ -13,6 +13,7 @@ from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.data import Labels, Split
+from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.identity import Randomness
 from noiseproof.measuring.options import (
@@ -139,6 +140,8 @@ def measure_setup(
                 on_design(f"design {units.design}: {reason}")
             cache = RowCache(known=known, store=store, on_row=on_row, fresh=fresh, tally=tally)
             rows = _measured(units, asked, blank, cache, pace=pace, started=started)
+            if way is ways[0]:
+                warn_near_chance(evaluator, rows[0])
             curves += curves_of(rows)
     return curves
 

@@ -201,6 +201,13 @@ class Evaluator:
         if self.own_score is None:
             _ = self.passes
 
+    def filled_clean(self, row: Row) -> Row:
+        """The row of the clean network with its results."""
+        self.prepare_()
+        started = time.perf_counter()
+        with self.seeded(row.seed, "clean", row.chip):
+            return self.filled(row, self.clean_score(), started)
+
     def filled(self, row: Row, result: Result, started: float) -> Row:
         """`row` with its results; `started` is of `time.perf_counter`."""
         return replace(

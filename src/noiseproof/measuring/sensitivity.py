@@ -11,6 +11,7 @@ from noiseproof.core.inputs import Inputs
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.chip_parts import ChipParts
 from noiseproof.measuring.curves import check_named, read_as, warn_without_effect
+from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.image_parts import ImageParts
 from noiseproof.measuring.options import (
@@ -120,7 +121,9 @@ def rank_setup(
         choices = [order[:k] for k in steps]
         # A cache of its own, since what is to be done was known only now: it counts from one again.
         without = parts.without(choices, cache())
-    return rankings_of(alone + without)[0]
+        ranking = rankings_of(alone + without)[0]
+        warn_near_chance(evaluator, ranking.clean)
+    return ranking
 
 
 def _opened(

@@ -19,6 +19,7 @@ from noiseproof.core.rng import stream
 from noiseproof.core.seeds import derived
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.curves import warn_without_effect
+from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.options import (
     TrackOptions,
@@ -35,7 +36,7 @@ from noiseproof.measuring.setup import Setup, held
 from noiseproof.network import Chip
 from noiseproof.noise import Programme
 from noiseproof.recalibration import running_layers
-from noiseproof.results import OnRow, Row, Store, Tally, Trace, key_of, traces_of
+from noiseproof.results import OnRow, Row, RowCache, Store, Tally, Trace, key_of, traces_of
 from noiseproof.specs import WANDERS_WITHIN, Course, Spec, Stream
 
 
@@ -114,6 +115,11 @@ def track_setup(
     with using_threads(setup.network.threads):
         for way in ways:
             evaluator, stored = settled(open_evaluator(setup, way), store)
+            if way is ways[0]:
+                # First, as everywhere: a stream says nothing without what it falls from.
+                cache = RowCache(known=stored, store=store, on_row=None, fresh=fresh)
+                rows.append(cache.row(evaluator.clean_row, evaluator.filled_clean, left=1))
+                warn_near_chance(evaluator, rows[0])
             warn_without_effect(evaluator, asked)
             if way == ways[0]:
                 warn_of_dice(evaluator)
@@ -142,7 +148,7 @@ def track_setup(
                     if store is not None:
                         store.add(row, fresh=fresh)
                     if on_row is not None:
-                        on_row(row, len(rows), total)
+                        on_row(row, len(rows) - 1, total)
     return traces_of(rows)
 
 

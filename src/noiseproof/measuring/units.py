@@ -79,10 +79,7 @@ class Units:
 
     def clean(self, row: Row) -> Row:
         """The row of the clean network with its results."""
-        self.evaluator.prepare_()
-        started = time.perf_counter()
-        with self.evaluator.seeded(row.seed, "clean", row.chip):
-            return self.evaluator.filled(row, self.evaluator.clean_score(), started)
+        return self.evaluator.filled_clean(row)
 
     def evaluate(self, spec: Spec, row: Row) -> Row:
         """The row with its results: make the chip, recalibrate if asked, score it."""

@@ -30,6 +30,7 @@ from noiseproof.report.sensitivity import figures as ranking_figures
 from noiseproof.report.sensitivity import tables as ranking_tables
 from noiseproof.report.words import short_names, title_of
 from noiseproof.results import Curve, Ranking, Trace, network_key, where_of
+from noiseproof.results.clean import clean_sentence, clean_value
 
 CONFIG = {  # the page's figures stay on the page
     "displaylogo": False,
@@ -147,7 +148,7 @@ def _panel(panel: Panel, names: Names) -> dict[str, Any]:
         "about": panel,
         "title": title_of([panel.metric]),
         "clean": [
-            f"{names[network_key(row)]} {panel.unit.value(row.score, places=2)}{panel.unit.sign}"
+            f"{names[network_key(row)]} {clean_value(row)}"
             for row in {network_of(c): c.clean for c in panel.curves}.values()
         ],
         "seeds": sorted({row.seed for c in panel.curves for p in c.points for row in p.rows}),
@@ -169,6 +170,7 @@ def _stream(panel: StreamPanel) -> dict[str, Any]:
         "row": panel.first,
         "where": where_of(panel.first),
         "title": title_of([panel.traces[0].metric]),
+        "clean": "" if panel.clean is None else clean_sentence(panel.clean),
         "metric": panel.traces[0].metric,
         "seeds": sorted({seed for trace in panel.traces for seed, _ in trace.chips}),
         "dotted": any(look.dash == "dot" for look in panel.looks),

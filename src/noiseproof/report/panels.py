@@ -169,6 +169,11 @@ class StreamPanel:
     def unit(self) -> Unit:
         return self.first.unit
 
+    @property
+    def clean(self) -> Row | None:
+        """The clean network's row; None where nobody measured it."""
+        return self.traces[0].clean
+
     @cached_property
     def off(self) -> Trace | None:
         """The trace with frozen statistics."""
@@ -203,7 +208,7 @@ def network_of(curve: Curve) -> Network:
 
 def clean_rows(curves: Sequence[Curve], traces: Sequence[Trace]) -> dict[Network, Row]:
     """The clean row of each network; a row of a stream where there is no clean one."""
-    found = {network_key(trace.first): trace.first for trace in traces}
+    found = {network_key(trace.first): trace.clean or trace.first for trace in traces}
     clean = {network_of(curve): curve.clean for curve in curves}
     return clean | {network: row for network, row in found.items() if network not in clean}
 

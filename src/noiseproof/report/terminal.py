@@ -13,6 +13,7 @@ from noiseproof.report.words import short_names
 from noiseproof.results import Curve, Row, Trace, network_key, way_of, where_of
 from noiseproof.results.clean import clean_sentence, sees_nothing
 from noiseproof.results.curves import Estimate
+from noiseproof.results.estimates import has_share
 from noiseproof.specs import Chips, ScoreFacts
 
 
@@ -160,12 +161,12 @@ def average_lines(curves: Sequence[Curve]) -> Iterator[str]:
     share is left."""
     for curve in curves:
         clean = curve.clean
-        if len(curve.points) > 1 and clean.facts.has_share:
+        if len(curve.points) > 1 and has_share(clean):
             levels = ", ".join(f"{level:g}" for level in curve.levels if level is not None)
             yield (
                 f"{curve.first.norm}, recalibrate {way_of(curve.first)}: "
                 f"average normalised {clean.metric} "
-                f"{tables.share_text(curve.average_normalised)} % over levels {levels}"
+                f"{stats.percent(curve.average_normalised)} % over levels {levels}"
             )
 
 
@@ -176,6 +177,8 @@ def trace_tables(traces: Sequence[Trace]) -> Iterator[Table]:
         first, unit = panel.first, panel.unit
         heading = f"{first.model} {first.norm} on {first.data}: {first.stream}\n"
         heading += f"{first.noise} on {where_of(first)}, windows of {first.images} images"
+        if panel.clean is not None:
+            heading += f"\n{clean_sentence(panel.clean)}"
         rows = [trace.first for trace in panel.traces]
         table = _table(heading, _caption(rows, has_hits=False))
         table.add_column("recal.")

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from noiseproof.results.drawing import level_axis as level_axis
     from noiseproof.results.drawing import score_axis as score_axis
     from noiseproof.results.estimates import Estimate as Estimate
-    from noiseproof.results.estimates import number_or_none as number_or_none
     from noiseproof.results.row_cache import OnRow as OnRow
     from noiseproof.results.row_cache import RowCache as RowCache
     from noiseproof.results.row_cache import Tally as Tally
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from noiseproof.results.sensitivity import Ranking as Ranking
     from noiseproof.results.sensitivity import Step as Step
     from noiseproof.results.sensitivity import rankings_of as rankings_of
+    from noiseproof.results.showing import number_or_none as number_or_none
     from noiseproof.results.showing import printable as printable
     from noiseproof.results.store import Store as Store
     from noiseproof.results.store import export as export
@@ -101,7 +101,7 @@ __getattr__, __dir__ = face(
         "mean_shift": "results.activations",
         "named": "results.rows",
         "network_key": "results.rows",
-        "number_or_none": "results.estimates",
+        "number_or_none": "results.showing",
         "pack": "results.rows",
         "paired_difference": "results.curves",
         "parse_computes": "results.computes",

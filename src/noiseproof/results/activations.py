@@ -15,7 +15,7 @@ import numpy as np
 from noiseproof import stats
 from noiseproof.core.checks import one_of
 from noiseproof.results import drawing
-from noiseproof.results.clean import clean_json
+from noiseproof.results.clean import clean_document
 from noiseproof.results.curves import network_line, provenance_of, way_of, where_of, words_of
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import Shown, Summary, count_of, spelled
@@ -255,7 +255,7 @@ class Activations(Shown):
         return {
             "metric": self.metric,
             "clean": self.clean.score if math.isfinite(self.clean.score) else None,
-            "clean_score": clean_json(self.clean),
+            "clean_score": clean_document(self.clean),
             "chips": self.chips,
             "images": self.clean.images,
             "points": [{"name": point.name, **asdict(point)} for point in self.points],

@@ -3,8 +3,8 @@
 import math
 
 from noiseproof.results.rows import Row
-from noiseproof.results.showing import count_of, or_dash
-from noiseproof.specs import has_hits
+from noiseproof.results.showing import count_of, number_or_none, or_dash
+from noiseproof.specs import has_hits, key_of_score
 from noiseproof.stats import CONFIDENCE, Interval, as_json, binomial_interval
 
 NEAR_CHANCE = "not told apart from chance"
@@ -42,25 +42,31 @@ def sees_nothing(row: Row) -> bool:
 def clean_value(row: Row) -> str:
     """The clean score with its unit, and with its interval where it has one; `-` without a score.
     Said of it where it is near chance."""
+    return _value(row) + (f", {NEAR_CHANCE}" if sees_nothing(row) else "")
+
+
+def _value(row: Row) -> str:
     unit, found = row.unit, clean_interval(row)
     value = unit.value(row.score, places=2)
     if not math.isnan(found.low):
         low, high = (unit.value(end) for end in (found.low, found.high))
         value += f" [{low}, {high}]"
-    return or_dash(row.score, value + unit.sign) + (f", {NEAR_CHANCE}" if sees_nothing(row) else "")
+    return or_dash(row.score, value + unit.sign)
 
 
 def clean_sentence(row: Row) -> str:
-    """`clean accuracy 91.20 [88.4, 93.5] % of 500 test images`."""
+    """`clean accuracy 91.20 [88.4, 93.5] % of 500 test images`, and whether it is near chance."""
     images = f" of {count_of(row.images, 'test image')}" if row.images else ""
     direction = f" ({row.facts.hint})" if row.facts.hint else ""
-    return f"clean {row.metric}{direction} {clean_value(row)}{images}"
+    near = f", {NEAR_CHANCE}" if sees_nothing(row) else ""
+    return f"clean {row.metric}{direction} {_value(row)}{images}{near}"
 
 
-def clean_json(row: Row) -> dict[str, object]:
-    """The clean score for a document, beside its name and its figures."""
+def clean_document(row: Row) -> dict[str, object]:
+    """The clean score for a document, under its name, with its figures and what it means."""
     found, facts = clean_interval(row), row.facts
     return {
+        key_of_score(row.task): number_or_none(row.score),
         **{name: end for name, end in as_json(found).items() if name != "mean"},
         "for": "new images",
         "confidence": CONFIDENCE,
@@ -68,4 +74,5 @@ def clean_json(row: Row) -> dict[str, object]:
         "better": facts.better or None,
         "unit": facts.unit,
         "near_chance": sees_nothing(row),
+        **row.figures,
     }

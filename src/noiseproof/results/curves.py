@@ -13,14 +13,14 @@ import numpy as np
 from noiseproof import stats
 from noiseproof.results import drawing
 from noiseproof.results.axes import Role, Value
-from noiseproof.results.clean import clean_json, clean_sentence
+from noiseproof.results.clean import clean_document, clean_sentence
 from noiseproof.results.estimates import NEW_CHIPS, has_share
 from noiseproof.results.estimates import NOTHING as NOTHING
 from noiseproof.results.estimates import Estimate as Estimate
 from noiseproof.results.estimates import Json as Json
 from noiseproof.results.rows import Row, further, is_clean, key_of, named, network_key
 from noiseproof.results.showing import Shown, Summary, or_dash, spelled
-from noiseproof.specs import PerImage, key_of_score, parse
+from noiseproof.specs import PerImage, parse
 from noiseproof.stats import Interval
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def as_json(curves: Sequence[Curve], *, above: float | None = None) -> Json:
     the share of chips whose score is at least that."""
     clean = curves[0].clean
     return {
-        "clean": {key_of_score(clean.task): clean.score} | clean_json(clean) | clean.figures,
+        "clean": clean_document(clean),
         # Scores without hits, as mAP, have no level of chance, unless somebody says so.
         "chance": clean.facts.chance,
         "metric": clean.metric,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from noiseproof import stats
 from noiseproof.results.clean import sees_nothing
 from noiseproof.results.rows import Row
+from noiseproof.results.showing import number_or_none
 from noiseproof.specs import (
     Chips,
     Design,
@@ -317,8 +318,3 @@ def has_share(clean: Row) -> bool:
 def _told(interval: Interval, whom: str) -> Json:
     """Mean and ends, and what they hold for."""
     return stats.as_json(interval) | {"for": whom}
-
-
-def number_or_none(value: float) -> float | None:
-    """JSON has no nan: an estimate that does not exist is null."""
-    return value if math.isfinite(value) else None

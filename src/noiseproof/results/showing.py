@@ -99,6 +99,11 @@ def count_of(number: int, what: str) -> str:
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
+def number_or_none(value: float) -> float | None:
+    """JSON has no nan: an estimate that does not exist is null."""
+    return value if math.isfinite(value) else None
+
+
 def or_dash(value: float, text: str) -> str:
     """The text; `-` where the value does not exist."""
     return "-" if math.isnan(value) else text

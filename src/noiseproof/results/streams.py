@@ -10,9 +10,10 @@ import numpy as np
 from noiseproof import stats
 from noiseproof.results import drawing
 from noiseproof.results.axes import Role
+from noiseproof.results.clean import clean_document, clean_sentence
 from noiseproof.results.curves import condition_line, way_of, words_of
 from noiseproof.results.estimates import NEW_CHIPS
-from noiseproof.results.rows import Row, key_of
+from noiseproof.results.rows import Row, is_clean, key_of, network_key
 from noiseproof.results.showing import Shown, Summary, count_of, spelled
 from noiseproof.specs import is_share, key_of_score
 from noiseproof.stats import Interval
@@ -25,9 +26,11 @@ Chip = tuple[int, int]  # seed, index
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Trace(Shown):
-    """One way to recalibrate along one stream of noise: a row for each chip and window."""
+    """One way to recalibrate along one stream of noise: a row for each chip and window. `clean`:
+    the clean network's on the whole test set; None where nobody measured it."""
 
     rows: tuple[Row, ...]
+    clean: Row | None = None
 
     @property
     def first(self) -> Row:
@@ -102,6 +105,7 @@ class Trace(Shown):
             title=[
                 f"{name}: {first.stream}, {count_of(len(self.chips), 'chip')}",
                 condition_line(first, first.noise),
+                *([] if self.clean is None else [clean_sentence(self.clean)]),
             ],
             heads=["images", f"{self.metric}{unit.sign}"],
             lines=[["all", unit.text(self.overall)], *windows],
@@ -148,6 +152,7 @@ class Trace(Shown):
             "interval_for": NEW_CHIPS,
             key_of_score(self.first.task): [stats.as_json(interval) for interval in windows],
             "overall": stats.as_json(self.overall),
+            "clean": None if self.clean is None else clean_document(self.clean),
         }
 
 
@@ -160,11 +165,17 @@ def stream_key(row: Row) -> tuple[Any, ...]:
 def traces_of(rows: Iterable[Row]) -> list[Trace]:
     """The traces in `rows`, in the order in which they come; rows outside streams are left out."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
+    clean: dict[tuple[str, ...], Row] = {}
     for row in rows:
+        if is_clean(row) and row.part == "all":
+            clean.setdefault(network_key(row), row)
         if row.stream:
             place = (stream_key(row), key_of(row, Role.REMEDY))
             groups.setdefault(place, []).append(row)
-    return [Trace(rows=tuple(group)) for group in groups.values()]
+    return [
+        Trace(rows=tuple(group), clean=clean.get(network_key(group[0])))
+        for group in groups.values()
+    ]
 
 
 def without_recalibration(traces: Sequence[Trace]) -> dict[tuple[Any, ...], Trace]:

@@ -40,6 +40,7 @@ from noiseproof.results import (
     findings,
     where_of,
 )
+from noiseproof.results.clean import clean_value
 
 
 def write_anatomy(activations: Activations, path: str | Path) -> None:
@@ -67,6 +68,7 @@ def render(activations: Activations) -> str:
     return environment.from_string(template).render(
         activations=activations,
         row=activations.off.row,
+        clean=clean_value(activations.clean),
         where=where_of(activations.off.row),
         version=__version__,
         plotly=Markup(_plotly_without_addresses()),

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from noiseproof import stats
 from noiseproof.results import QUANTITIES, TINY, Activations, Quantity, Way, where_of
+from noiseproof.results.clean import clean_value
 from noiseproof.stats import Interval
 
 HEADS = {"snr_db": "SNR dB", "shift": "shift", "variance_ratio": "var ratio"}
@@ -89,4 +90,4 @@ def score_lines(activations: Activations) -> Iterator[str]:
     for way in activations.ways:
         if way.score is not None:
             text = f"{way.label}: {activations.metric} {unit.text(way.score)}{unit.sign}"
-            yield f"{text}, clean {unit.value(activations.clean.score, places=2)}{unit.sign}"
+            yield f"{text}, clean {clean_value(activations.clean)}"
