@@ -127,7 +127,7 @@ def test_the_checkpoint_is_never_overwritten(run: Run, weights: Path) -> None:
     for named in (weights, weights.parent):  # a training run's folder is a checkpoint too
         code, _, error = run(named, *SMALL, "--out", weights)
         assert code == 2
-        assert "is the checkpoint itself" in error
+        assert "is what the command reads" in error
     assert weights.read_bytes() == before
 
 

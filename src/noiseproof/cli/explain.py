@@ -1,7 +1,6 @@
 """The command that shows why accuracy is lost."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import typer
@@ -19,7 +18,8 @@ from noiseproof.cli.options import (
     Weights,
     network_request,
 )
-from noiseproof.cli.printing import check_figure
+from noiseproof.cli.printing import check_figure, checkpoint_files
+from noiseproof.core.files import check_outputs
 from noiseproof.measuring import ExplainRequest, Measurement
 from noiseproof.specs import parse, parse_targets
 
@@ -69,24 +69,8 @@ def explain(
     )
     if output.figure is not None:
         check_figure(output.figure)
-    check_places(weights, output.out, output.figure)
+    made = {"--out": output.out, "--figure": output.figure}
+    check_outputs(made, inputs=checkpoint_files(weights))
     from noiseproof.cli.running import run_explain
 
     run_explain(request, output, usual_images=IMAGES)
-
-
-def check_places(weights: Path, out: Path, figure: Path | None) -> None:
-    """Raise ValueError for files that could not be written, or that would overwrite each other or
-    the checkpoint."""
-    for option, path in (("--out", out), ("--figure", figure)):
-        if path is None:
-            continue
-        if path.is_dir():
-            raise ValueError(f"{option} {path} is a folder: name a file in it")
-        if not path.absolute().parent.is_dir():
-            raise ValueError(f"{option} {path}: there is no folder {path.parent}, make it first")
-        its_own = [file for file in (weights, weights / "weights.safetensors") if file.exists()]
-        if path.exists() and any(path.samefile(file) for file in its_own):
-            raise ValueError(f"{option} {path} is the checkpoint itself: name another file")
-    if figure is not None and out.absolute() == figure.absolute():
-        raise ValueError(f"--out and --figure must differ, got {out} for both")

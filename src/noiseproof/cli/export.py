@@ -7,7 +7,7 @@ import typer
 
 from noiseproof.cli.grouped import grouped
 from noiseproof.cli.options import AsJson, Rows
-from noiseproof.cli.printing import check_not_itself
+from noiseproof.core.files import check_outputs
 
 
 @grouped("noiseproof export results.db --out rows.csv")
@@ -17,7 +17,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the rows of a store as CSV or Parquet."""
-    check_not_itself(out, store)
+    check_outputs({"--out": out}, inputs=[store])
     from noiseproof.cli.telling import run_export
 
     run_export(store, out=out, as_json=as_json)

@@ -18,6 +18,8 @@ from noiseproof.cli.options import (
     Weights,
     network_request,
 )
+from noiseproof.cli.printing import checkpoint_files
+from noiseproof.core.files import check_outputs
 from noiseproof.measuring import Measurement, MeasureRequest
 from noiseproof.specs import parse, parse_design, parse_levels, parse_seconds, parse_targets
 
@@ -130,6 +132,7 @@ def measure(
         ),
         calibration=recalibration.request(chips.seed),
     )
+    check_outputs({"--store": output.store}, inputs=checkpoint_files(weights))
     from noiseproof.cli.running import run_measure
 
     run_measure(request, output)

@@ -26,7 +26,7 @@ def check_figure(path: Path) -> None:
     one_of("ending of a figure", path.suffix, ENDINGS)
 
 
-def check_not_itself(out: Path, store: Path) -> None:
-    """Raise ValueError where `out` would overwrite the store that it is made from."""
-    if out.exists() and store.exists() and out.samefile(store):
-        raise ValueError(f"--out {out} is the store itself: name another file")
+def checkpoint_files(weights: Path) -> tuple[Path, ...]:
+    """The files that a checkpoint, or a training run's folder, is read from."""
+    folder = ("weights.safetensors", "weights.json")
+    return (weights, weights.with_suffix(".json"), *(weights / name for name in folder))

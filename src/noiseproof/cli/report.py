@@ -8,7 +8,8 @@ import typer
 
 from noiseproof.cli.grouped import grouped
 from noiseproof.cli.options import PageOptions, Rows, ShowOptions
-from noiseproof.cli.printing import check_figure, check_not_itself
+from noiseproof.cli.printing import check_figure
+from noiseproof.core.files import check_outputs
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -25,10 +26,9 @@ class ReportOptions(PageOptions):
 )
 def report(store: Rows, show: ShowOptions, output: ReportOptions) -> None:
     """Write a self-contained HTML report of what is in a store; needs no GPU, no network."""
-    for made in (output.out, *([output.figure] if output.figure is not None else [])):
-        check_not_itself(made, store)
     if output.figure is not None:
         check_figure(output.figure)
+    check_outputs({"--out": output.out, "--figure": output.figure}, inputs=[store])
     from noiseproof.cli.telling import run_report
 
     run_report(store, show, output)

@@ -16,7 +16,8 @@ from noiseproof.cli.options import (
     Weights,
     network_request,
 )
-from noiseproof.cli.printing import check_figure, check_not_itself
+from noiseproof.cli.printing import check_figure, checkpoint_files
+from noiseproof.core.files import check_outputs
 from noiseproof.measuring import Measurement, RankRequest
 from noiseproof.specs import parse, parse_design, parse_steps, parse_targets
 
@@ -79,7 +80,8 @@ def sensitivity(
     )
     if output.figure is not None:
         check_figure(output.figure)
-        check_not_itself(output.figure, output.store)
+    made = {"--store": output.store, "--figure": output.figure}
+    check_outputs(made, inputs=checkpoint_files(weights))
     from noiseproof.cli.running import run_ranking
 
     run_ranking(request, output)

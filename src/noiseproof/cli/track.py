@@ -18,6 +18,8 @@ from noiseproof.cli.options import (
     Weights,
     network_request,
 )
+from noiseproof.cli.printing import checkpoint_files
+from noiseproof.core.files import check_outputs
 from noiseproof.measuring import Measurement, TrackRequest
 from noiseproof.specs import Course, Stream, parse, parse_targets
 
@@ -101,6 +103,7 @@ def track(
             period=recalibration.period,
         ),
     )
+    check_outputs({"--store": output.store}, inputs=checkpoint_files(weights))
     from noiseproof.cli.running import run_track
 
     run_track(request, output)

@@ -1,8 +1,10 @@
 """Files that are written whole or not at all, and what must not be written over."""
 
 import os
+import re
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -46,7 +48,10 @@ def _one_line(path: Path) -> Iterator[None]:
 
 
 def _is_special(path: Path) -> bool:
-    """Is it there, and neither a file nor a folder?"""
+    """Is it there, and neither a file nor a folder? A stream of this process counts as one,
+    wherever it was sent: who replaced the file behind it would write where nobody looks."""
+    if _descriptor(path) is not None:
+        return True
     with suppress(FileNotFoundError):
         kind = path.stat().st_mode  # of what a link leads to
         return not stat.S_ISREG(kind) and not stat.S_ISDIR(kind)
@@ -55,8 +60,20 @@ def _is_special(path: Path) -> bool:
 
 def _copied_into(file: Path, target: Path) -> None:
     """The bytes of a file, into what cannot be replaced."""
-    with file.open("rb") as source, target.open("wb") as sink:
+    descriptor = _descriptor(target)
+    if descriptor == 1:
+        sys.stdout.flush()  # what was printed before comes first
+    # A stream is not opened anew, since its place in a file is its own.
+    sink = target.open("wb") if descriptor is None else os.fdopen(os.dup(descriptor), "wb")
+    with file.open("rb") as source, sink:
         shutil.copyfileobj(source, sink)
+
+
+def _descriptor(path: Path) -> int | None:
+    """The number of a stream of this process: of /dev/stdout, /dev/stderr and /dev/fd/N."""
+    known = {"/dev/stdout": 1, "/dev/stderr": 2}
+    found = re.fullmatch(r"(?:/dev|/proc/self)/fd/(\d{1,6})", str(path))
+    return int(found[1]) if found else known.get(str(path))
 
 
 def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Sequence[Path] = ()) -> None:
@@ -64,7 +81,7 @@ def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Sequence[Path] 
     folder that is not there, a folder, the same file twice, or one that is read.
 
     - `outputs`: by the option that names them; None is one that was not given.
-    - `inputs`: files that are read, and folders whose files are.
+    - `inputs`: the files that are read.
     """
     given = {option: path for option, path in outputs.items() if path is not None}
     for option, path in given.items():
@@ -86,11 +103,7 @@ def check_outputs(outputs: Mapping[str, Path | None], *, inputs: Sequence[Path] 
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    """One file, by whatever names; a file in a folder is a part of it where it is there already."""
+    """One file, by whatever names: links of both kinds are seen through."""
     if os.path.realpath(path) == os.path.realpath(other):
         return True
-    if not path.exists() or not other.exists():
-        return False
-    # By what the disk says: two hard links are one file.
-    files = other.iterdir() if other.is_dir() else (other,)
-    return any(file.exists() and path.samefile(file) for file in files)
+    return path.exists() and other.exists() and path.samefile(other)

@@ -37,6 +37,8 @@ class Store:
         self.path = Path(path)
         if read_only and not self.path.is_file():
             raise ValueError(f"store {self.path} does not exist")
+        if self.path.exists() and not self.path.is_file():
+            raise ValueError(f"store {self.path} is not a file: name another")
         if not self.path.parent.is_dir():
             raise ValueError(f"store {self.path}: the folder {self.path.parent} does not exist")
         self._insertion = schema.insertion(self.kind)
