@@ -36,7 +36,6 @@ OPTIONS = ("--model", "resnet8", "--data", "digits", "--images", 60, "--device",
 OPTIONS += ("--noise", "gaussian(0.8, reference=std)", "--seed", 3)
 
 
-@pytest.mark.filterwarnings("ignore::noiseproof.core.checks.DoubtWarning")  # a random network
 def test_it_prints_both_tables_stores_rows_draws_and_ends_in_json(
     run: Run, weights: Path, tmp_path: Path
 ) -> None:

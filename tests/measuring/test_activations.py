@@ -135,7 +135,6 @@ def test_recalibration_puts_back_the_moments_that_it_estimates() -> None:
     assert (match.values["snr_db"] > found.off.values["snr_db"]).all()
 
 
-@pytest.mark.filterwarnings("ignore::noiseproof.core.checks.DoubtWarning")  # a random network
 def test_scores_are_those_of_measure() -> None:
     net, calibration = conv_net(), normal(20, 3, 8, 8, seed=9)
     options = {"chips": 3, "seed": 2, "calibration": calibration}
@@ -257,7 +256,6 @@ def of_case(name: str) -> Activations:
     return explain(model, CASES[name][1](), NOISE, chips=2)
 
 
-@pytest.mark.filterwarnings("ignore::noiseproof.core.checks.DoubtWarning")  # a random network
 @pytest.mark.parametrize("name", CASES)
 def test_any_network_has_an_anatomy(name: str) -> None:
     found = of_case(name)

@@ -254,7 +254,6 @@ def counted() -> nn.Module:
         ).eval()  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore::noiseproof.core.checks.DoubtWarning")  # a random network
 def test_a_pass_begins_at_the_layer_that_is_noisy() -> None:
     """Images through the two counters: two on the clean pass, two with noise in the first layer,
     one in the second, none in the last; and two for each number of layers kept digital."""

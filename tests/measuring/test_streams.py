@@ -234,7 +234,6 @@ def test_the_model_is_left_as_it_is() -> None:
     assert not any(m._forward_pre_hooks for m in net.modules())
 
 
-@pytest.mark.filterwarnings("ignore::noiseproof.core.checks.DoubtWarning")  # a random network
 def test_noise_or_recalibration_without_effect_is_said() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(50, 4, bias=False))
     with pytest.warns(NoEffectWarning, match="on bias changes no tensor of this model") as caught:
