@@ -14,9 +14,11 @@ from torch import Tensor, nn
 import noiseproof as npf
 from noiseproof.core.checks import RandomForwardWarning, StoreWarning
 from noiseproof.measuring.requests import Subject
+from noiseproof.results.activations import SNR
 from noiseproof.results.computes import agree
 from noiseproof.results.rows import Row, key_of
 from noiseproof.results.store import Store
+from noiseproof.specs.noise import parse
 from tests.measuring.toys import GAUSSIAN, network, own_answers
 
 FIXED = Subject(checkpoint="f" * 64, model="net", data="answers", task="mine")
@@ -259,6 +261,48 @@ def test_a_random_forward_pass_is_told_repeatable_and_has_an_interval_without_no
     with pytest.warns(RandomForwardWarning):
         again, _ = measured(Dropping(source), chips=7)
     assert again.points[0].by_chip[:5] == still.by_chip
+
+
+def test_the_clean_score_of_a_random_network_is_the_mean_of_passes_with_its_spread(
+    store: Store,
+) -> None:
+    with pytest.warns(RandomForwardWarning):
+        curve, new = measured(Dropping(), store, chips=4)
+    assert new == 10 + 8
+    passes = [row.score for row in store.rows() if row.noise == "none"]
+    assert len(set(passes)) > 1
+    clean = npf.stats.t_interval(passes)
+    assert curve.clean.score == pytest.approx(clean.mean)
+    noisy, share = curve.points[1].score, curve.points[1].normalised
+    plain = (noisy.high - noisy.mean) / clean.mean
+    error = noisy.mean * (clean.high - clean.mean) / clean.mean**2
+    assert share.mean == pytest.approx(noisy.mean / clean.mean)
+    assert share.high - share.mean == pytest.approx((plain**2 + error**2) ** 0.5)
+    assert "the mean of 10 passes that differ (+- " in str(curve)
+
+
+def test_a_random_network_is_explained_by_the_chip_alone() -> None:
+    with pytest.warns(RandomForwardWarning):
+        found = npf.explain(Dropping(), own_answers(), parse("gaussian(1e-9)"), chips=2)
+    # Without the same dice on both sides dropout alone would leave it at a few dB.
+    assert found.ways[0].values[SNR.key].min() > 100
+
+
+def test_random_networks_are_tracked_and_ranked_repeatably() -> None:
+    def tracked() -> list[float]:
+        with pytest.warns(RandomForwardWarning):
+            (trace,) = npf.track(
+                Dropping(), own_answers(), GAUSSIAN, npf.streams.Stream(every=20), chips=2
+            )
+        return [row.score for row in trace.rows]
+
+    def ranked() -> list[float]:
+        with pytest.warns(RandomForwardWarning):
+            ranking = npf.rank_layers(Dropping(), own_answers(), GAUSSIAN, chips=3, keep=(1,))
+        return [group.drop.mean for group in ranking.groups]
+
+    assert tracked() == tracked()
+    assert ranked() == ranked()
 
 
 def test_a_network_that_draws_without_being_random_is_not_called_random() -> None:

@@ -18,6 +18,10 @@ class RandomForwardWarning(NoiseproofWarning):
     """The network itself is random."""
 
 
+class UnpairedWarning(NoiseproofWarning):
+    """A comparison is not one of the same chips."""
+
+
 class StoreWarning(NoiseproofWarning):
     """A store holds rows that cannot be used."""
 

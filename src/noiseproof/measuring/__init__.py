@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from noiseproof.measuring.curves import measure_setup as measure_setup
     from noiseproof.measuring.evaluator import Evaluator as Evaluator
     from noiseproof.measuring.evaluator import open_evaluator as open_evaluator
-    from noiseproof.measuring.identity import Randomness as Randomness
     from noiseproof.measuring.inventory import TensorFacts as TensorFacts
     from noiseproof.measuring.options import check_keywords as check_keywords
     from noiseproof.measuring.options import with_keywords as with_keywords
@@ -49,7 +48,6 @@ __getattr__, __dir__ = face(
         "Measurement": "measuring.requests",
         "Network": "measuring.requests",
         "RankRequest": "measuring.requests",
-        "Randomness": "measuring.identity",
         "Setup": "measuring.setup",
         "Subject": "measuring.requests",
         "TensorFacts": "measuring.inventory",

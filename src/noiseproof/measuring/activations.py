@@ -4,6 +4,7 @@ The same images pass the clean network and each chip side by side, a batch at a 
 outputs of every analog and every normalisation layer are compared channel by channel.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from noiseproof.measuring.options import (
     with_keywords,
 )
 from noiseproof.measuring.requests import USUAL_CHIPS, ExplainRequest, Measurement
+from noiseproof.measuring.settling import warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.network import (
     Chip,
@@ -113,6 +115,7 @@ def explain_setup(
     """The activations of an opened network, as `explain`."""
     with using_threads(setup.network.threads):
         evaluators = [open_evaluator(setup, way) for way in request.calibration.ways]
+        warn_of_dice(evaluators[0])
         for evaluator in evaluators:
             warn_without_effect(evaluator, request.measurement)
         tour = _Tour(
@@ -149,7 +152,8 @@ def _explained(
         else evaluator.skeleton
         for evaluator in evaluators
     ]
-    different = chips if spec.is_random else 1  # without randomness every chip is the same
+    # Without randomness every chip is the same; and with it the network's own is on both sides.
+    different = chips if spec.is_random else 1
     tables: list[list[Floats]] = [[] for _ in evaluators]
     scores: list[list[float]] = [[] for _ in evaluators]
     for chip in range(different):
@@ -232,10 +236,15 @@ class _Tour:
     def walk(self, skeleton: nn.Module, chip: Chip) -> tuple[float, dict[Key, _Seen]]:
         """The score of `chip`, nan without labels, and what is seen at each point."""
         seen: dict[Key, _Seen] = {}
+        numbers = itertools.count()
 
         def forward(inputs: Inputs) -> Any:
+            # A network that is random by itself has the same dice on both sides: what differs is
+            # the chip's.
+            number = next(numbers)
             # Anew beside every chip: all clean activations of a test set would not fit into memory.
-            clean = self._clean(inputs)
+            with self.evaluator.seeded(0, "batch", number):
+                clean = self._clean(inputs)
 
             def see(key: Key, y: Tensor) -> None:
                 new = _compared(clean.get(key), y)
@@ -243,7 +252,7 @@ class _Tour:
                 # already is of the batches before.
                 seen[key] = _added(seen[key], new) if key in seen else new
 
-            with listening(skeleton, see):
+            with listening(skeleton, see), self.evaluator.seeded(0, "batch", number):
                 return self.evaluator.forward(skeleton, chip, inputs)
 
         if self.labelled:

@@ -13,7 +13,6 @@ from functools import cached_property, partial
 
 from noiseproof.core.inputs import rows
 from noiseproof.measuring.groups import TensorGroup
-from noiseproof.measuring.identity import Randomness
 from noiseproof.measuring.parts import Parts, costs
 from noiseproof.network import Chip, Shortcut, Starts
 from noiseproof.noise import Programme
@@ -82,7 +81,7 @@ class ChipParts(Parts):
         """Do the passes of its chips begin in the middle, where that saves more than it costs?"""
         evaluator = self.evaluator
         # A score of one's own runs the network itself; a random pass cannot go on from another.
-        if evaluator.own_score is not None or evaluator.compiled or self._has_own_dice:
+        if evaluator.own_score is not None or evaluator.compiled or self.evaluator.is_random:
             return False
         # Recording is one more pass for all chips together.
         return self.share_before(group) * self._different > 1
@@ -94,12 +93,7 @@ class ChipParts(Parts):
     @property
     def _different(self) -> int:
         """How many chips of a group come out differently: without anything random, all the same."""
-        return self.chips if self.spec.is_random or self._has_own_dice else 1
-
-    @property
-    def _has_own_dice(self) -> bool:
-        """Is the network random by itself?"""
-        return self.evaluator.randomness is not Randomness.NONE
+        return self.chips if self.spec.is_random or self.evaluator.is_random else 1
 
     def _rows(self, part: str, *, first: int = 0) -> list[Row]:
         return [self.row(chip, part) for chip in range(first, first + self.chips)]

@@ -15,7 +15,6 @@ from noiseproof.core.inputs import Inputs
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
-from noiseproof.measuring.identity import Randomness
 from noiseproof.measuring.options import (
     MeasureOptions,
     asked_calibration,
@@ -165,7 +164,7 @@ def _measured(
         for spec in specs
     ]
     # Every chip is then the same network on the same images: one is measured, the rest are copies.
-    steady = units.evaluator.randomness is Randomness.NONE
+    steady = not units.evaluator.is_random
     same = [steady and isinstance(units.design, Chips) and not spec.is_random for spec in specs]
     found: list[list[Row]] = [[] for _ in specs]
     progress = Progress(

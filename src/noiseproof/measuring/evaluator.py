@@ -117,17 +117,21 @@ class Evaluator:
 
     def clean_score(self) -> Result:
         """The network as it is, not recalibrated."""
-        if self.known_clean is not None and self.randomness is Randomness.NONE:
+        if self.known_clean is not None and not self.is_random:
             return self.known_clean
         if self.own_score is not None:
             return self._owned(self.skeleton, self.clean)
         return self._on(self.passes, self.clean)
 
+    @property
+    def is_random(self) -> bool:
+        """Do two passes of the same inputs through the clean network differ?"""
+        return self.randomness is not Randomness.NONE
+
     def seeded(self, seed: int, *path: str | int) -> AbstractContextManager[None]:
         """Inside the block a network that is random by itself follows the stream `path` of `seed`;
         of any other nothing happens."""
-        is_random = self.randomness is not Randomness.NONE
-        return seeded(seed, "forward", *path) if is_random else nullcontext()
+        return seeded(seed, "forward", *path) if self.is_random else nullcontext()
 
     def score(self, chip: Chip, test: Split | None = None) -> Result:
         """`chip`, recalibrated where an estimator says so, on the test images or

@@ -116,7 +116,7 @@ def _of_other_code(store: Store, evaluator: Evaluator, ours: Sequence[Row]) -> s
 
 def warn_of_dice(evaluator: Evaluator) -> None:
     """Tell once of a network that is random by itself."""
-    if evaluator.randomness is Randomness.NONE:
+    if not evaluator.is_random:
         return
     warnings.warn(
         f"two passes of the same inputs through this {type(evaluator.skeleton).__name__} differ: "

@@ -12,7 +12,6 @@ import torch
 from noiseproof.core.rng import stream
 from noiseproof.data import Split
 from noiseproof.measuring.evaluator import Evaluator
-from noiseproof.measuring.identity import Randomness
 from noiseproof.network import Chip
 from noiseproof.noise import ImageChips, Programme, check_flipout
 from noiseproof.results import Row, key_of
@@ -74,7 +73,7 @@ class Units:
     def clean_rows(self) -> list[Row]:
         """The names of the rows of the clean network: one, or several passes of a network that is
         random by itself."""
-        passes = 1 if self.evaluator.randomness is Randomness.NONE else CLEAN_PASSES
+        passes = CLEAN_PASSES if self.evaluator.is_random else 1
         return [replace(self.evaluator.clean_row, chip=number) for number in range(passes)]
 
     def clean(self, row: Row) -> Row:

@@ -27,9 +27,10 @@ def seen_through(model: nn.Module) -> nn.Module:
     while True:
         inner = _inside(model)
         if inner is None and not model._parameters and not model._buffers:
-            held = list(model._modules.values())
-            # A container of one layer is where that layer's name comes from: it stays.
-            inner = held[0] if len(held) == 1 and held[0] and held[0]._modules else None
+            # A container of one layer is where that layer's name comes from: it stays. Asked for
+            # None, since the truth of a module may be its length.
+            held = [one for one in model._modules.values() if one is not None and one._modules]
+            inner = held[0] if len(held) == len(model._modules) == 1 else None
         if inner is None:
             return model
         model = inner
@@ -47,12 +48,16 @@ def _without_wrappers(module: nn.Module) -> nn.Module:
     inner = _inside(module)
     if inner is not None:
         return _without_wrappers(inner)
-    held = {name: m and _without_wrappers(m) for name, m in module._modules.items()}
+    held = {name: _bared(m) for name, m in module._modules.items()}
     if all(held[name] is m for name, m in module._modules.items()):
         return module
     twin = copy.copy(module)
     twin.__dict__["_modules"] = held
     return twin
+
+
+def _bared(module: nn.Module | None) -> nn.Module | None:
+    return None if module is None else _without_wrappers(module)
 
 
 def dice_names(model: nn.Module, names: Iterable[str], drawn: Iterable[str]) -> dict[str, str]:

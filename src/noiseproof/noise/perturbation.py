@@ -130,6 +130,8 @@ class Programme:
         found = []
         for role in ordered_targets(self.targets):
             names = [n for n in self._targeted if self.places[n].role == role]
+            if not names:
+                continue
             drawn = [f"{self.dice[n]} {tuple(self.state[n].shape)}" for n in names]
             found.append(f"{role}:{hashlib.sha256(repr(drawn).encode()).hexdigest()[:8]}")
         return ",".join(found)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from noiseproof.results.curves import paired_difference as paired_difference
     from noiseproof.results.curves import way_of as way_of
     from noiseproof.results.curves import where_of as where_of
+    from noiseproof.results.dice import difference_of_chips as difference_of_chips
+    from noiseproof.results.dice import have_same_dice as have_same_dice
     from noiseproof.results.drawing import level_axis as level_axis
     from noiseproof.results.drawing import score_axis as score_axis
     from noiseproof.results.estimates import Estimate as Estimate
@@ -90,10 +92,12 @@ __getattr__, __dir__ = face(
         "as_json": "results.curves",
         "chips_in_common": "results.curves",
         "curves_of": "results.curves",
+        "difference_of_chips": "results.dice",
         "export": "results.store",
         "exported": "results.store",
         "findings": "results.activations",
         "further": "results.rows",
+        "have_same_dice": "results.dice",
         "kept_channels": "results.activations",
         "is_clean": "results.rows",
         "key_of": "results.rows",

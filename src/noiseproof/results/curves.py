@@ -3,6 +3,7 @@
 measure -> rows -> curves_of(rows) -> tables, figures, JSON
 """
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noiseproof import stats
+from noiseproof.core.checks import UnpairedWarning
 from noiseproof.results import drawing
 from noiseproof.results.axes import Role, Value
-from noiseproof.results.clean import clean_document, clean_sentence
+from noiseproof.results.clean import (
+    clean_document,
+    clean_sentence,
+    mean_of_passes,
+    over_clean,
+)
+from noiseproof.results.dice import UNPAIRED, difference_of_chips, have_same_dice
 from noiseproof.results.estimates import NEW_CHIPS, has_share
 from noiseproof.results.estimates import NOTHING as NOTHING
 from noiseproof.results.estimates import Estimate as Estimate
@@ -66,13 +74,16 @@ class Curve(Shown):
         # (levels, chips)
         values = np.array([[shared_point[chip] for chip in shared[0]] for shared_point in shared])
         # Over levels first: one chip at two levels is the same dice, and no two independent values.
-        return stats.t_interval(values.mean(0) / self.clean.score)
+        return over_clean(stats.t_interval(values.mean(0)), self.clean)
 
     def difference(self, other: "Curve") -> dict[float | None, Interval]:
-        """Score of this curve minus the other's, by level, paired over the chips of both.
+        """Score of this curve minus the other's, by level, paired over the chips of both; where
+        their dice are unequal, as of networks with other layers, that of independent chips.
 
         Raises:
             ValueError: where no level has two chips in common, or the test images differ.
+        Warns:
+            UnpairedWarning: where the dice are unequal.
         """
         if self.clean.data_sha256 != other.clean.data_sha256:
             raise ValueError("the two curves are of different test images")
@@ -85,6 +96,8 @@ class Curve(Shown):
         }
         if not found:
             raise ValueError("the two curves have no level with two chips in common")
+        if not have_same_dice(self.first, other.first):
+            warnings.warn(UNPAIRED, UnpairedWarning, stacklevel=2)
         return found
 
     def as_json(self, above: float | None = None) -> list[Json]:
@@ -158,9 +171,10 @@ def _direction(clean: Row) -> str:
 
 def paired_difference(a: Estimate, b: Estimate) -> Interval:
     """Score of a minus b over the chips, named by (seed, index), that both have; nan where
-    there are none."""
+    there are none. Where their dice are unequal they are no pairs, and count as independent."""
     ours, theirs = _shared_chips((a, b))
-    return stats.paired_interval(list(ours.values()), [theirs[chip] for chip in ours])
+    paired = have_same_dice(a.rows[0], b.rows[0])
+    return difference_of_chips(list(ours.values()), [theirs[c] for c in ours], paired=paired)
 
 
 def chips_in_common(a: Estimate, b: Estimate) -> int:
@@ -224,7 +238,7 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
     that order. Left out: rows of networks without a clean row, since nothing relates them, rows of
     streams, which `traces` reads, and rows of noise in a part of the network, which `sensitivity`
     reads."""
-    clean: dict[tuple[str, ...], Row] = {}
+    passes: dict[tuple[str, ...], list[Row]] = {}
     groups: dict[tuple[Any, ...], dict[float | None, list[Row]]] = {}
     for row in rows:
         if row.stream or row.part != "all":
@@ -232,9 +246,10 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
             # other questions: no point of a curve.
             continue
         if is_clean(row):
-            clean.setdefault(network_key(row), row)
+            passes.setdefault(network_key(row), []).append(row)
         else:
             groups.setdefault(curve_key(row), {}).setdefault(row.level, []).append(row)
+    clean = {network: mean_of_passes(_in_order(found)) for network, found in passes.items()}
     return [
         Curve(
             points=tuple(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noiseproof import stats
-from noiseproof.results.clean import sees_nothing
+from noiseproof.results.clean import over_clean, sees_nothing
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import number_or_none
 from noiseproof.specs import (
@@ -195,8 +195,7 @@ class Estimate:
         no share: of scores that are no shares themselves, and of a clean network near chance."""
         if not has_share(self.clean):
             return NOTHING
-        # Of this test set the clean score is a number without an error of its own.
-        return self.score.scaled(1 / self.clean.score)
+        return over_clean(self.score, self.clean)
 
     @cached_property
     def chance_corrected(self) -> Interval:

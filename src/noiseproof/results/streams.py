@@ -1,5 +1,6 @@
 """Rows of streams -> estimates: the score along a stream of images, over chips. No torch here."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from noiseproof import stats
+from noiseproof.core.checks import UnpairedWarning
 from noiseproof.results import drawing
 from noiseproof.results.axes import Role
 from noiseproof.results.clean import clean_document, clean_sentence
 from noiseproof.results.curves import condition_line, way_of, words_of
+from noiseproof.results.dice import UNPAIRED, difference_of_chips, have_same_dice
 from noiseproof.results.estimates import NEW_CHIPS
 from noiseproof.results.rows import Row, is_clean, key_of, network_key
 from noiseproof.results.showing import Shown, Summary, count_of, spelled
@@ -73,11 +76,13 @@ class Trace(Shown):
         return self._bounded(stats.t_interval(self._means()))
 
     def difference(self, other: "Trace") -> Interval:
-        """Mean over the stream of this one minus the other's, paired over the chips of both; nan
-        where there are none.
+        """Mean over the stream of this one minus the other's, paired over the chips of both; where
+        their dice are unequal, that of independent chips; nan where there are none.
 
         Raises:
             ValueError: where the two are not of the same windows.
+        Warns:
+            UnpairedWarning: where the dice are unequal.
         """
         if self.positions != other.positions:
             raise ValueError("the two traces have different windows")
@@ -85,7 +90,12 @@ class Trace(Shown):
         # every way: pairs differ by it alone.
         shared = [chip for chip in self.chips if chip in other.scores]
         ours, theirs = ([np.mean(t.scores[chip]) for chip in shared] for t in (self, other))
-        return stats.paired_interval([float(v) for v in ours], [float(v) for v in theirs])
+        paired = have_same_dice(self.first, other.first)
+        if not paired:
+            warnings.warn(UNPAIRED, UnpairedWarning, stacklevel=2)
+        return difference_of_chips(
+            [float(v) for v in ours], [float(v) for v in theirs], paired=paired
+        )
 
     def _means(self) -> list[float]:
         return [float(np.mean(scores)) for scores in self.scores.values()]

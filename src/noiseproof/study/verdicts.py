@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from noiseproof import stats
+from noiseproof.results import Row, difference_of_chips, have_same_dice
 from noiseproof.stats import CONFIDENCE, Interval
 from noiseproof.study.comparable import check_alike, is_selected
 from noiseproof.study.file import Comparison
@@ -31,6 +32,7 @@ class Side:
     selection: Mapping[str, Value]
     values: Mapping[tuple[str, int, int], float]  # by (network, seed, chip); chip -1: a training
     missing: int = 0  # networks without a value, since they have not learned
+    rows: tuple[Row, ...] = ()  # one of each curve whose chips these are
 
     @property
     def networks(self) -> int:
@@ -56,17 +58,16 @@ class Cell:
     @property
     def is_paired(self) -> bool:
         """Are both sides the same networks, or the same chips?"""
-        return set(_pairs(self.better)) == set(_pairs(self.worse)) and len(self.better.values) > 0
+        same = set(_pairs(self.better)) == set(_pairs(self.worse)) and len(self.better.values) > 0
+        return same and all(have_same_dice(a, b) for a in self.better.rows for b in self.worse.rows)
 
     def difference(self, *, together: bool = False) -> Interval:
         """Better minus worse; `together`: with Bonferroni's confidence for all cells."""
         confidence = 1 - (1 - CONFIDENCE) / self.cells if together else CONFIDENCE
         a, b = _pairs(self.better), _pairs(self.worse)
-        if self.is_paired:
-            return stats.paired_interval(
-                list(a.values()), [b[name] for name in a], confidence=confidence
-            )
-        return stats.welch_interval(list(a.values()), list(b.values()), confidence=confidence)
+        paired = self.is_paired
+        other = [b[name] for name in a] if paired else list(b.values())
+        return difference_of_chips(list(a.values()), other, paired=paired, confidence=confidence)
 
     def says(self, *, together: bool = False) -> str:
         """`for`, `against` or `open`: which side of minus the margin the interval lies on."""
@@ -267,7 +268,9 @@ def side_of(
         else:
             by_chip = curve.by_chip(comparison.score)
             values |= {(name, seed, chip): value for (_, chip), value in by_chip.items()}
-    return Side(selection=selection, values=values, missing=missing)
+    # Trainings are pairs by their network, whatever its dice are.
+    rows = [] if comparison.unit == "training" else [c.points[0].rows[0] for c in chosen]
+    return Side(selection=selection, values=values, missing=missing, rows=tuple(rows))
 
 
 def _pairs(side: Side) -> dict[tuple[object, ...], float]:

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
 
 from noiseproof.measuring import Evaluator, settled
 from noiseproof.models import Card
@@ -306,7 +307,7 @@ class _Run:
             self._tell(f"{piece.task.network.name} {piece.task.specs[piece.level]}")
         elif isinstance(piece, CleanPiece):
             name = piece.network.name
-            self.facts[name] = self.facts[name].with_clean(outcome.rows[0].score)
+            self.facts[name] = self.facts[name].with_clean(mean(row.score for row in outcome.rows))
             write_facts(self.facts, self.places.out / FACTS)
 
     def _take_training(self, network: Network, outcome: EpochDone | TrainingDone) -> None:

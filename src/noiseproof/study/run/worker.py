@@ -12,7 +12,6 @@ from torch import nn
 
 from noiseproof.measuring import (
     Evaluator,
-    Randomness,
     Setup,
     Subject,
     Units,
@@ -91,7 +90,7 @@ def evaluator_of(
         return evaluator
     own = evaluator.clean_row.computes
     # Dice of a GPU are others than those of a CPU.
-    if evaluator.randomness is Randomness.NONE and not agree(own, trained.computes):
+    if not evaluator.is_random and not agree(own, trained.computes):
         raise ValueError(
             f"{network.name} computes something else on this machine ({evaluator.clean_row.device})"
             " than where the run is driven: use the same code and versions on all of them"
