@@ -13,6 +13,7 @@ from noiseproof.core.version import __version__ as __version__
 if TYPE_CHECKING:
     from noiseproof.measuring.activations import explain as explain
     from noiseproof.measuring.curves import measure as measure
+    from noiseproof.measuring.inspection import inspect_network as inspect_network
     from noiseproof.measuring.sensitivity import rank_layers as rank_layers
     from noiseproof.measuring.streams import track as track
     from noiseproof.network.norms import replace_norms as replace_norms
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
+        "inspect_network": "measuring.inspection",
         "Score": "tasks.own",
         "explain": "measuring.activations",
         "manufacture": "noise.chips",

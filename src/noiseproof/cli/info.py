@@ -1,6 +1,7 @@
 """The command that lists what there is."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 import typer
@@ -8,7 +9,14 @@ import typer
 from noiseproof.cli import completion
 from noiseproof.cli.grouped import grouped
 from noiseproof.cli.listings import LISTINGS, TOPICS
-from noiseproof.cli.options import AsJson, Norm, NormWhere, Targets
+from noiseproof.cli.options import (
+    AsJson,
+    NetworkOptions,
+    PartOptions,
+    Targets,
+    Task,
+    network_request,
+)
 from noiseproof.cli.printing import print_json
 from noiseproof.core.checks import one_of
 from noiseproof.specs import catalog, parse, parse_targets
@@ -19,8 +27,6 @@ class ModelOptions:
     """Of `info model`."""
 
     PANEL: ClassVar[str] = "With `info model NAME`"
-    norm: Norm = None
-    norm_where: NormWhere = "all"
     noise: Annotated[
         str | None,
         typer.Option(
@@ -30,39 +36,78 @@ class ModelOptions:
     targets: Targets = "kernel"
 
 
-@grouped("noiseproof info recalibrations", "noiseproof info model resnet20 --noise 'gaussian(0.1)'")
+@dataclass(kw_only=True, eq=False, repr=False)
+class LookedOptions(PartOptions):
+    """Of `info network`."""
+
+    PANEL: ClassVar[str] = "With `info network WEIGHTS`"
+    task: Task = None
+
+
+@grouped(
+    "noiseproof info recalibrations",
+    "noiseproof info model resnet20 --noise 'gaussian(0.1)'",
+    "noiseproof info network runs/net --images 500",
+)
 def info(
     what: Annotated[
         str,
         typer.Argument(
-            help=f"{', '.join(LISTINGS)}, or model NAME.", autocompletion=completion.among(TOPICS)
+            help=f"{', '.join(LISTINGS)}; model NAME; network WEIGHTS.",
+            autocompletion=completion.among(TOPICS),
         ),
     ],
     asked: ModelOptions,
+    network: NetworkOptions,
+    data: LookedOptions,
     name: Annotated[
         str | None,
-        typer.Argument(help="The model, for `info model NAME`.", autocompletion=completion.models),
+        typer.Argument(
+            help="The model, or the checkpoint or run's folder.", autocompletion=completion.models
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List what there is, or the tensors of one model with role, shape and whether noise touches
-    them."""
+    them; or look at a network before it is measured: what noise reaches, its clean score, labels,
+    and what each design would cost here."""
     one_of("topic", what, TOPICS)
-    if what != "model" and name is not None:
+    if what == "network":
+        _print_network(name, network, data, as_json)
+    elif what == "model":
+        _print_model(name, asked, network, as_json)
+    elif name is not None:
         raise ValueError(f"info {what} takes no name, got {name!r}")
-    if what != "model":
+    else:
         _print_listing(what, as_json)
-        return
+
+
+def _print_network(
+    weights: str | None, network: NetworkOptions, data: LookedOptions, as_json: bool
+) -> None:
+    if weights is None:
+        raise ValueError("info network needs weights, as in: noiseproof info network runs/net")
+    request = network_request(Path(weights), network, data, images=data.images, task=data.task)
+    from noiseproof.cli.running import run_inspection
+
+    run_inspection(request, as_json=as_json)
+
+
+def _print_model(
+    name: str | None, asked: ModelOptions, network: NetworkOptions, as_json: bool
+) -> None:
     if name is None:
         raise ValueError("info model needs a name, as in: noiseproof info model resnet20")
     noise = None if asked.noise is None else parse(asked.noise)
     roles = parse_targets(asked.targets)
     catalog.check_model(name)
-    catalog.check_norm_where(asked.norm, asked.norm_where)
+    catalog.check_norm_where(network.norm, network.norm_where)
     from noiseproof.cli.console import print_inventory
     from noiseproof.measuring.inventory import inventory
 
-    tensors = inventory(name, norm=asked.norm, where=asked.norm_where, noise=noise, targets=roles)
+    tensors = inventory(
+        name, norm=network.norm, where=network.norm_where, noise=noise, targets=roles
+    )
     print_inventory(name, tensors, noise, roles)
     if as_json:
         print_json({"model": name, "tensors": [tensor.as_json() for tensor in tensors]})

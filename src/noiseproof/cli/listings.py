@@ -41,7 +41,7 @@ LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
         **catalog.OUTSIDE_DATASETS,
     ),
 }
-TOPICS = (*LISTINGS, "model")
+TOPICS = (*LISTINGS, "model", "network")
 
 
 def _form(cls: type[Estimator]) -> str:

@@ -14,12 +14,15 @@ from noiseproof.cli.console import (
 from noiseproof.cli.options import DrawnOptions, PageOptions, StoreOptions
 from noiseproof.cli.printing import print_json, say
 from noiseproof.measuring import (
+    Calibration,
     ExplainRequest,
     MeasureRequest,
+    Network,
     RankRequest,
     TrackRequest,
     check_in_units,
     explain_setup,
+    inspect_setup,
     measure_setup,
     opened,
     rank_setup,
@@ -120,6 +123,14 @@ def run_ranking(request: RankRequest, output: DrawnOptions) -> None:
         replicate = "block of images" if ranking.is_per_image else "chip"
         provenance = _provenance(ranking.first, replicate)
         print_json(ranking.as_json() | {"provenance": provenance})
+
+
+def run_inspection(network: Network, *, as_json: bool) -> None:
+    """Look at a network, and say what was found."""
+    found = inspect_setup(opened(network, Calibration()))
+    print(found.summary().text())
+    if as_json:
+        print_json(found.as_json())
 
 
 def run_explain(request: ExplainRequest, output: PageOptions, *, usual_images: int) -> None:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from noiseproof.measuring.curves import measure_setup as measure_setup
     from noiseproof.measuring.evaluator import Evaluator as Evaluator
     from noiseproof.measuring.evaluator import open_evaluator as open_evaluator
+    from noiseproof.measuring.inspection import inspect_network as inspect_network
+    from noiseproof.measuring.inspection import inspect_setup as inspect_setup
     from noiseproof.measuring.inventory import TensorFacts as TensorFacts
     from noiseproof.measuring.options import check_keywords as check_keywords
     from noiseproof.measuring.options import with_keywords as with_keywords
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
+        "inspect_setup": "measuring.inspection",
+        "inspect_network": "measuring.inspection",
         "Calibration": "measuring.requests",
         "Evaluator": "measuring.evaluator",
         "ExplainRequest": "measuring.requests",

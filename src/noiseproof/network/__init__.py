@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from noiseproof.network.norms import ScaledBatchNorm as ScaledBatchNorm
     from noiseproof.network.norms import chosen as chosen
     from noiseproof.network.norms import is_batch_norm as is_batch_norm
+    from noiseproof.network.norms import is_norm as is_norm
     from noiseproof.network.norms import norm_layers as norm_layers
     from noiseproof.network.norms import replace_norms as replace_norms
     from noiseproof.network.norms import scale_kind as scale_kind
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
+        "is_norm": "network.norms",
         "Chip": "network.chip",
         "Forward": "network.passes",
         "Key": "network.activations",

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from noiseproof.results.drawing import level_axis as level_axis
     from noiseproof.results.drawing import score_axis as score_axis
     from noiseproof.results.estimates import Estimate as Estimate
+    from noiseproof.results.estimates import number_or_none as number_or_none
+    from noiseproof.results.inspection import DesignCost as DesignCost
+    from noiseproof.results.inspection import Inspection as Inspection
+    from noiseproof.results.inspection import LabelFacts as LabelFacts
+    from noiseproof.results.inspection import LayerFacts as LayerFacts
     from noiseproof.results.row_cache import OnRow as OnRow
     from noiseproof.results.row_cache import RowCache as RowCache
     from noiseproof.results.row_cache import Tally as Tally
@@ -64,6 +69,10 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
+        "LayerFacts": "results.inspection",
+        "LabelFacts": "results.inspection",
+        "Inspection": "results.inspection",
+        "DesignCost": "results.inspection",
         "Activations": "results.activations",
         "Computes": "results.computes",
         "Curve": "results.curves",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
+    from noiseproof.tasks.classify import class_logits as class_logits
     from noiseproof.tasks.evaluation import check_classes as check_classes
     from noiseproof.tasks.evaluation import check_fits as check_fits
     from noiseproof.tasks.evaluation import evaluate as evaluate
@@ -30,6 +31,7 @@ __getattr__, __dir__ = face(
         "Task": "tasks.task",
         "check_classes": "tasks.evaluation",
         "check_fits": "tasks.evaluation",
+        "class_logits": "tasks.classify",
         "evaluate": "tasks.evaluation",
         "facts_of_score": "tasks.own",
         "owned": "tasks.own",
