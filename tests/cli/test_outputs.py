@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -158,3 +159,31 @@ def test_the_demo_ends_in_a_report_and_goes_on_where_it_was(run: Run, tmp_path: 
     assert Path(document["report"]).stat().st_size > 0
     assert run("demo", *options)[0] == 0
     assert rows_in(Path(document["store"])) == rows, "nothing is measured twice"
+
+
+def test_a_look_at_a_network_is_one_screen_and_a_document(trained: Path, run: Run) -> None:
+    code, out, err = run("info", "network", trained, "--images", "40", "--device", "cpu", "--json")
+    assert code == 0, err
+    *screen, last = out.splitlines()
+    assert len(screen) <= 24
+    found = json.loads(last)
+    assert found["clean"]["images"] == 40
+    assert found["reached"]["weights"] == 1
+    assert [one["design"] for one in found["costs"]] == ["chips", "nested", "per-image"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("network",), "info network needs weights, as in: noiseproof info network runs/net"),
+        (("network", "nowhere.pt", "--model", "resnet8", "--data", "digits"), "nowhere.pt"),
+        (("network", "WEIGHTS", "--images", "0"), "images must be >= 1, got 0"),
+        (("network", "WEIGHTS", "--data", "nodata"), "unknown data set 'nodata'"),
+        (("models", "resnet8"), "info models takes no name, got 'resnet8'"),
+    ],
+)
+def test_a_look_at_nothing_is_one_sentence(
+    trained: Path, run: Run, words: tuple[str, ...], sentence: str
+) -> None:
+    given = [trained if word == "WEIGHTS" else word for word in words]
+    check_one_line(run("info", *given), re.escape(sentence))

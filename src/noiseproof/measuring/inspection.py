@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.data import Labels, Split
+from noiseproof.measuring.doubts import causes
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
 from noiseproof.measuring.options import asked_network, check_keywords, with_keywords
 from noiseproof.measuring.requests import Calibration, Subject
@@ -20,12 +21,12 @@ from noiseproof.measuring.units import Units, nested_images, open_units
 from noiseproof.network import is_norm
 from noiseproof.recalibration import running_layers
 from noiseproof.results import DesignCost, Inspection, LabelFacts, LayerFacts, Row
+from noiseproof.results.clean import sees_nothing
 from noiseproof.specs import Chips, PerImage, PixelScale, parse
 from noiseproof.tasks import TASKS, Result, ScoreFunction, class_logits
 
 USUAL_CHIPS, NESTED = 25, 200  # usual numbers
 FEW = 32  # images that costs are timed on
-SEEN = 5  # images of a class from which what it is called mostly says something
 TARGETS = ("kernel",)
 NOISE = parse("gaussian(0.1, reference=std)")
 
@@ -70,6 +71,7 @@ def inspect_setup(setup: Setup) -> Inspection:
         seconds = time.perf_counter() - started
         row = evaluator.filled(evaluator.clean_row, result, started)
         macs, weights, missed, layers = _reached(evaluator)
+        is_doubted = sees_nothing(row) and evaluator.own_score is None
         return Inspection(
             clean=row,
             macs=macs,
@@ -78,6 +80,7 @@ def inspect_setup(setup: Setup) -> Inspection:
             layers=layers,
             randomness=evaluator.randomness.value,
             labels=_labels(evaluator.test, called, result),
+            doubts=tuple(causes(evaluator)) if is_doubted else (),
             dtypes=_dtypes(evaluator),
             norms=_norms(evaluator.skeleton),
             clean_seconds=seconds,
@@ -111,27 +114,13 @@ def _clean(evaluator: Evaluator) -> tuple[Result, Tensor | None]:
 def _labels(test: Any, called: Tensor | None, result: Result) -> LabelFacts | None:
     if called is None:
         return None
-    labels: Tensor = test.labels.cpu().long().flatten()
-    kinds = sorted(set(labels.tolist()))
-    usual: dict[int, tuple[int, int, int]] = {}  # class: called mostly, how often, of how many
-    for kind in kinds:
-        found = called[labels == kind]
-        if len(found) >= SEEN:
-            count = torch.bincount(found)
-            usual[kind] = (int(count.argmax()), int(count.max()), len(found))
-    # One name for each class: a network that calls everything alike is right with no numbers.
-    names = {name for name, _, _ in usual.values()}
-    total = sum(size for _, _, size in usual.values())
-    apart = total and len(names) == len(usual)
-    others = [(kind, name) for kind, (name, _, _) in usual.items() if name != kind]
+    labels = sorted(set(test.labels.long().flatten().tolist()))
     return LabelFacts(
-        lowest=kinds[0],
-        highest=kinds[-1],
-        there=len(kinds),
+        lowest=labels[0],
+        highest=labels[-1],
+        there=len(labels),
         outputs=result.classes,
         predicted=len(set(called.tolist())),
-        renamed=sum(right for _, right, _ in usual.values()) / total if apart else 0.0,
-        examples=tuple(others[:3]),
     )
 
 

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from noiseproof.results.drawing import level_axis as level_axis
     from noiseproof.results.drawing import score_axis as score_axis
     from noiseproof.results.estimates import Estimate as Estimate
-    from noiseproof.results.estimates import number_or_none as number_or_none
     from noiseproof.results.inspection import DesignCost as DesignCost
     from noiseproof.results.inspection import Inspection as Inspection
     from noiseproof.results.inspection import LabelFacts as LabelFacts

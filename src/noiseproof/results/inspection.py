@@ -3,14 +3,13 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from noiseproof.results.clean import clean_json, clean_sentence, sees_nothing
+from noiseproof.results.clean import clean_document, clean_sentence, sees_nothing
 from noiseproof.results.curves import network_line, provenance_of
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import Shown, Summary
 
 ENOUGH = 0.99  # a share below which something of the network is missing from the noise
 MOST_LAYERS = 3  # that are named of those which are left out
-RENUMBERED = 0.5  # share that is right with other numbers for the classes, which is then said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,17 +33,13 @@ class DesignCost:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelFacts:
-    """The labels' numbers and the network's outputs. `predicted`: how many classes it calls;
-    `renamed`: the share that would be right with the best numbers for the classes, for those that
-    are seen often enough."""
+    """The labels' numbers and the network's outputs. `predicted`: how many classes it calls."""
 
     lowest: int
     highest: int
     there: int
     outputs: int
     predicted: int
-    renamed: float
-    examples: tuple[tuple[int, int], ...] = ()  # label, what it is called mostly
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -60,6 +55,7 @@ class Inspection(Shown):
     layers: int
     randomness: str
     labels: LabelFacts | None
+    doubts: tuple[str, ...]  # what is clearly better than a clean score near chance
     dtypes: tuple[tuple[str, int], ...]  # kind of number, elements
     norms: tuple[tuple[str, int, str], ...]  # kind, how many, where the statistics lie
     clean_seconds: float
@@ -78,10 +74,12 @@ class Inspection(Shown):
             found.append(f"noise on kernels leaves out {named or 'a part of the network'}")
         if sees_nothing(self.clean):
             found.append(
-                "the clean score is not told apart from chance: look at the pixel scale, the order "
-                "of the colour channels, and the labels"
+                "the clean score is not told apart from chance: look at the weights, the pixel "
+                "scale, the order of the colours and the numbers of the classes"
             )
-        found += self._of_labels()
+        found += self.doubts
+        if self.labels is not None and self.labels.predicted == 1 < self.labels.there:
+            found.append("one class is predicted for every input")
         if self.clean.nonfinite:
             found.append(f"{self.clean.nonfinite:,} clean outputs are not finite")
         if self.randomness == "seeded":
@@ -91,21 +89,6 @@ class Inspection(Shown):
                 "the forward pass is random by itself, and no seed makes it repeatable: look for "
                 "generators of its own, and for what it remembers from pass to pass"
             )
-        return found
-
-    def _of_labels(self) -> list[str]:
-        labels = self.labels
-        if labels is None:
-            return []
-        found = []
-        if labels.renamed >= RENUMBERED and labels.renamed > 2 * self.clean.score:
-            shown = ", ".join(f"{label} is called {called}" for label, called in labels.examples)
-            found.append(
-                f"with other numbers for the classes {100 * labels.renamed:.0f} % would be right "
-                f"({shown}): the labels may be in another order"
-            )
-        if labels.predicted == 1 < labels.there:
-            found.append("one class is predicted for every input")
         return found
 
     def summary(self) -> Summary:
@@ -183,8 +166,9 @@ class Inspection(Shown):
         """The document that `info network --json` prints."""
         row = self.clean
         return {
-            "clean": {row.metric: row.score} | clean_json(row),
+            "clean": clean_document(row),
             "chance": row.facts.chance,
+            "doubts": list(self.doubts),
             "labels": None if self.labels is None else asdict(self.labels),
             "reached": {"macs": self.macs, "weights": self.weights, "layers": self.layers},
             "left_out": [asdict(one) for one in self.missed],
