@@ -65,8 +65,8 @@ def test_the_command_prints_the_table_writes_page_and_figure_and_ends_in_json(
     out, figure = tmp_path / "a.html", tmp_path / "a.svg"
     code, printed, progress = run(weights, *SMALL, "--out", out, "--figure", figure, "--json")
     assert code == 0
-    lines = printed.splitlines()
-    document = json.loads(lines[-1])
+    lines = progress.splitlines()
+    document = json.loads(printed)
     assert document.pop("page") == str(out)
     assert document == json.loads(json.dumps(told)), "the command line is one call in Python"
     assert any(re.match(r" *linear +analog", line) for line in lines)
@@ -157,6 +157,6 @@ def test_the_default_is_a_number_of_images_or_all_where_there_are_less(
     monkeypatch.setattr("noiseproof.cli.explain.IMAGES", usual)
     code, printed, _ = run(weights, *NET, "--chips", 1, "--out", tmp_path / "a.html", "--json")
     assert code == 0
-    document = json.loads(printed.splitlines()[-1])
+    document = json.loads(printed)
     assert (document["images"], document["chips"]) == (images, 1)
     assert document["findings"] == [], "one chip has no interval"

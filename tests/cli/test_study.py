@@ -99,7 +99,7 @@ def test_a_plan_says_what_is_left_and_how_long_it_takes(
 ) -> None:
     code, out, err = run("plan", study, "--out", tmp_path / "new", "--device", "cpu", "--json")
     assert code == 0, err
-    found = json.loads(out.splitlines()[-1])
+    found = json.loads(out)
     assert (found["networks"], found["curves"]) == (4, 8)
     left = {line["what"]: (line["left"], line["in_all"]) for line in found["work"]}
     assert left == {
@@ -114,9 +114,9 @@ def test_a_plan_says_what_is_left_and_how_long_it_takes(
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(progress.LOOK_EVERY, "cpu")  # as a GPU, where a training seldom tells
         code, out, err = run("plan", study, "--out", tmp_path / "new", "--device", "cpu", "--json")
-    assert all(line["seconds"] > 0 for line in json.loads(out.splitlines()[-1])["work"])
+    assert all(line["seconds"] > 0 for line in json.loads(out)["work"])
     code, out, err = run("plan", study, "--out", done, "--device", "cpu", "--json")
-    assert (code, json.loads(out.splitlines()[-1])["seconds"]) == (0, 0.0), err
+    assert (code, json.loads(out)["seconds"]) == (0, 0.0), err
 
 
 def test_a_second_run_measures_nothing_and_status_says_so(
@@ -130,7 +130,7 @@ def test_a_second_run_measures_nothing_and_status_says_so(
     with Store(done / "rows.db", read_only=True) as store:
         assert store.rows() == before
     code, out, err = run("status", study, "--out", done, "--json")
-    states = json.loads(out.splitlines()[-1])["networks"]
+    states = json.loads(out)["networks"]
     assert [(s["state"], s["curves"], s["curves_in_all"], s["rows"]) for s in states] == [
         ("trained", 2, 2, 20)
     ] * 4
@@ -138,7 +138,7 @@ def test_a_second_run_measures_nothing_and_status_says_so(
 
 def test_before_a_run_everything_waits(run: Run, study: Path, tmp_path: Path) -> None:
     code, out, err = run("status", study, "--out", tmp_path, "--json")
-    states = json.loads(out.splitlines()[-1])["networks"]
+    states = json.loads(out)["networks"]
     assert (code, [s["state"] for s in states]) == (0, ["waiting"] * 4), err
 
 
@@ -147,7 +147,7 @@ def test_the_report_is_the_same_from_the_store_and_from_exported_rows(
 ) -> None:
     code, out, err = run("report", study, "--out", done, "--json")
     assert code == 0, err
-    found = json.loads(out.splitlines()[-1])
+    found = json.loads(out)
     assert (done / "report.html").is_file()
     assert (done / "report.md").is_file()
     with Store(done / "rows.db", read_only=True) as store:
@@ -155,7 +155,7 @@ def test_the_report_is_the_same_from_the_store_and_from_exported_rows(
     (tmp_path / "networks.json").write_text((done / "networks.json").read_text())
     code, out, err = run("report", study, "--out", tmp_path, "--json")
     assert code == 0, err
-    assert json.loads(out.splitlines()[-1]) == found
+    assert json.loads(out) == found
     assert (tmp_path / "report.html").read_text() == (done / "report.html").read_text()
 
 

@@ -29,9 +29,8 @@ def test_tracking_prints_a_table_and_one_document(
     code, out, err = run("track", trained, *TRACK, "--store", tmp_path / "r.db", "--json")
     assert code == 0
     assert "images 250 on: " in err, "progress"
-    *table, last = out.splitlines()
-    assert "ema(0.1, batch=25)" in "\n".join(table)
-    document = json.loads(last)
+    assert "ema(0.1, batch=25)" in err
+    document = json.loads(out)
     names = ["off", "ema(0.1, batch=25)", "pooled(40) every 150"]
     assert [trace["recalibrate"] for trace in document["traces"]] == names
     rows = rows_in(tmp_path / "r.db")
@@ -77,7 +76,7 @@ def test_a_store_of_streams_has_a_report_but_no_figure_of_levels(
     page = tmp_path / "r.html"
     code, out, _ = run("report", tracked, "--out", page, "--json")
     assert code == 0
-    document = json.loads(out.splitlines()[-1])
+    document = json.loads(out)
     assert document["networks"] == []
     assert len(document["traces"]) == 3
     assert "redraw" in page.read_text(encoding="utf-8")
@@ -96,6 +95,6 @@ def test_a_report_shows_chips_and_streams_of_one_store(
             both.add(row)
     code, out, _ = run("report", store, "--out", tmp_path / "r.html", "--json")
     assert code == 0
-    document = json.loads(out.splitlines()[-1])
+    document = json.loads(out)
     assert len(document["networks"]) == 1
     assert len(document["traces"]) == 3

@@ -1,5 +1,6 @@
 """The command line: parse, call, print. Nothing heavy is imported before it is needed."""
 
+import os
 import sqlite3
 import sys
 import warnings
@@ -22,6 +23,7 @@ from noiseproof.cli import (
     train,
 )
 from noiseproof.cli.grouped import epilog_of
+from noiseproof.cli.once import OnceCommand
 from noiseproof.core.checks import NoiseproofWarning
 from noiseproof.core.version import __version__
 
@@ -43,7 +45,7 @@ for command in (
     export.export,
     info.info,
 ):
-    app.command(epilog=epilog_of(command))(command)
+    app.command(cls=OnceCommand, epilog=epilog_of(command))(command)
 app.add_typer(study.app, name="study")
 
 
@@ -63,6 +65,9 @@ def one_line_errors() -> Iterator[None]:
     warnings.showwarning = _one_line_warning
     try:
         yield
+    except BrokenPipeError:  # who reads the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(1)
     except (ValueError, OSError, sqlite3.Error) as error:
         text = " ".join(str(error).split())
         print(f"noiseproof: {text}", file=sys.stderr)

@@ -8,8 +8,9 @@ import typer
 
 from noiseproof.cli.grouped import grouped
 from noiseproof.cli.options import CHIPS, NETWORK, OUTPUT, AsJson, Device, Seed, Threads
-from noiseproof.core.checks import at_least, check_device, check_seed
+from noiseproof.core.checks import at_least, at_most, check_device, check_seed
 from noiseproof.core.threads import parse_threads
+from noiseproof.measuring.requests import MOST_CHIPS, TOO_MANY
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -50,6 +51,7 @@ def demo(networks: FourOptions, chips: ChipOptions, output: FolderOptions) -> No
     threads = parse_threads(networks.threads)
     check_seed(chips.seed)
     at_least(chips=chips.chips, epochs=networks.epochs)
+    at_most(MOST_CHIPS, TOO_MANY, chips=chips.chips)
     from noiseproof.cli.demonstration import Asked, run_demo
 
     run_demo(

@@ -9,6 +9,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from typer.models import OptionInfo
 
+from noiseproof.cli.printing import stdout_for_the_document
+
 Command = Callable[..., None]
 Parameter = inspect.Parameter
 
@@ -34,7 +36,10 @@ def grouped(*examples: str) -> Callable[[Command], Command]:
                 name: group(**{f.name: given.pop(f.name) for f in fields(group) if f.name in given})
                 for name, group in groups.items()
             }
-            command(*args, **given, **values)
+            # Whatever group it stands in: a document has stdout to itself.
+            is_document = any(getattr(one, "as_json", False) for one in values.values())
+            with stdout_for_the_document(is_document or given.get("as_json", False)):
+                command(*args, **given, **values)
 
         # What typer reads, in place of the function's own signature.
         flat.__signature__ = inspect.Signature(sorted(parameters, key=lambda one: one.kind))  # type: ignore[attr-defined]

@@ -80,7 +80,8 @@ Fresh = Annotated[
 ]
 Figure = Annotated[Path | None, typer.Option(help="Also a figure for a paper: .pdf, .svg or .png.")]
 AsJson = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document as the last line of stdout.")
+    bool,
+    typer.Option("--json", help="One JSON document, alone on stdout; all else goes to stderr."),
 ]
 
 

@@ -2,8 +2,11 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from noiseproof.core.checks import one_of
 
@@ -13,10 +16,29 @@ def say(text: str) -> None:
     print(f"noiseproof: {text}", file=sys.stderr)
 
 
+_STDOUT: ContextVar[TextIO | None] = ContextVar("stdout", default=None)
+
+
+@contextmanager
+def stdout_for_the_document(wanted: bool) -> Iterator[None]:
+    """Where a document is `wanted`, it has stdout to itself within the block: tables and all else
+    that is printed go to stderr, so that another program can read the one and a person the other.
+    """
+    if not wanted:
+        yield
+        return
+    before = _STDOUT.set(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _STDOUT.reset(before)
+
+
 def print_json(document: dict[str, Any]) -> None:
-    """One JSON document, on one line."""
-    sys.stdout.flush()
-    print(json.dumps(document, allow_nan=False))
+    """One JSON document, on one line of stdout, which has nothing else."""
+    # Flushed: a reader that has gone is an error now, and not at the end of the program.
+    print(json.dumps(document, allow_nan=False), file=_STDOUT.get(), flush=True)
 
 
 def check_figure(path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from noiseproof.cli.grouped import epilog_of, grouped
+from noiseproof.cli.once import OnceCommand
 from noiseproof.cli.options import ShowOptions
 from noiseproof.cli.printing import check_figure
 from noiseproof.cli.study_options import (
@@ -81,4 +82,4 @@ def report(file: File, place: PlaceOptions, show: ShowOptions, output: StudyFigu
 
 
 for command in (plan, run, status, report):
-    app.command(epilog=epilog_of(command))(command)
+    app.command(cls=OnceCommand, epilog=epilog_of(command))(command)

@@ -39,6 +39,15 @@ def one_of(kind: str, value: T, choices: Iterable[T]) -> T:
     return value
 
 
+def at_most(limit: int, reason: str, **counts: int | None) -> None:
+    """Raise ValueError for the first count above a limit; None is one that was not given."""
+    for name, value in counts.items():
+        if value is not None and value > limit:
+            raise ValueError(
+                f"{name.replace('_', ' ')} must be <= {limit:,}, got {value:,}: {reason}"
+            )
+
+
 def at_least(**counts: int | None) -> None:
     """Raise ValueError for the first count below 1; None is one that was not given."""
     for name, value in counts.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from noiseproof.core.checks import at_least, check_device, check_seed, one_of
+from noiseproof.core.checks import at_least, at_most, check_device, check_seed, one_of
 from noiseproof.core.threads import check_threads
 from noiseproof.specs import (
     GROUPINGS,
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from noiseproof.core.inputs import Inputs
     from noiseproof.tasks import ScoreFunction
 
+MOST_CHIPS, MOST_ROWS = 100_000, 1_000_000
+"""At each level, and in all: every one of them is a row, which takes about a kilobyte."""
+TOO_MANY = "each is a row that is kept in memory; a precision needs fewer"
 USUAL_CHIPS = 10
 """Chips that are followed or explained, unless said otherwise."""
 
@@ -190,6 +193,9 @@ class Measurement:
         object.__setattr__(self, "specs", tuple(dict.fromkeys(self.specs)))
         object.__setattr__(self, "targets", ordered_targets(self.targets))
         at_least(chips=self.chips, passes=self.passes)
+        at_most(MOST_CHIPS, TOO_MANY, chips=self.chips, passes=self.passes)
+        units = len(self.specs) * max(self.chips or 1, self.passes or 1)
+        at_most(MOST_ROWS, TOO_MANY, chips_at_all_levels=units)
         check_seed(self.seed)
         # Made for its checks alone.
         Pace(precision=self.precision, budget=self.budget)
@@ -259,6 +265,9 @@ class TrackRequest(Request):
     def __post_init__(self) -> None:
         asked = self.measurement
         _check_known_task(self.network)
+        windows = self.course.length // self.course.step
+        ways = len(self.calibration.ways)
+        at_most(MOST_ROWS, TOO_MANY, windows_of_all_chips=windows * asked.followed * ways)
         check_followed(asked.spec, self.course.changes, asked.targets, self.calibration.ways)
 
 

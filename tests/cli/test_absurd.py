@@ -1,0 +1,79 @@
+"""What nobody can mean is refused in one line, in every command, before anything is written."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.program import PROGRAM, Run, check_one_line
+
+TWICE: dict[str, tuple[object, ...]] = {
+    "--noise": ("measure", "w", "--noise", "gaussian(0.1)", "--noise", "stuck(0.1)"),
+    "--seed": ("track", "w", "--seed", 1, "--seed=1"),
+    "--out": ("explain", "w", "--out", "a.html", "--out", "b.html"),
+    "--by": ("sensitivity", "w", "--by", "layer", "--by", "role"),
+    "--figure": ("report", "r.db", "--figure", "a.pdf", "--figure", "b.pdf"),
+    "--norm": ("info", "model", "resnet8", "--norm", "batch", "--norm", "none"),
+    "--epochs": ("train", "--model", "resnet8", "--out", "x", "--epochs", 1, "--epochs", 2),
+    "--chips": ("demo", "--chips", 1, "--chips", 2),
+    "--profile": ("study", "status", "s.toml", "--profile", "a", "--profile", "b"),
+}
+
+
+@pytest.mark.parametrize("option", TWICE)
+def test_an_option_with_one_value_is_given_once(run: Run, option: str) -> None:
+    check_one_line(run(*TWICE[option]), f"{option} is given 2 times, and has one value: give it on")
+    assert not list(Path.cwd().iterdir())
+
+
+ABSURD: dict[str, tuple[tuple[object, ...], str]] = {
+    "precision": (("--precision", 2), r"precision must be below 0\.5, got 2: it is in units of"),
+    "above": (("--above", 90), "above must be between 0 and 1, got 90: accuracy is a share"),
+    "chips": (("--chips", 100_000_000), "chips must be <= 100,000, got 100,000,000: each is a row"),
+    "passes": (("--design", "per-image", "--passes", 10**9), "passes must be <= 100,000, got"),
+    "all levels": (
+        ("--chips", 100_000, "--levels", ",".join(f"{n}e-3" for n in range(1, 13))),
+        "chips at all levels must be <= 1,000,000, got 1,200,000",
+    ),
+    "images": (("--images", 0), "images must be >= 1, got 0$"),
+    "budget": (("--budget", "0s"), "budget must be > 0"),
+    "levels": (("--levels", "0.1,nan"), "level"),
+    "negative levels": (("--levels", "-0.1"), "level"),
+    "seed": (("--seed", 2**63), "seed must be between 0 and 2.63 - 1"),
+    "threads": (("--threads", 0), "threads"),
+}
+
+
+@pytest.mark.parametrize("kind", ABSURD)
+def test_numbers_that_nobody_can_mean_are_refused(run: Run, trained: Path, kind: str) -> None:
+    options, sentence = ABSURD[kind]
+    check_one_line(run("measure", trained, "--device", "cpu", *options), sentence)
+    assert not list(Path.cwd().iterdir())
+
+
+def test_a_stream_of_more_windows_than_fit_into_memory_is_refused(run: Run, trained: Path) -> None:
+    options = ("--every", 1, "--images", 10**9)
+    check_one_line(run("track", trained, *options), "windows of all chips must be <= 1,000,000")
+
+
+def test_a_document_stands_alone_on_stdout(measured: Path) -> None:
+    command = [*PROGRAM, "export", str(measured), "--out", "r.csv", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["rows"] == 7
+    assert done.stderr == "7 rows: r.csv\n"
+
+
+CLOSES = """
+import subprocess, sys
+first = subprocess.Popen({command!r}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+first.stdout.close()
+print(first.stderr.read().count("Traceback"), first.wait())
+"""
+
+
+def test_a_reader_that_goes_early_is_no_traceback() -> None:
+    code = CLOSES.format(command=[*PROGRAM, "info", "models", "--json"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 1\n"
