@@ -1,8 +1,8 @@
 """Commands that take each option once, unless it says that it may be repeated."""
 
 from collections import Counter
+from typing import Any
 
-from typer import Context
 from typer.core import TyperCommand, TyperOption
 
 
@@ -10,7 +10,8 @@ class OnceCommand(TyperCommand):
     """A command that refuses an option which is given twice: the parser would take the last one
     and say nothing of the first."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    # Any: the context of typer's own parser, whose class has no public name.
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """What the parser leaves over.
 
         Raises:
