@@ -59,7 +59,7 @@ def told(weights: Path) -> dict[str, Any]:
     return found.as_json()
 
 
-def test_the_command_prints_the_table_writes_page_and_figure_and_ends_in_json(
+def test_the_command_prints_the_findings_first_writes_page_and_figure_and_ends_in_json(
     run: Run, weights: Path, tmp_path: Path, told: dict[str, Any]
 ) -> None:
     out, figure = tmp_path / "a.html", tmp_path / "a.svg"
@@ -69,8 +69,10 @@ def test_the_command_prints_the_table_writes_page_and_figure_and_ends_in_json(
     document = json.loads(printed)
     assert document.pop("page") == str(out)
     assert document == json.loads(json.dumps(told)), "the command line is one call in Python"
-    assert any(re.match(r" *linear +analog", line) for line in lines)
-    assert any(line.startswith("pooled(40): accuracy") for line in lines)
+    assert not any(re.match(r" *linear +analog", line) for line in lines), "only by --table"
+    place = next(i for i, line in enumerate(lines) if line.startswith("pooled(40): accuracy"))
+    assert document["findings"] == lines[: len(document["findings"])]
+    assert place > 0
     assert f"Page: {out}" in lines
     assert f"Figure: {figure}" in lines
     assert "explaining: pooled(40)" in progress
@@ -80,9 +82,11 @@ def test_the_command_prints_the_table_writes_page_and_figure_and_ends_in_json(
 
 def test_the_table_is_at_most_120_columns_wide(run: Run, weights: Path, tmp_path: Path) -> None:
     ways = ("--recalibrate", "match(20)", "--recalibrate", "layerwise(20)")
-    code, printed, _ = run(weights, *SMALL, *ways, "--out", tmp_path / "a.html")
+    code, printed, _ = run(weights, *SMALL, *ways, "--out", tmp_path / "a.html", "--table")
     assert code == 0
-    table = printed[: printed.index("a +-b")].splitlines()
+    # Sentences wrap as the terminal likes; the table begins with its title.
+    table = printed[printed.index("resnet8 on digits") : printed.index("a +-b")].splitlines()
+    assert any(re.match(r" *linear +analog", line) for line in table)
     assert max(map(len, table)) <= 120
     for way in ("off", "pooled(40)", "match(20)", "layerwise(20)"):
         assert any(way in line for line in table)

@@ -46,6 +46,15 @@ class ChipOptions:
     seed: Seed = 0
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
+class ExplainedOptions(PageOptions):
+    """The same, with the table of all layers."""
+
+    table: Annotated[
+        bool, typer.Option("--table", help="Print every layer too; the page has them all.")
+    ] = False
+
+
 @grouped("noiseproof explain runs/net --recalibrate auto --out why.html")
 def explain(
     weights: Weights,
@@ -54,7 +63,7 @@ def explain(
     data: FewOptions,
     chips: ChipOptions,
     recalibration: RecalibrationOptions,
-    output: PageOptions,
+    output: ExplainedOptions,
 ) -> None:
     """Show where along a network noise destroys the signal, and what recalibration repairs."""
     request = ExplainRequest(
@@ -73,4 +82,4 @@ def explain(
     check_outputs(made, inputs=checkpoint_files(weights))
     from noiseproof.cli.running import run_explain
 
-    run_explain(request, output, usual_images=IMAGES)
+    run_explain(request, output, usual_images=IMAGES, table=output.table)

@@ -133,9 +133,11 @@ def run_inspection(network: Network, *, as_json: bool) -> None:
         print_json(found.as_json())
 
 
-def run_explain(request: ExplainRequest, output: PageOptions, *, usual_images: int) -> None:
-    """Explain, print the table, and write the page. `usual_images`: how many, where no number is
-    given."""
+def run_explain(
+    request: ExplainRequest, output: PageOptions, *, usual_images: int, table: bool
+) -> None:
+    """Explain, print the findings first, and write the page. `usual_images`: how many, where no
+    number is given; `table`: print every layer too."""
     setup = opened(request.network, request.calibration)
     if request.network.images is None:
         few = setup.test.first(min(usual_images, len(setup.test)))
@@ -146,10 +148,10 @@ def run_explain(request: ExplainRequest, output: PageOptions, *, usual_images: i
             request,
             on_pass=lambda way, done, total: bars.update("explaining", done, total, way),
         )
-    for table in anatomy_tables(found):
-        console(width=WIDTH_OF_PAGE).print(table)
-    for line in (*score_lines(found), *findings(found)):
+    for line in (*findings(found), *score_lines(found)):
         print(line)
+    for layers in anatomy_tables(found) if table else ():
+        console(width=WIDTH_OF_PAGE).print(layers)
     if output.figure is not None:
         write_anatomy_figure(found, output.figure)
         print(f"Figure: {output.figure}")
