@@ -71,8 +71,9 @@ def test_the_command_prints_the_findings_first_writes_page_and_figure_and_ends_i
     assert document == json.loads(json.dumps(told)), "the command line is one call in Python"
     assert not any(re.match(r" *linear +analog", line) for line in lines), "only by --table"
     place = next(i for i, line in enumerate(lines) if line.startswith("pooled(40): accuracy"))
-    assert document["findings"] == lines[: len(document["findings"])]
-    assert place > 0
+    assert [lines.index(text) for text in document["findings"]] == list(
+        range(place - 1 - len(document["findings"]), place - 1)
+    ), "findings, then the score of each way"
     assert f"Page: {out}" in lines
     assert f"Figure: {figure}" in lines
     assert "explaining: pooled(40)" in progress
