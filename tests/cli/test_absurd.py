@@ -54,7 +54,7 @@ def test_numbers_that_nobody_can_mean_are_refused(run: Run, trained: Path, kind:
 
 
 def test_a_stream_of_more_windows_than_fit_into_memory_is_refused(run: Run, trained: Path) -> None:
-    options = ("--every", 1, "--images", 10**9)
+    options = ("--every", 1, "--images", 10**7)
     check_one_line(run("track", trained, *options), "windows of all chips must be <= 1,000,000")
 
 
@@ -77,3 +77,25 @@ def test_a_reader_that_goes_early_is_no_traceback() -> None:
     code = CLOSES.format(command=[*PROGRAM, "info", "models", "--json"])
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "0 1\n"
+
+
+MORE: dict[str, tuple[tuple[object, ...], str]] = {
+    "classes": (("measure", "NET", "--classes", 10**9), "classes must be <= 1,000,000, got 1,00"),
+    "threads": (
+        ("measure", "NET", "--threads", 100_000),
+        "threads must be <= .* got 100,000",
+    ),
+    "every": (("track", "NET", "--every", 10**12), "every must be <= 10,000,000, got"),
+    "folder": (("study", "status", "STUDY", "--out", "FILE"), "--out .* is not a folder: name the"),
+}
+
+
+@pytest.mark.parametrize("kind", MORE)
+def test_what_would_end_the_process_or_mean_nothing_is_refused(
+    run: Run, trained: Path, tmp_path: Path, kind: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    study = Path(__file__).parents[2] / "studies" / "architectures" / "study.toml"
+    words = {"NET": trained, "FILE": tmp_path / "file", "STUDY": study}
+    options, sentence = MORE[kind]
+    check_one_line(run(*(words.get(str(word), word) for word in options)), sentence)

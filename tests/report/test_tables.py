@@ -313,6 +313,20 @@ def test_the_terminal_prints_a_score_of_ones_own_as_a_number(
         assert words not in text.replace("95 % interval", "")
 
 
+def test_the_terminal_says_what_recalibration_changes_paired_on_the_same_chips(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The chips differ far more than what the way changes: unpaired, it would not be told."""
+    before, after = (0.1, 0.5, 0.9), (0.15, 0.56, 0.97)
+    text = text_of(curves_of([clean(), *at(0.1, before), *at(0.1, after, "pooled(8)")]), capsys)
+    gain = stats.percent(stats.paired_interval(after, before))
+    (line,) = (line for line in text.splitlines() if "pooled(8)" in line and "average" not in line)
+    assert gain in line
+    assert "minus off, points" in text
+    alone = text_of(curves_of([clean(), *at(0.1, after, "pooled(8)")]), capsys)
+    assert "minus off" not in alone, "nothing to be compared with"
+
+
 def test_a_figure_that_some_rows_lack_is_left_out() -> None:
     rows = [clean(), *at(0.1, (0.4, 0.5), details='{"mAP@.5": 0.75}')]
     curves = curves_of([*rows[:-1], replace(rows[-1], details="{}")])

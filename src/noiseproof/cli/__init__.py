@@ -72,6 +72,13 @@ def one_line_errors() -> Iterator[None]:
         text = " ".join(str(error).split())
         print(f"noiseproof: {text}", file=sys.stderr)
         sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        # torch's own errors have no class of their own on a CPU.
+        text = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and "memory" not in text.lower():
+            raise
+        print(f"noiseproof: there is not enough memory: {text[:200]}", file=sys.stderr)
+        sys.exit(2)
     except (KeyboardInterrupt, SystemExit) as left:  # typer turns the first into the second
         if isinstance(left, KeyboardInterrupt) or left.code == 130:
             print("noiseproof: stopped; run the same command to go on", file=sys.stderr)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 AUTO = "auto"
 CHOSEN_BY = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # what torch itself reads
+MOST_THREADS = 64  # that may be asked for on any machine
 LOOK_SECONDS = 0.2  # 20 ticks of the kernel's clock: a core's load to 5 %
 _STAT = Path("/proc/stat")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -37,11 +38,16 @@ def parse_threads(text: str) -> int | str:
 
 
 def check_threads(threads: int | str) -> int | str:
-    """`threads`, if it is `auto` or a whole number >= 1; raises ValueError otherwise."""
+    """`threads`, if it is `auto` or a whole number that a machine may have; raises ValueError
+    otherwise."""
     if threads == AUTO:
         return threads
     if isinstance(threads, bool) or not isinstance(threads, int) or not threads >= 1:
         raise ValueError(f"threads must be auto or a whole number >= 1, got {threads!r}")
+    # OpenMP ends the whole process, without a word of ours, where it cannot make them.
+    most = max(MOST_THREADS, os.cpu_count() or 1)
+    if threads > most:
+        raise ValueError(f"threads must be <= {most} here, got {threads:,}: more only wait")
     return threads
 
 

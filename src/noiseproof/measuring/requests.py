@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 MOST_CHIPS, MOST_ROWS = 100_000, 1_000_000
 """At each level, and in all: every one of them is a row, which takes about a kilobyte."""
 TOO_MANY = "each is a row that is kept in memory; a precision needs fewer"
+MOST_CLASSES = 1_000_000
 USUAL_CHIPS = 10
 """Chips that are followed or explained, unless said otherwise."""
 
@@ -112,6 +113,7 @@ class Network:
     def __post_init__(self) -> None:
         catalog.check_norm_where(self.norm, self.norm_where)
         at_least(images=self.images, classes=self.classes, batch_size=self.batch_size)
+        at_most(MOST_CLASSES, "each is an output of the network", classes=self.classes)
         if self.task is not None and ":" not in self.task:
             one_of("task", self.task, catalog.TASKS)
         if self.model is not None:

@@ -8,9 +8,21 @@ from rich.table import Table
 
 from noiseproof import stats
 from noiseproof.report import tables
+from noiseproof.report.looks import kind_of
 from noiseproof.report.panels import all_have_hits, panels_of, stream_panels_of
 from noiseproof.report.words import short_names
-from noiseproof.results import Curve, Row, Trace, network_key, way_of, where_of
+from noiseproof.results import (
+    Curve,
+    Role,
+    Row,
+    Trace,
+    chips_in_common,
+    key_of,
+    network_key,
+    paired_difference,
+    way_of,
+    where_of,
+)
 from noiseproof.results.clean import clean_sentence, sees_nothing
 from noiseproof.results.curves import Estimate
 from noiseproof.results.estimates import has_share
@@ -52,6 +64,7 @@ COLUMNS = (
 )
 WAY = "recal."
 NEEDED_BY_FIGURES = 90
+WIDTH_OF_GAINS = 24
 
 
 def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = None) -> Table:
@@ -66,8 +79,9 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     has_hits = all_have_hits(curves)
     has_chance = has_hits or (facts.chance is not None and not first.hits)
     ways = max(len(way_of(curve.first)) for curve in curves)
-    # What long names of ways take is missing for columns of numbers.
-    spare = width - max(0, ways - len(WAY))
+    gains = _gains(curves)
+    # What long names of ways and differences take is missing for columns of numbers.
+    spare = width - max(0, ways - len(WAY)) - (WIDTH_OF_GAINS if gains else 0)
     figures = tables.figures_of(curves) if spare >= NEEDED_BY_FIGURES else ()
     columns = [
         column
@@ -80,7 +94,8 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     rows = [curve.first for curve in curves]
     both = all(point.is_for_new_images for curve in curves for point in curve.points)
     caption = _caption(rows, has_hits=has_hits, new_images=both)
-    table = _table(heading, f"{caption} {_direction(facts)}".rstrip())
+    said = "minus off: paired on the same chips." if gains else ""
+    table = _table(heading, " ".join(filter(None, (caption, said, _direction(facts)))))
     table.add_column("norm", no_wrap=True)
     # Wrapped rather than cut: a way that is half readable is another one.
     table.add_column(WAY, min_width=min(ways, width // 4))
@@ -89,6 +104,8 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     for column in columns:
         head = column.title.format(metric=facts.metric, sign=unit.sign)
         table.add_column(head, justify="right", no_wrap=True)
+    if gains:
+        table.add_column(f"minus off{unit.points}", justify="right", no_wrap=True)
     for name in figures:
         table.add_column(f"{name}{unit.sign}", justify="right", no_wrap=True)
     told: set[tuple[str, ...]] = set()
@@ -100,11 +117,36 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
             _add_clean(table, curve.clean, lead, figures)
         for point in curve.points:
             cells = [column.text(point) for column in columns]
+            cells += [gains.get(id(point), "-")] if gains else []
             cells += [unit.text(point.figure(name)) for name in figures]
             table.add_row(*lead, *cells, end_section=point is curve.points[-1])
             # The first line of a curve says what it is, the others only their level.
             lead = [""] * len(lead)
     return table
+
+
+def _gains(curves: Sequence[Curve]) -> dict[int, str]:
+    """What each recalibrated point, by its id, has above the one without, paired over the chips of
+    both; none where nothing is recalibrated beside off."""
+    plain = {
+        (_condition(curve), point.level): point
+        for curve in curves
+        if not kind_of(curve.first)
+        for point in curve.points
+    }
+    found = {}
+    for curve in curves:
+        for point in curve.points:
+            off = plain.get((_condition(curve), point.level))
+            if off is not None and kind_of(curve.first) and chips_in_common(point, off):
+                found[id(point)] = point.unit.text(paired_difference(point, off))
+    return found
+
+
+def _condition(curve: Curve) -> tuple[object, ...]:
+    """What curves share that differ in their recalibration alone."""
+    same = key_of(curve.first, Role.CONDITION, without=("noise",))
+    return network_key(curve.clean), curve.family, same
 
 
 def _add_clean(table: Table, clean: Row, lead: Sequence[str], figures: Sequence[str]) -> None:

@@ -7,9 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from noiseproof.core.checks import at_most
 from noiseproof.specs.estimators import Estimator, Match
 from noiseproof.specs.noise import Spec
 
+MOST_IMAGES = 10_000_000
 WANDERS_WITHIN = 2.0  # the level stays between its start divided and multiplied by this
 
 
@@ -87,6 +89,7 @@ class Course:
         for name, value in lengths.items():
             if not value >= 1:
                 raise ValueError(f"{name} must be >= 1, got {value}")
+        at_most(MOST_IMAGES, "no stream is so long", every=self.changes.every, **lengths)
         for name, value in {"every": self.changes.every, **lengths}.items():
             if value % self.step:
                 raise ValueError(f"{name} must be a multiple of window {self.step}, got {value}")

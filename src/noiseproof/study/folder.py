@@ -26,8 +26,15 @@ def open_study(file: str | Path, profile: str | None = None) -> tuple[Study, str
 
 
 def out_folder(study: Study, profile: str, out: str | Path | None = None) -> Path:
-    """Where a run leaves its rows."""
-    return Path("runs") / f"{study.name}-{profile}" if out is None else Path(out)
+    """Where a run leaves its rows.
+
+    Raises:
+        ValueError: where that is a file.
+    """
+    folder = Path("runs") / f"{study.name}-{profile}" if out is None else Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--out {folder} is not a folder: name the folder of a run")
+    return folder
 
 
 def results_of(folder: Path) -> tuple[Facts, list[Row]]:
