@@ -23,6 +23,16 @@ def tracked(trained: Path) -> Path:
     return store
 
 
+def test_a_track_is_drawn_as_a_file(trained: Path, tracked: Path, run: Run, tmp_path: Path) -> None:
+    figure = tmp_path / "f.svg"
+    code, out, _ = run("track", trained, *TRACK, "--store", tracked, "--figure", figure)
+    assert code == 0
+    assert "images seen" in figure.read_text()
+    assert "Caption: " in out
+    code, _, err = run("track", trained, *TRACK, "--store", tracked, "--figure", tmp_path / "f.gif")
+    assert (code, "unknown ending of a figure '.gif'" in err) == (2, True)
+
+
 def test_tracking_prints_a_table_and_one_document(
     trained: Path, tracked: Path, run: Run, tmp_path: Path
 ) -> None:

@@ -254,13 +254,15 @@ def test_the_page_escapes_names_and_reaches_no_address() -> None:
 @pytest.mark.parametrize("ending", [".pdf", ".svg", ".png"])
 def test_the_figure_is_written_in_each_form(tmp_path: Path, ending: str) -> None:
     target = tmp_path / f"figure{ending}"
-    write_anatomy_figure(full(), target)
+    caption = write_anatomy_figure(full(), target)
+    assert "bands: 95 % interval over chips" in caption
     assert target.stat().st_size > 1000
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
     if ending == ".svg":
         text = target.read_text()
         assert "conv#2" in text
         assert "variance ratio" in text
+        assert "bands:" not in text
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:

@@ -391,7 +391,9 @@ def test_a_report_of_nothing_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", [".png", ".pdf", ".svg"])
 def test_the_paper_figure_is_written_whole(tmp_path: Path, ending: str) -> None:
     target = tmp_path / f"f{ending}"
-    write_ranking_figure(only(alone() + kept()), target)
+    caption = write_ranking_figure(only(alone() + kept()), target)
+    assert "95 % intervals for" in caption
+    assert ending != ".svg" or "95 % intervals" not in target.read_text()
     assert target.stat().st_size > 5_000
     assert [file.name for file in tmp_path.iterdir()] == [target.name]
 

@@ -35,6 +35,7 @@ from noiseproof.report import (
     score_lines,
     write_anatomy,
     write_anatomy_figure,
+    write_figure,
     write_ranking_figure,
 )
 from noiseproof.results import Row, Store, Tally, as_json, findings
@@ -73,8 +74,8 @@ def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
         print_json(as_json(curves, above=asked.above))
 
 
-def run_track(request: TrackRequest, output: StoreOptions) -> None:
-    """Follow chips along a stream, and print the traces."""
+def run_track(request: TrackRequest, output: DrawnOptions) -> None:
+    """Follow chips along a stream, print the traces, and draw where a figure is asked for."""
     setup = opened(request.network, request.calibration)
     tally = Tally()
     with Store(output.store) as store, Bars() as bars:
@@ -89,6 +90,9 @@ def run_track(request: TrackRequest, output: StoreOptions) -> None:
             setup, request, store=store, on_row=show, fresh=output.fresh, tally=tally
         )
     print_traces(traces)
+    if output.figure is not None:
+        print(f"Caption: {write_figure([], output.figure, traces=traces)}")
+        print(f"Figure: {output.figure}")
     say_rows(output, tally)
     if output.as_json:
         provenance = _provenance(traces[0].first, "chip") | {"seed": traces[0].first.seed}
@@ -116,7 +120,7 @@ def run_ranking(request: RankRequest, output: DrawnOptions) -> None:
         )
     print_ranking(ranking)
     if output.figure is not None:
-        write_ranking_figure(ranking, output.figure)
+        print(f"Caption: {write_ranking_figure(ranking, output.figure)}")
         print(f"Figure: {output.figure}")
     say_rows(output, tally)
     if output.as_json:
@@ -153,7 +157,7 @@ def run_explain(
     for layers in anatomy_tables(found) if table else ():
         console(width=WIDTH_OF_PAGE).print(layers)
     if output.figure is not None:
-        write_anatomy_figure(found, output.figure)
+        print(f"Caption: {write_anatomy_figure(found, output.figure)}")
         print(f"Figure: {output.figure}")
     write_anatomy(found, output.out)
     print(f"Page: {output.out}")

@@ -59,7 +59,7 @@ def run_report(store: Path, show: ShowOptions, output: PageOptions) -> None:
     if figure is not None and not curves and not traces:
         if show.size or show.title or labels:
             raise ValueError("--size, --title and --label are not for the figure of a ranking")
-        write_ranking_figure(rankings[0], figure)
+        print(f"Caption: {write_ranking_figure(rankings[0], figure)}")
     elif figure is not None:
         caption = write_figure(curves, figure, traces=traces, size=show.size, **look)
         print(f"Caption: {caption}")

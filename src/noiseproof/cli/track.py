@@ -9,16 +9,16 @@ from noiseproof.cli.grouped import grouped
 from noiseproof.cli.options import (
     CHIPS,
     DataOptions,
+    DrawnOptions,
     NetworkOptions,
     NoiseOptions,
     RecalibrationOptions,
     Seed,
-    StoreOptions,
     Task,
     Weights,
     network_request,
 )
-from noiseproof.cli.printing import checkpoint_files
+from noiseproof.cli.printing import check_figure, checkpoint_files
 from noiseproof.core.files import check_outputs
 from noiseproof.measuring import Measurement, TrackRequest
 from noiseproof.specs import Course, Stream, parse, parse_targets
@@ -76,6 +76,7 @@ class AgainOptions(RecalibrationOptions):
 
 @grouped(
     "noiseproof track runs/net --every 500 --recalibrate off --recalibrate 'ema(0.1)'",
+    "noiseproof track runs/net --every 500 --figure stream.pdf",
 )
 def track(
     weights: Weights,
@@ -84,7 +85,7 @@ def track(
     data: StreamOptions,
     chips: ChipOptions,
     recalibration: AgainOptions,
-    output: StoreOptions,
+    output: DrawnOptions,
 ) -> None:
     """Follow a network along a stream of test images while the noise of its chip changes."""
     request = TrackRequest(
@@ -103,7 +104,10 @@ def track(
             period=recalibration.period,
         ),
     )
-    check_outputs({"--store": output.store}, inputs=checkpoint_files(weights))
+    if output.figure is not None:
+        check_figure(output.figure)
+    made = {"--store": output.store, "--figure": output.figure}
+    check_outputs(made, inputs=checkpoint_files(weights))
     from noiseproof.cli.running import run_track
 
     run_track(request, output)

@@ -108,14 +108,15 @@ def named_places(points: int) -> list[int]:
     return list(range(0, points, -(-points // MOST_NAMES)))
 
 
-def write_anatomy_figure(activations: Activations, path: str | Path) -> None:
-    """Write the figure, 7 inches wide, whole or not at all.
+def write_anatomy_figure(activations: Activations, path: str | Path) -> str:
+    """Write the figure, 7 inches wide, whole or not at all, and return a caption.
 
     Raises:
         ValueError: for another ending, or where the file cannot be written.
     """
     with figure_for(path, wide=WIDE, high=5.4) as figure:
         _draw(figure, activations)
+    return _caption(activations)
 
 
 def _draw(figure: "Figure", activations: Activations) -> None:
@@ -168,7 +169,7 @@ def _draw_trail(axes: "Axes", trail: Trail) -> None:
 
 
 def _legend(figure: "Figure", activations: Activations) -> None:
-    """Above the panels: what is shown, a line for each way with its score, what a diamond is."""
+    """Above the panels: a line for each way with its score, what a diamond is."""
     handles, labels = [], []
     for way, look in zip(activations.ways, looks_of(activations), strict=True):
         style = {"color": look.colour, "ls": DASHES[look.dash], "lw": 1.1, "marker": "o", "ms": 2.2}
@@ -182,20 +183,13 @@ def _legend(figure: "Figure", activations: Activations) -> None:
     if any(point.role == "norm" for point in activations.points):
         handles.append(legend_line(color="0.3", ls="", marker="D", ms=2.6, mfc="w", mew=0.6))
         labels.append("normalisation layers' outputs")
-    shown: Any = {
-        "title": _caption(activations),
-        "title_fontsize": 6.5,
-        "fontsize": 6.5,
-        "ncols": 2,
-    }
-    legend = figure.legend(handles, labels, loc="outside upper center", **shown)
-    legend.get_title().set_color("0.35")
+    figure.legend(handles, labels, loc="outside upper center", fontsize=6.5, ncols=2)
 
 
 def _caption(activations: Activations) -> str:
     row, unit = activations.off.row, activations.unit
-    text = f"{row.model} on {row.data}, {row.noise} on {where_of(row)}\n"
+    text = f"{row.model} on {row.data}, {row.noise} on {where_of(row)}; "
     text += f"{activations.chips} chips, {row.images} images; bands: {INTERVAL}"
     if activations.off.score is None:
-        return text
-    return f"{text}; clean {activations.metric} {unit.value(activations.clean.score)}{unit.sign}"
+        return f"{text}."
+    return f"{text}; clean {activations.metric} {unit.value(activations.clean.score)}{unit.sign}."

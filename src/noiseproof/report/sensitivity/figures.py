@@ -172,9 +172,9 @@ def _rgb(colour: str) -> tuple[int, ...]:
 # --- for a paper ---------------------------------------------------------------------------------
 
 
-def write_ranking_figure(ranking: Ranking, path: str | Path) -> None:
-    """The drops on the left; on the right, where it was measured, the score against what is kept
-    digital. 7 inches wide, .pdf, .svg or .png.
+def write_ranking_figure(ranking: Ranking, path: str | Path) -> str:
+    """Write the drops on the left; on the right, where it was measured, the score against what is
+    kept digital; return a caption. 7 inches wide, .pdf, .svg or .png.
 
     Raises:
         ValueError: for another ending, or where the file cannot be written.
@@ -186,13 +186,11 @@ def write_ranking_figure(ranking: Ranking, path: str | Path) -> None:
         _draw_drops(axes[0], ranking, groups)
         if lines:
             _draw_digital(axes[1], ranking, lines)
-        row, images = ranking.first, ranking.clean.images
-        figure.suptitle(
-            f"{row.model} {row.norm}, {row.noise} on {where_of(row)}; {images:,} images; "
-            f"{100 * stats.CONFIDENCE:.0f} % intervals for {ranking.whom}, over {ranking.over}",
-            fontsize=6 if lines else 4.5,
-            color="0.35",
-        )
+    row, images = ranking.first, ranking.clean.images
+    return (
+        f"{row.model} {row.norm}, {row.noise} on {where_of(row)}; {images:,} images; "
+        f"{100 * stats.CONFIDENCE:.0f} % intervals for {ranking.whom}, over {ranking.over}."
+    )
 
 
 def _draw_drops(axis: "Axes", ranking: Ranking, groups: Sequence[Group]) -> None:
