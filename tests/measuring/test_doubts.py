@@ -89,6 +89,7 @@ def test_classes_in_another_order_are_found() -> None:
     order = torch.tensor([3, 5, 1, 4, 0, 2])  # no class keeps its number
     text = said(Split(inputs=right.inputs, labels=order[right.labels]))  # type: ignore[index]
     assert "with its classes in another order it scores 100 [" in text
+    assert "--normalize" not in text, "guessing scores more than wrong labels, and explains nothing"
 
 
 def test_a_network_that_knows_nothing_gets_no_false_cause() -> None:

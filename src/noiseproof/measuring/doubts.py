@@ -19,9 +19,9 @@ from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.network import Chip, outputs
 from noiseproof.results import Row
 from noiseproof.results.clean import clean_sentence, sees_nothing
-from noiseproof.specs import PIXEL_SCALES, PixelScale
+from noiseproof.specs import PIXEL_SCALES, PixelScale, facts_of
 from noiseproof.stats import Interval, binomial_interval
-from noiseproof.tasks import TASKS
+from noiseproof.tasks import TASKS, Result
 from noiseproof.tasks.classify import class_logits
 
 FEW, FEW_SCENES = 96, 12
@@ -75,8 +75,10 @@ def _inputs(evaluator: Evaluator) -> Iterator[str]:
     """Another scale of the pixels, or another order of the colours."""
     few = _few(evaluator.test, FEW if TASKS[evaluator.test.task].has_hits else FEW_SCENES)
     now, *others = _trials(few.inputs)
-    score = {trial: _score(evaluator, few, trial) for trial in (now, *others)}
-    clear = [trial for trial in others if _is_clear(score[trial], score[now])]
+    results = {trial: _result(evaluator, few, trial) for trial in (now, *others)}
+    score = {trial: _interval(result) for trial, result in results.items()}
+    blind = facts_of(few.task, classes=results[now].classes).blind or 0.0
+    clear = [trial for trial in others if _is_clear(score[trial], score[now], blind)]
     # Scales that are nearly the same score nearly the same: the first is not yet the right one.
     best = sorted(clear, key=lambda trial: -score[trial].mean)[:MOST_NAMED]
     if best:
@@ -107,21 +109,26 @@ def _trials(images: Inputs) -> list[_Trial]:
     ]
 
 
-def _score(evaluator: Evaluator, few: Split, trial: _Trial) -> Interval:
+def _result(evaluator: Evaluator, few: Split, trial: _Trial) -> Result:
     def forward(inputs: Inputs) -> object:
         chip = Chip(evaluator.state)
         return outputs(evaluator.skeleton, chip, trial.inputs(evaluator, inputs))
 
-    found = evaluator.result(forward, few)
+    return evaluator.result(forward, few)
+
+
+def _interval(found: Result) -> Interval:
     if found.hits is None:
         return Interval(mean=found.score, low=found.score, high=found.score)
     return binomial_interval(int(found.hits.sum()), len(found.hits))
 
 
-def _is_clear(best: Interval, now: Interval) -> bool:
+def _is_clear(best: Interval, now: Interval, blind: float) -> bool:
     """Two intervals apart are far more than chance among a dozen trials; scores without one must
-    more than double, and by points that count."""
-    return best.low > now.high and best.mean > 2 * now.mean and best.mean > now.mean + 0.05
+    more than double, and by points that count. What is itself near chance explains nothing: with
+    wrong labels a network that sees nothing scores more than one that sees."""
+    apart = best.low > max(now.high, blind)
+    return apart and best.mean > 2 * now.mean and best.mean > now.mean + 0.05
 
 
 def _labels(evaluator: Evaluator) -> Iterator[str]:
@@ -132,17 +139,18 @@ def _labels(evaluator: Evaluator) -> Iterator[str]:
     answers = _answers(evaluator, few)
     now = binomial_interval(int((answers == truth).sum()), len(truth))
     renamed, order = _renamed(answers, truth)
+    blind = 1 / len(set(truth.tolist()))
     for shift in SHIFTS:
         moved = binomial_interval(int((answers == truth + shift).sum()), len(truth))
         # Another order may move some classes by one too: only where that says all of it.
-        if _is_clear(moved, now) and moved.high > renamed.low:
+        if _is_clear(moved, now, blind) and moved.high > renamed.low:
             yield (
                 f"with labels that are {abs(shift)} {'higher' if shift > 0 else 'lower'} it scores "
                 f"{_percent(moved)} on {len(truth)} of the images: do the classes begin at another "
                 "number?"
             )
             return
-    if _is_clear(renamed, now):
+    if _is_clear(renamed, now, blind):
         pairs = [f"{is_now} is its {should}" for is_now, should in order[:3]]
         yield (
             f"with its classes in another order it scores {_percent(renamed)} (label "

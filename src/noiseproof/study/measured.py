@@ -8,6 +8,7 @@ from math import nan
 import numpy as np
 
 from noiseproof.results import Curve, Estimate, Role, Row, agree, curves_of, further
+from noiseproof.results.estimates import has_share
 from noiseproof.specs import Design, PerImage, has_hits
 from noiseproof.study.facts import Facts
 from noiseproof.study.keys import Value
@@ -50,9 +51,10 @@ class Measured:
 
     @property
     def has_learned(self) -> bool:
-        """Is the clean network good enough for a share of its accuracy to mean something?"""
+        """Is the clean network good enough for a share of its accuracy to mean something? Of a
+        score that is no share itself, as R squared, none does."""
         row = self.points[0].clean
-        return self.clean > least_clean(row.classes if has_hits(row.task) else 0)
+        return has_share(row) and self.clean > least_clean(row.classes if has_hits(row.task) else 0)
 
     @cached_property
     def gaps(self) -> tuple[Gap, ...]:
