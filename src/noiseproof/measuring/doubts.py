@@ -29,6 +29,7 @@ FEW, FEW_SCENES = 96, 12
 FOR_LABELS = 400
 """Images whose answers are compared with their labels."""
 MOST_NAMED = 3
+WELL = 0.25  # of the way from chance to all right
 SHIFTS = (-1, 1)
 """Class numbers that begin at 1, or that have a background before them."""
 Classes = NDArray[np.int64]  # (N,)
@@ -125,10 +126,10 @@ def _interval(found: Result) -> Interval:
 
 def _is_clear(best: Interval, now: Interval, blind: float) -> bool:
     """Two intervals apart are far more than chance among a dozen trials; scores without one must
-    more than double, and by points that count. What is itself near chance explains nothing: with
-    wrong labels a network that sees nothing scores more than one that sees."""
-    apart = best.low > max(now.high, blind)
-    return apart and best.mean > 2 * now.mean and best.mean > now.mean + 0.05
+    more than double. What is itself near chance explains nothing: with wrong labels a network that
+    sees nothing scores more than one that sees. So it must be well on the way to being right."""
+    apart = best.low > max(now.high, blind) and best.mean > 2 * now.mean
+    return apart and best.mean - blind > WELL * (1 - blind)
 
 
 def _labels(evaluator: Evaluator) -> Iterator[str]:
