@@ -98,6 +98,7 @@ def test_twelve_networks_that_only_their_weights_tell_apart_have_a_panel_each() 
     assert all(len(split.behind) == 11 for split in panel.splits)
     (band,) = bands_of([panel], [])
     assert band.legend == [], "the titles say it"
+    assert all((len(one.series), len(one.behind)) == (1, 11) for one in band.facets)
 
 
 def test_every_curve_is_drawn_once_and_no_two_lines_on_one_pair_of_axes_look_alike() -> None:
