@@ -190,6 +190,19 @@ def test_labels_stand_in_place_of_names_in_pages_and_figures(tmp_path: Path) -> 
     assert "with BN, again &lt;script&gt;" in (tmp_path / "f.svg").read_text()
 
 
+def test_a_part_of_names_is_renamed_wherever_it_stands(tmp_path: Path) -> None:
+    labels = {"batch": "with BN", "vgg": "VGG-16"}
+    write_figure(grid(), tmp_path / "f.svg", labels=labels)
+    text = (tmp_path / "f.svg").read_text()
+    assert [text.count(f">{name}<") for name in ("with BN", "VGG-16", "none", "batch")] == [
+        *(1, 1, 1, 0)
+    ]
+    write_report(grid(), tmp_path / "r.html", source="s", labels=labels)
+    cells = Page((tmp_path / "r.html").read_text()).cells
+    assert "VGG-16 with BN" in cells
+    assert "resnet8 with BN" in cells
+
+
 def test_a_label_of_nothing_is_refused(tmp_path: Path) -> None:
     sentence = r"--label 'batch_l1' names nothing here: there are 'resnet8 batch', 'off'"
     for write in (write_figure, lambda *a, **k: write_report(*a, source="s", **k)):

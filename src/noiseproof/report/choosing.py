@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from noiseproof.report.looks import way_label
-from noiseproof.report.panels import Names
+from noiseproof.report.words import name_parts, short_names
 from noiseproof.results import Curve, Ranking, Role, Row, Trace, named, network_key, way_of
 from noiseproof.specs import parse
 
@@ -61,28 +61,33 @@ def _is_hash(word: str) -> bool:
     return re.fullmatch("[0-9a-f]{32,}", word) is not None
 
 
-def renamed_names(names: Names, labels: Mapping[str, str]) -> dict[tuple[str, ...], str]:
-    """The names with labels of one's own."""
-    return {network: labels.get(name, name) for network, name in names.items()}
+def own_names(
+    clean: Iterable[Row],
+    firsts: Iterable[Row],
+    conditions: Iterable[str],
+    labels: Mapping[str, str],
+) -> dict[tuple[str, ...], str]:
+    """The short names of networks with labels of one's own, for whole names and for parts of them.
 
-
-def check_labels(
-    firsts: Iterable[Row], names: Names, conditions: Iterable[str], labels: Mapping[str, str]
-) -> None:
-    """Raise ValueError for a label of nothing that is shown.
-
+    - `clean`: a row of each network.
     - `firsts`: a row of each line.
-    - `names`: of networks, before they are renamed.
     - `conditions`: the titles of panels.
     - `labels`: what is given.
+
+    Raises:
+        ValueError: for a label of nothing that is shown.
     """
-    known = dict.fromkeys([*names.values(), *conditions])
+    rows = list(clean)
+    names, own = short_names(rows), short_names(rows, labels)
+    found = {network: labels.get(name, own[network]) for network, name in names.items()}
+    parts = [text for one in name_parts(rows) for text in one.values()]
+    known = dict.fromkeys([*names.values(), *conditions, *parts])
     for row in firsts:
-        name = labels.get(names[network_key(row)], names[network_key(row)])
-        known |= dict.fromkeys([way_of(row), way_label(row, name)])
+        known |= dict.fromkeys([way_of(row), way_label(row, found[network_key(row)])])
     for name in labels:
         if name not in known:
             raise ValueError(f"--label {name!r} names nothing here: there are {listing(known)}")
+    return found
 
 
 def listing(names: Iterable[str]) -> str:

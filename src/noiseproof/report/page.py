@@ -15,9 +15,8 @@ from noiseproof import stats
 from noiseproof.core.files import replacing
 from noiseproof.core.version import __version__
 from noiseproof.report import figures, tables
-from noiseproof.report.choosing import check_labels, chosen, renamed_names
+from noiseproof.report.choosing import chosen, own_names
 from noiseproof.report.panels import (
-    NOTHING_RENAMED,
     Names,
     Panel,
     StreamPanel,
@@ -28,7 +27,7 @@ from noiseproof.report.panels import (
 )
 from noiseproof.report.sensitivity import figures as ranking_figures
 from noiseproof.report.sensitivity import tables as ranking_tables
-from noiseproof.report.words import short_names, title_of
+from noiseproof.report.words import NOTHING_RENAMED, short_names, title_of
 from noiseproof.results import Curve, Ranking, Trace, network_key, where_of
 from noiseproof.results.clean import clean_sentence, clean_value
 
@@ -105,12 +104,11 @@ def render(
     # Rows of curves win: those of rankings are joined from blocks.
     clean = {network_key(one.clean): one.clean for one in rankings} | clean_rows(curves, followed)
     # Of all that is on the page at once, so that one name is one network in all of its parts.
-    names = short_names(clean.values())
-    plain = panels_of(curves, names)
+    plain = panels_of(curves, short_names(clean.values()))
     firsts = [one.first for one in curves] + [one.first for one in followed]
     firsts += [one.first for one in rankings]
-    check_labels(firsts, names, [panel.condition for panel in plain], labels)
-    names = renamed_names(names, labels)
+    conditions = [panel.condition for panel in plain]
+    names = own_names(clean.values(), firsts, conditions, labels)
     metrics = [c.points[0].metric for c in curves] + [t.metric for t in followed]
     metrics += [ranking.metric for ranking in rankings]
     return environment.from_string(template).render(

@@ -2,9 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import MappingProxyType
 from typing import TypeVar
 
 from noiseproof.report.looks import (
@@ -16,7 +15,7 @@ from noiseproof.report.looks import (
     relabelled,
 )
 from noiseproof.report.splitting import Split, splits_of
-from noiseproof.report.words import Network, short_noises
+from noiseproof.report.words import NOTHING_RENAMED, Network, short_noises
 from noiseproof.results import (
     Curve,
     Role,
@@ -32,7 +31,6 @@ from noiseproof.specs import Chips, Design, ScoreFacts, parse, parse_stream
 from noiseproof.stats import Unit
 
 Names = Mapping[Network, str]
-NOTHING_RENAMED: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +46,7 @@ class Panel:
     condition: str = ""
     by_way: bool = False
     rivals: tuple[tuple[Curve, Curve], ...] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def family(self) -> str:
@@ -117,7 +116,8 @@ class Panel:
     def splits(self) -> list[Split]:
         """The axes on which the curves are drawn: one pair, or small ones for many curves."""
         rows = [curve.first for curve in self.curves]
-        return splits_of(self.looks, rows, [curve.clean for curve in self.curves])
+        clean = [curve.clean for curve in self.curves]
+        return splits_of(self.looks, rows, clean, self.renamed)
 
     @cached_property
     def drawn(self) -> list[Look]:
@@ -160,6 +160,7 @@ class StreamPanel:
     traces: tuple[Trace, ...]
     looks: tuple[Look, ...]
     network: str
+    renamed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def first(self) -> Row:
@@ -183,7 +184,7 @@ class StreamPanel:
     def splits(self) -> list[Split]:
         """As of a `Panel`."""
         rows = [trace.first for trace in self.traces]
-        return splits_of(self.looks, rows, rows)
+        return splits_of(self.looks, rows, rows, self.renamed)
 
     @cached_property
     def length(self) -> int:
@@ -331,7 +332,8 @@ AnyPanel = TypeVar("AnyPanel", Panel, StreamPanel)
 
 def _relabelled(panel: AnyPanel, renamed: Mapping[str, str]) -> AnyPanel:
     """The panel with labels of one's own: of whole labels, of networks, or of ways within them."""
-    return replace(panel, looks=tuple(relabelled(look, renamed) for look in panel.looks))
+    looks = tuple(relabelled(look, renamed) for look in panel.looks)
+    return replace(panel, looks=looks, renamed=renamed)
 
 
 def rivals(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from noiseproof.report.choosing import check_labels, chosen, renamed_names
+from noiseproof.report.choosing import chosen, own_names
 from noiseproof.report.facets import Band, Facet, bands_of, caption_of
 from noiseproof.report.looks import Look
-from noiseproof.report.panels import NOTHING_RENAMED, clean_rows, panels_of, stream_panels_of
+from noiseproof.report.panels import clean_rows, panels_of, stream_panels_of
 from noiseproof.report.plotting import (
     DASHES,
     MARKERS,
@@ -17,7 +17,7 @@ from noiseproof.report.plotting import (
     legend_line,
     parse_size,
 )
-from noiseproof.report.words import short_names
+from noiseproof.report.words import NOTHING_RENAMED, short_names
 from noiseproof.results import Curve, Trace, printable
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def write_figure(
     followed = [one for one in both if isinstance(one, Trace)]
     if not both:
         raise ValueError("there is nothing to draw: no measured chips")
-    names = short_names(clean_rows(curves, followed).values())
-    plain = panels_of(curves, names) if curves else []
-    check_labels([one.first for one in both], names, [one.condition for one in plain], labels)
-    own = renamed_names(names, labels)
+    clean = list(clean_rows(curves, followed).values())
+    plain = panels_of(curves, short_names(clean)) if curves else []
+    conditions = [one.condition for one in plain]
+    own = own_names(clean, [one.first for one in both], conditions, labels)
     panels = panels_of(curves, own, labels) if curves else []
     streams = stream_panels_of(followed, own, labels)
     write_bands(bands_of(panels, streams), path, title=title, size=size)

@@ -1,10 +1,17 @@
 """Many curves on one pair of axes are read by nobody: small axes side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from noiseproof.report.looks import COLOURS, MARKERS, Look, looks_of_ways
-from noiseproof.report.words import HASHES, SHORTEST, Network, name_parts, short_names
+from noiseproof.report.words import (
+    HASHES,
+    NOTHING_RENAMED,
+    SHORTEST,
+    Network,
+    name_parts,
+    short_names,
+)
 from noiseproof.results import Role, Row, key_of, network_key, way_of
 
 CROWD = 6  # more lines than these on one pair of axes need other means
@@ -21,13 +28,19 @@ class Split:
     behind: tuple[int, ...] = ()
 
 
-def splits_of(looks: Sequence[Look], rows: Sequence[Row], clean: Sequence[Row]) -> list[Split]:
+def splits_of(
+    looks: Sequence[Look],
+    rows: Sequence[Row],
+    clean: Sequence[Row],
+    renamed: Mapping[str, str] = NOTHING_RENAMED,
+) -> list[Split]:
     """All lines together where they are few; else a pair of axes for each kind of recalibration of
     a network, for each model (or data set, ...) where norms repeat in all of them, or for each
     network.
 
     - `rows`: one of each line.
     - `clean`: that of each line's network.
+    - `renamed`: words of one's own for parts of names.
     """
     everything = Split(title="", places=tuple(range(len(looks))), looks=tuple(looks))
     if len(looks) <= CROWD:
@@ -36,7 +49,7 @@ def splits_of(looks: Sequence[Look], rows: Sequence[Row], clean: Sequence[Row]) 
     if len(networks) == 1:
         return _by_kind(looks) or [everything]
     keys = [network_key(row) for row in clean]
-    return _grid(looks, keys, networks) or _alone(looks, rows, keys, _in_order(networks))
+    return _grid(looks, keys, networks, renamed) or _alone(looks, rows, keys, _in_order(networks))
 
 
 def _by_kind(looks: Sequence[Look]) -> list[Split]:
@@ -52,14 +65,17 @@ def _by_kind(looks: Sequence[Look]) -> list[Split]:
 
 
 def _grid(
-    looks: Sequence[Look], keys: Sequence[Network], networks: dict[Network, Row]
+    looks: Sequence[Look],
+    keys: Sequence[Network],
+    networks: dict[Network, Row],
+    renamed: Mapping[str, str],
 ) -> list[Split]:
     """Where two things name the networks, as model and norm: one for each value of the first, the
     second by colour; nothing where values do not repeat."""
     parts = dict(zip(networks, name_parts(networks.values()), strict=True))
     named = {part for one in parts.values() for part in one}
-    names = short_names(networks.values()).values()
-    # Names of one's own tell no parts.
+    names = short_names(networks.values(), renamed).values()
+    # Whole names of one's own tell no parts.
     if len(named) != 2 or named & set(HASHES) or any(look.network not in names for look in looks):
         return []
     inner, outer = sorted(named, key=lambda part: (*SHORTEST, part).index(part))
@@ -73,9 +89,11 @@ def _grid(
         places = [i for i, key in enumerate(keys) if parts[key][outer] == title]
         shown = []
         for look, key in ((looks[place], keys[place]) for place in places):
-            label = parts[key][inner] + look.label.removeprefix(look.network)
-            shown.append(_like(look, label, inside.index(parts[key][inner])))
-        found.append(Split(title=title, places=tuple(places), looks=tuple(shown)))
+            part = parts[key][inner]
+            label = renamed.get(part, part) + look.label.removeprefix(look.network)
+            shown.append(_like(look, label, inside.index(part)))
+        name = renamed.get(title, title)
+        found.append(Split(title=name, places=tuple(places), looks=tuple(shown)))
     return found
 
 

@@ -3,24 +3,31 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import combinations
+from types import MappingProxyType
 
 from noiseproof.results import Role, Row, further, named, network_key
 from noiseproof.specs import PIXEL_SCALES, Additive, parse, parse_pixel_scale
 
 Network = tuple[str, ...]
+NOTHING_RENAMED: Mapping[str, str] = MappingProxyType({})
 SHORTEST = ("norm", "model", "data", "task", "images", "scale")
 HASHES = {"checkpoint": "weights", "data_sha256": "data", "computes": "code"}
 """What tells networks apart where nothing else does, since it says nothing to a reader."""
 
 
-def short_names(rows: Iterable[Row]) -> dict[Network, str]:
+def short_names(
+    rows: Iterable[Row], renamed: Mapping[str, str] = NOTHING_RENAMED
+) -> dict[Network, str]:
     """For each network the shortest name that tells it from the others: norm before model, data and
     pixel scale, hashes only where nothing else differs; model and norm where it is alone. `rows`
-    are clean rows, or others where there are none."""
+    are clean rows, or others where there are none; `renamed`: words of one's own for parts."""
     found = {network_key(row): row for row in rows}
     if len(found) == 1:
         return {network: f"{row.model} {row.norm}" for network, row in found.items()}
-    parts = name_parts(found.values())
+    parts = [
+        {part: renamed.get(text, text) for part, text in said.items()}
+        for said in name_parts(found.values())
+    ]
     names = {
         network: _joined({part: text for part, text in said.items() if part not in HASHES})
         for network, said in zip(found, parts, strict=True)
