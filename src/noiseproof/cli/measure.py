@@ -89,7 +89,10 @@ class ChipOptions:
         str | None, typer.Option(help="For this time, as 60s, 5m or 1h, where it tells the most.")
     ] = None
     above: Annotated[
-        float | None, typer.Option(help="Also the yield: the share of chips that score this much.")
+        float | None,
+        typer.Option(
+            help="Also the yield: the share of chips that score at least so well (0.9: 90 %)."
+        ),
     ] = None
     seed: Seed = 0
 
