@@ -258,7 +258,7 @@ REFUSED = {
     "schema 1": (other_schema(1), "^store .*r.db has schema 1, noiseproof .* reads 3 to .: use"),
     "schema 99": (other_schema(99), "^store .*r.db has schema 99, noiseproof .* reads 3 to .: "),
     "cut short": (cut_short, "^store .*r.db: database disk image is malformed$"),
-    "folder": (Path.mkdir, "^store .*r.db(: unable to open database file| does not exist)$"),
+    "folder": (Path.mkdir, "^store .*r.db( is not a file: name another| does not exist)$"),
 }
 
 

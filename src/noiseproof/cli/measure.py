@@ -90,9 +90,7 @@ class ChipOptions:
     ] = None
     above: Annotated[
         float | None,
-        typer.Option(
-            help="Also the yield: the share of chips that score at least so well (0.9: 90 %)."
-        ),
+        typer.Option(help="Also the yield: the share of chips at least so good (0.9: 90 %)."),
     ] = None
     seed: Seed = 0
 
