@@ -155,9 +155,10 @@ def measured(*, design: Any = None, ways: tuple[str, ...] = (), **network: Any) 
         ),
         (
             lambda: RankRequest(
-                network=Network(), measurement=Measurement(specs=(parse("stuck(0.1)"),))
+                network=Network(),
+                measurement=Measurement(specs=(parse("stuck(0.1)"),), design=PerImage()),
             ),
-            "every image on a chip of its own",
+            "per-image chips do not hold for stuck noise",
         ),
         (
             lambda: ExplainRequest(
