@@ -117,6 +117,7 @@ def render(
         # Markup marks what is not escaped: plotly's own code and
         # figures, whose labels `figures` escapes.
         plotly=Markup(_plotly_without_addresses()),
+        own_title=title,
         title=title or f"{title_of(metrics)} on noisy chips",
         has_hits=any(curve.first.hits for curve in curves),
         networks=tables.networks(clean, names),
