@@ -10,7 +10,7 @@ from noiseproof import stats
 from noiseproof.report import tables
 from noiseproof.report.panels import all_have_hits, panels_of, stream_panels_of
 from noiseproof.report.words import short_names
-from noiseproof.results import Curve, Row, Trace, network_key, way_of, where_of
+from noiseproof.results import Curve, Row, Trace, network_key, reach_text, way_of, where_of
 from noiseproof.results.clean import clean_sentence, sees_nothing
 from noiseproof.results.curves import Estimate
 from noiseproof.results.estimates import has_share
@@ -69,6 +69,8 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     # What long names of ways take is missing for columns of numbers.
     spare = width - max(0, ways - len(WAY))
     figures = tables.figures_of(curves) if spare >= NEEDED_BY_FIGURES else ()
+    if reach := reach_text(*(curve.first for curve in curves)):
+        heading += f"\n{reach}"
     columns = [
         column
         for column in COLUMNS
@@ -179,6 +181,8 @@ def trace_tables(traces: Sequence[Trace]) -> Iterator[Table]:
         heading += f"{first.noise} on {where_of(first)}, windows of {first.images} images"
         if panel.clean is not None:
             heading += f"\n{clean_sentence(panel.clean)}"
+        if reach := reach_text(first):
+            heading += f"\n{reach}"
         rows = [trace.first for trace in panel.traces]
         table = _table(heading, _caption(rows, has_hits=False))
         table.add_column("recal.")
