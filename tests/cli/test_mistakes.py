@@ -27,7 +27,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     ),
     "target": (
         ("--targets", "kernel,weights"),
-        "unknown target 'weights': expected one of kernel, bias, norm_affine, norm_stats, other$",
+        "unknown target .weights.: expected one of kernel, embedding, bias, norm_affine,",
     ),
     "device": (("--device", "gpu"), "unknown device 'gpu': expected one of auto, cpu, cuda, mps$"),
     "data set": (("--data", "cifar"), "unknown data set 'cifar': expected one of bccd, camvid, "),

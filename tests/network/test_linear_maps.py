@@ -12,14 +12,10 @@ from torch.nn import functional as F
 
 from noiseproof.core.rng import stream
 from noiseproof.network.costs import costs_of
+from noiseproof.network.layouts import Layout, as_kernel, as_matrix, by_output, channels
 from noiseproof.network.linear_maps import (
     Kind,
-    Layout,
     LinearMap,
-    as_kernel,
-    as_matrix,
-    by_output,
-    channels,
     linear_maps,
 )
 from noiseproof.network.state import places, skeleton_of, state_of
@@ -170,7 +166,7 @@ def test_a_kernels_place_is_its_maps_layout(name: str) -> None:
     layer, linear_map, _ = one_map(name)
     place = places(layer)[linear_map.weight]
     assert (place.role, place.input_first, place.groups) == (
-        "kernel",
+        "embedding" if linear_map.kind in (Kind.EMBEDDING, Kind.BAG) else "kernel",
         linear_map.input_first,
         linear_map.groups,
     )
@@ -362,8 +358,10 @@ def test_kernels_and_biases_are_named_as_in_a_state_tied_ones_by_their_first_pla
     assert biases["lstm.hr_l0"] is None
     assert biases["attention.out_proj"] == "attention.out_proj.bias"
     assert biases["widths.k_proj"] == "widths.in_proj_bias"
-    kernels = {name for name, place in places(net).items() if place.role == "kernel"}
-    assert kernels == {one.weight for one in found.values()}
+    roles = {name: place.role for name, place in places(net).items()}
+    assert roles["words.weight"] == "kernel", "its tied layer multiplies with it"
+    maps = {name for name, role in roles.items() if role in ("kernel", "embedding")}
+    assert maps == {one.weight for one in found.values()}
 
 
 def test_whatever_feeds_a_map_is_an_argument_of_its_layer() -> None:

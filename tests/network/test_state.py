@@ -48,8 +48,8 @@ ROLE_TABLE: dict[str, tuple[Callable[[], nn.Module], dict[str, str]]] = {
     "transposed": (lambda: nn.ConvTranspose2d(4, 2, 3), LAYER),
     "linear": (lambda: nn.Linear(2, 3), LAYER),
     "bilinear": (lambda: nn.Bilinear(2, 3, 4), LAYER),
-    "embedding": (lambda: nn.Embedding(5, 3), {"weight": "kernel"}),
-    "embedding bag": (lambda: nn.EmbeddingBag(5, 3), {"weight": "kernel"}),
+    "embedding": (lambda: nn.Embedding(5, 3), {"weight": "embedding"}),
+    "embedding bag": (lambda: nn.EmbeddingBag(5, 3), {"weight": "embedding"}),
     "attention": (
         lambda: nn.MultiheadAttention(4, 2),
         {"in_proj_weight": "kernel", "in_proj_bias": "bias"} | ATTENTION_OUT,
@@ -117,8 +117,8 @@ def test_places_and_state_have_the_same_names_in_the_same_order(case: str) -> No
     [
         (lambda: nn.Conv2d(4, 6, 3, groups=2), Place(role="kernel", groups=2)),
         (lambda: nn.Linear(4, 6), Place(role="kernel")),
-        (lambda: nn.Embedding(5, 3), Place(role="kernel", input_first=True)),
-        (lambda: nn.EmbeddingBag(5, 3), Place(role="kernel", input_first=True)),
+        (lambda: nn.Embedding(5, 3), Place(role="embedding", input_first=True)),
+        (lambda: nn.EmbeddingBag(5, 3), Place(role="embedding", input_first=True)),
         (lambda: nn.ConvTranspose1d(4, 6, 3), Place(role="kernel", input_first=True)),
         (
             lambda: nn.ConvTranspose2d(4, 6, 3, groups=2),
@@ -129,7 +129,9 @@ def test_places_and_state_have_the_same_names_in_the_same_order(case: str) -> No
 def test_a_kernel_says_where_its_output_channels_lie(
     make: Callable[[], nn.Module], place: Place
 ) -> None:
-    assert places(make())["weight"] == place
+    found = places(make())["weight"]
+    lies = (place.role, place.input_first, place.groups)
+    assert (found.role, found.input_first, found.groups) == lies
 
 
 # --- running a state ----------------------------------------------------------------------------

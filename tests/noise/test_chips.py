@@ -131,5 +131,5 @@ def test_rare_faults_that_spare_a_chip_are_not_called_without_effect() -> None:
 
 
 def test_an_unknown_target_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown target 'weight': expected one of kernel, bias"):
+    with pytest.raises(ValueError, match="unknown target 'weight': expected one of kernel, emb"):
         manufacture(Net(), SPEC, targets=("weight",))

@@ -132,7 +132,8 @@ def test_additive_noise_is_level_times_reference_times_dice(
     spec = Spec(stages=(cls(level=0.3, reference=ref, scope=scope),))
     net = network()
     state = state_of(net)
-    noisy = perturb(state, places(net), spec, seed=4, chip=9)
+    maps = ("kernel", "embedding")
+    noisy = perturb(state, places(net), spec, targets=maps, seed=4, chip=9)
     everything = torch.cat([state[f"{name}.weight"].flatten() for name in net]).numpy()
     for name, layer in net.items():
         key = f"{name}.weight"
@@ -305,6 +306,7 @@ class EveryRole(nn.Module):
             self.conv = nn.Conv2d(3, 4, 2)
             self.bn = nn.BatchNorm2d(4)
             self.scale = nn.Parameter(torch.full((4, 1, 1), 0.7))
+            self.words = nn.Embedding(5, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.bn(self.conv(x)) * self.scale
@@ -313,6 +315,7 @@ class EveryRole(nn.Module):
 
 ROLE_TENSORS = {
     "kernel": {"conv.weight"},
+    "embedding": {"words.weight"},
     "bias": {"conv.bias"},
     "norm_affine": {"bn.weight", "bn.bias"},
     "norm_stats": {"bn.running_mean", "bn.running_var"},

@@ -35,9 +35,11 @@ def back(table: list[dict[str, Any]]) -> list[Row]:
         for one in columns_of(Row):
             if one.type is int:
                 values[one.name] = int(values[one.name])
+            if one.type == float | None:
+                given = values[one.name]
+                values[one.name] = float(given) if given not in ("", None) else None
         values |= {name: float(values[name]) for name in ("score", "seconds")}
         values["correct"] = int(values["correct"]) if values["correct"] not in ("", None) else None
-        values["level"] = float(values["level"]) if values["level"] not in ("", None) else None
         rows.append(Row(**values))
     return rows
 

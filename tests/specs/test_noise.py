@@ -306,7 +306,7 @@ def test_a_bool_is_not_a_number_of_bits_or_a_probability() -> None:
         ("kernel", ("kernel",)),
         ("bias,kernel", ("kernel", "bias")),
         (" norm_stats , norm_affine,norm_stats", ("norm_affine", "norm_stats")),
-        ("other,norm_stats,norm_affine,bias,kernel", ROLES),
+        ("other,norm_stats,norm_affine,bias,embedding,kernel", ROLES),
     ],
 )
 def test_targets_come_in_one_order_each_once(text: str, roles: tuple[str, ...]) -> None:
@@ -315,13 +315,13 @@ def test_targets_come_in_one_order_each_once(text: str, roles: tuple[str, ...]) 
 
 @pytest.mark.parametrize("text", ["weights", "", "kernel,", "kernel;bias", "Kernel", "constant"])
 def test_an_unknown_target_is_refused(text: str) -> None:
-    sentence = "unknown target '.*': expected one of kernel, bias, norm_affine, norm_stats, other"
+    sentence = "unknown target '.*': expected one of kernel, embedding, bias, norm_affine, norm"
     with pytest.raises(ValueError, match=sentence):
         parse_targets(text)
 
 
 def test_no_target_at_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="targets must name at least one of kernel, bias"):
+    with pytest.raises(ValueError, match="targets must name at least one of kernel, emb"):
         ordered_targets([])
 
 

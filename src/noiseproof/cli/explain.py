@@ -67,7 +67,9 @@ def explain(
 ) -> None:
     """Show where along a network noise destroys the signal, and what recalibration repairs."""
     request = ExplainRequest(
-        network=network_request(weights, network, data, images=data.images, task=data.task),
+        network=network_request(
+            weights, network, data, images=data.images, task=data.task, digital=noise.digital
+        ),
         measurement=Measurement(
             specs=(parse(noise.noise),),
             targets=parse_targets(noise.targets),

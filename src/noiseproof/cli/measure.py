@@ -119,6 +119,7 @@ def measure(
             images=data.images,
             task=data.task,
             compiled=network.compiled,
+            digital=noise.digital,
         ),
         measurement=Measurement(
             specs=tuple(specs),

@@ -11,7 +11,7 @@ from noiseproof.cli import completion
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.threads import parse_threads
 from noiseproof.measuring import Calibration, Network
-from noiseproof.specs import Estimator, parse_estimator, parse_pixel_scale
+from noiseproof.specs import Estimator, parse_digital, parse_estimator, parse_pixel_scale
 
 NETWORK, DATA, NOISE = "Network", "Data", "Noise"
 CHIPS, RECALIBRATION, OUTPUT = "How many chips", "Recalibration", "Output"
@@ -27,8 +27,15 @@ Noise = Annotated[
 Targets = Annotated[
     str,
     typer.Option(
-        help="Roles that get noise: kernel, bias, norm_affine, norm_stats, other.",
+        help="Roles that get noise: kernel, embedding, bias, norm_affine, norm_stats, other.",
         autocompletion=completion.targets,
+    ),
+]
+Digital = Annotated[
+    str,
+    typer.Option(
+        help="Layers that are kept digital: first, last, first:K, last:K, name:PATTERN, "
+        "kind:KIND; several with commas."
     ),
 ]
 Model = Annotated[
@@ -149,6 +156,7 @@ class NoiseOptions:
     PANEL: ClassVar[str] = NOISE
     noise: Noise = "gaussian(0.1, reference=std)"
     targets: Targets = "kernel"
+    digital: Digital = ""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -246,6 +254,7 @@ def network_request(
     images: int | None = None,
     task: str | None = None,
     compiled: bool = False,
+    digital: str = "",
 ) -> Network:
     """The network that these options name."""
     return Network(
@@ -265,4 +274,5 @@ def network_request(
         images=images,
         task=task,
         compiled=compiled,
+        digital=parse_digital(digital),
     )

@@ -20,6 +20,7 @@ from noiseproof.measuring import (
     Network,
     RankRequest,
     TrackRequest,
+    analog_places,
     check_in_units,
     explain_setup,
     inspect_setup,
@@ -28,7 +29,6 @@ from noiseproof.measuring import (
     rank_setup,
     track_setup,
 )
-from noiseproof.network import places, state_of
 from noiseproof.noise import coverage
 from noiseproof.report import (
     anatomy_tables,
@@ -67,7 +67,7 @@ def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
         )
     print_curves(curves, above=asked.above)
     strongest = max(asked.specs, key=lambda one: one.level or 0)
-    state, where = state_of(setup.model), places(setup.model)
+    state, where = analog_places(setup)
     print_coverage(strongest, asked.targets, *coverage(state, where, strongest, asked.targets))
     say_rows(output, tally)
     if output.as_json:

@@ -30,6 +30,10 @@ class DoubtWarning(NoiseproofWarning):
     """A number that is there, and may not mean what it seems to."""
 
 
+class ReachWarning(NoiseproofWarning):
+    """Noise leaves out a part of the network that nobody asked to leave out."""
+
+
 def one_of(kind: str, value: T, choices: Iterable[T]) -> T:
     """`value`, if it is one of `choices`; else the one-line ValueError that lists them."""
     known = list(choices)

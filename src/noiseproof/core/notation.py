@@ -1,8 +1,8 @@
 """The one parser of text forms like `gaussian(0.1, reference=max) + quantize(6)`.
 
 A text is terms joined by `+`, a term is a kind with its values in brackets, a value is a number or
-a word. Nothing is executed and nothing recurses, so what comes out depends on the text alone and
-not on the stack that is left.
+a word; behind a term may stand what it is on, `@name:layer3.*`. Nothing is executed and nothing
+recurses, so what comes out depends on the text alone and not on the stack that is left.
 """
 
 import re
@@ -17,6 +17,7 @@ DEEPEST = 50  # brackets within brackets
 _TOKEN = re.compile(
     r"""(?P<number>\.?[0-9](?:[eE][+-]|[0-9A-Za-z_.])*)
       | (?P<name>[^\W\d]\w*)
+      | (?P<behind>@[\w.*?\[\]!:-]+)
       | (?P<string>'[^'\\\n]*'|"[^"\\\n]*")
       | (?P<mark>\*\*|[-+*/%@.,:=<>|&^~()\[\]{}])""",
     re.VERBOSE,
@@ -67,7 +68,8 @@ class Term:
 
 
 class Kind(Protocol):
-    """A dataclass whose fields are the values in a term's brackets."""
+    """A dataclass whose fields are the values in a term's brackets, but for those that their
+    metadata says are `outside`."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -135,8 +137,9 @@ class Notation:
             raise ValueError(f"cannot read {str(term)!r} in a {self.whole}: expected {self.form}")
         kind = term.tokens[0].text
         cls = kinds[one_of(self.kind, kind, kinds)]
-        values = self._values(term, kind, [field.name for field in fields(cls)])
-        for field in fields(cls):
+        inside = [field for field in fields(cls) if not field.metadata.get("outside")]
+        values = self._values(term, kind, [field.name for field in inside])
+        for field in inside:
             if field.name not in values and field.default is MISSING:
                 raise ValueError(f"{str(term)!r}: {field.name} is missing")
         return cls(**values)
@@ -199,6 +202,8 @@ class Notation:
                 raise self._unreadable(text)
             token = Token(str(found.lastgroup), found[0], found.start(), found.end())
             wrong = token.group != "mark" and bool(tokens) and tokens[-1].ends_a_value
+            if token.group == "behind":  # a mark on the term before it
+                wrong = not tokens or tokens[-1].text != ")"
             if token.text in _BRACKETS:
                 open_ones.append(_BRACKETS[token.text])
             elif token.text in _BRACKETS.values():

@@ -39,12 +39,14 @@ if TYPE_CHECKING:
     from noiseproof.measuring.units import Units as Units
     from noiseproof.measuring.units import open_units as open_units
     from noiseproof.measuring.units import places_of as places_of
+    from noiseproof.measuring.watching import analog_places as analog_places
 
 __getattr__, __dir__ = face(
     __name__,
     {
         "inspect_setup": "measuring.inspection",
         "inspect_network": "measuring.inspection",
+        "analog_places": "measuring.watching",
         "Calibration": "measuring.requests",
         "Evaluator": "measuring.evaluator",
         "ExplainRequest": "measuring.requests",

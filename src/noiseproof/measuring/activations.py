@@ -166,18 +166,12 @@ def _explained(
             if on_pass is not None:
                 done = chip * len(evaluators) + place + 1
                 on_pass(evaluator.chip_row.recalibrate, done, different * len(evaluators))
-    words = {
-        "noise": str(spec),
-        "level": spec.level,
-        "targets": ",".join(targets),
-        "seed": asked.seed,
-    }
     sites = sites_of(evaluators[0].skeleton)
     return Activations(
         points=tuple(_point(sites[key[0]], key, seen) for key, seen in clean.items()),
         ways=tuple(
             Way(
-                row=replace(evaluator.chip_row, **words),  # type: ignore[arg-type]  # by name
+                row=replace(evaluator.asked_row(spec, targets), seed=asked.seed),
                 # Without dice one chip stands for all: repeated, so that
                 # an interval of no width comes out.
                 values=_by_quantity(table * (chips // different)),

@@ -9,7 +9,7 @@ from typing import Unpack
 
 from torch import nn
 
-from noiseproof.core.checks import NoEffectWarning
+from noiseproof.core.checks import NoEffectWarning, ReachWarning
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.data import Labels, Split
@@ -28,7 +28,8 @@ from noiseproof.measuring.requests import Measurement, MeasureRequest
 from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, open_units
-from noiseproof.noise import touched
+from noiseproof.network import missing, unwatched
+from noiseproof.noise import targeted, touched
 from noiseproof.results import Curve, OnRow, Row, RowCache, Store, Tally, curves_of
 from noiseproof.specs import Chips, Pace, Spec, check_length, facts_of
 from noiseproof.stats import FIRST, Progress, most_units
@@ -125,9 +126,8 @@ def measure_setup(
                 check_named(evaluator)
             evaluator, known = settled(evaluator, store)
             known = read_as(known, evaluator.clean_row)
-            blank = replace(
-                evaluator.chip_row, targets=",".join(asked.targets), seed=asked.seed, pace=str(pace)
-            )
+            blank = evaluator.asked_row(asked.specs[0], asked.targets)
+            blank = replace(blank, seed=asked.seed, pace=str(pace))
             units, reason = open_units(
                 evaluator, asked.design, asked.specs, asked.targets, seen=(blank, known)
             )
@@ -250,10 +250,23 @@ def check_named(evaluator: Evaluator) -> None:
 
 
 def warn_without_effect(evaluator: Evaluator, asked: Measurement) -> None:
-    """Warn of noise or recalibration that changes nothing: in the name of the user's line, which
+    """Warn of noise or recalibration that changes nothing, and of noise that leaves out what
+    nobody asked to leave out: in the name of the user's line, which
     called a public function, which called one with a setup, which called this."""
     for text in _without_effect(evaluator, asked):
         warnings.warn(text, NoEffectWarning, stacklevel=4)
+    if text := _left_out(evaluator, asked):
+        warnings.warn(text, ReachWarning, stacklevel=4)
+
+
+def _left_out(evaluator: Evaluator, asked: Measurement) -> str:
+    """What of the network no noise on kernels reaches; "" where nothing is missing."""
+    if "kernel" not in asked.targets:
+        return ""
+    if evaluator.work is None:
+        return unwatched(evaluator.state, evaluator.places, asked.targets)
+    noisy = targeted(evaluator.places, asked.targets)
+    return missing(evaluator.work, evaluator.places, noisy)
 
 
 def _without_effect(evaluator: Evaluator, asked: Measurement) -> Iterator[str]:

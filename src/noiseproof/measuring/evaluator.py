@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -26,20 +26,25 @@ from noiseproof.measuring.identity import (
     structure_of,
 )
 from noiseproof.measuring.setup import Setup
+from noiseproof.measuring.watching import digital_words, watched
 from noiseproof.network import (
     Chip,
     Passes,
     Place,
     State,
+    Work,
     at_products,
+    kept_digital,
     network_sha256,
     outputs,
     places,
+    reach_of,
     skeleton_of,
     state_of,
     state_sha256,
     with_state,
 )
+from noiseproof.noise import noisy_tensors
 from noiseproof.recalibration import (
     Signature,
     calibrated,
@@ -51,7 +56,15 @@ from noiseproof.recalibration import (
 )
 from noiseproof.recalibration.following import following
 from noiseproof.results import Computes, Row, pack
-from noiseproof.specs import UNSCALED, Batch, Ema, Estimator, Match
+from noiseproof.specs import (
+    UNSCALED,
+    Batch,
+    Ema,
+    Estimator,
+    Match,
+    Spec,
+    digital_text,
+)
 from noiseproof.tasks import (
     TASKS,
     Forward,
@@ -80,6 +93,9 @@ class Evaluator:
     calibration_source: str  # where they come from, in words
     batch_size: int
     compiled: bool  # by torch.compile, once for all chips
+    work: Work | None  # what the network multiplies; None where no pass could be watched
+    digital: str  # the layers that are kept so, in words
+    has_own_maps: bool  # layers that only a pass has shown to multiply
     clean_row: Row  # a row with everything filled in but the results
     randomness: Randomness = Randomness.NONE  # of a pass by itself
     known_clean: Result | None = None  # its clean score, where that was needed to name it
@@ -106,6 +122,22 @@ class Evaluator:
             calibration_sha256=""
             if images is None
             else state_sha256(named_tensors(images, "images")),
+        )
+
+    def asked_row(self, spec: Spec, targets: Sequence[str]) -> Row:
+        """The row of the recalibrated chips with the words of the noise, and what that reaches."""
+        noisy = noisy_tensors(self.places, spec, targets)
+        reach = None if self.work is None else reach_of(self.work, noisy)
+        return replace(
+            self.chip_row,
+            noise=str(spec),
+            level=spec.level,
+            targets=",".join(targets),
+            digital=digital_words(
+                self.places, targets, asked=self.digital, has_own_maps=self.has_own_maps
+            ),
+            reached_macs=None if reach is None else reach.macs,
+            reached_weights=None if reach is None else reach.weights,
         )
 
     @property
@@ -293,6 +325,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
     if network.device is not None:
         skeleton = skeleton.to(pick_device(network.device))
     state = state_of(skeleton)
+    work, has_own_maps = watched(skeleton, state, data, scale)
     usual = own.BATCH_SIZE
     if score is None:
         data = check_fits(skeleton, data, scale)
@@ -338,7 +371,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
     return Evaluator(
         skeleton=skeleton,
         state=state,
-        places=places(skeleton),
+        places=kept_digital(places(skeleton), network.digital),
         inputs=partial(scaled, scale=scale),
         test=data,
         own_score=score,
@@ -346,6 +379,9 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
         calibration=used,
         calibration_source=subject.calibration,
         compiled=network.compiled,
+        work=work,
+        digital=digital_text(network.digital),
+        has_own_maps=has_own_maps,
         batch_size=network.batch_size or usual.on(device_of(state)),
         clean_row=row,
         randomness=look.randomness,

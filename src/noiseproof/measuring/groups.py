@@ -7,7 +7,6 @@ from torch import nn
 
 from noiseproof.core.inputs import Inputs
 from noiseproof.network import State, costs_of, first_called, places, users_of
-from noiseproof.network.linear_maps import linear_maps
 from noiseproof.noise import known_layer
 from noiseproof.specs import WHOLE_NETWORK
 
@@ -44,7 +43,8 @@ def groups_of(
     Raises:
         ValueError: where there are none, or a group's name has a comma.
     """
-    where, users, layers = places(skeleton), users_of(skeleton), _layers(skeleton)
+    where, users = places(skeleton), users_of(skeleton)
+    layers = {name: place.layer for name, place in where.items()}
     costs = {} if example is None else costs_of(skeleton, state, example)
     modules = dict(skeleton.named_modules())
     members: dict[str, list[str]] = {}
@@ -61,7 +61,7 @@ def groups_of(
     for group, tensors in members.items():
         # Each user once, in order; a tied tensor makes noise in all the places where it is used.
         own = dict.fromkeys(user for name in tensors for user in users[name])
-        analog = {layers[name] for name in tensors if where[name].role == "kernel"}
+        analog = {layers[name] for name in tensors if where[name].role in ("kernel", "embedding")}
         found.append(
             TensorGroup(
                 name=group,
@@ -74,16 +74,6 @@ def groups_of(
             )
         )
     return found
-
-
-def _layers(skeleton: nn.Module) -> dict[str, str]:
-    """The layer of each tensor: the module that owns it, but of attention's output projection the
-    attention, which never calls it."""
-    found: dict[str, str] = {}
-    for one in linear_maps(skeleton).values():
-        for name in (one.weight, one.bias or ""):
-            found.setdefault(name, one.layer)
-    return {name: found.get(name, name.rpartition(".")[0]) for name in places(skeleton)}
 
 
 def _block(layer: str) -> str:

@@ -7,7 +7,7 @@ about half as many passes as it is deep.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
@@ -70,7 +70,7 @@ class ImageParts(Parts):
     def _alone_rows(self, unit: int) -> dict[str, Row]:
         """The names of the rows of one block by group, first the clean one, by ""."""
         # One clean row for all noises: it is looked up, not measured again, for the next spec.
-        clean = replace(self.row(unit, CLEAN), noise="none", level=None, targets="")
+        clean = self.row(unit, CLEAN, self.evaluator.clean_row)
         noisy = {g.name: self.row(unit, only_part(self.by, g.name)) for g in self.groups}
         return {"": clean, **noisy}
 

@@ -18,10 +18,12 @@ from noiseproof.results import OnRow, Store
 from noiseproof.specs import (
     Design,
     Estimator,
+    Layers,
     PixelScale,
     Pooled,
     Spec,
     parse_design,
+    parse_digital,
     parse_estimator,
     parse_pixel_scale,
     parse_targets,
@@ -35,7 +37,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RunOptions(TypedDict, total=False):
-    """What every function takes, as in `Network` and `Measurement`."""
+    """What every function takes, as in `Network` and `Measurement`; `digital` may be its text."""
 
     targets: Sequence[str]
     seed: int
@@ -43,6 +45,7 @@ class RunOptions(TypedDict, total=False):
     batch_size: int | None
     device: str | None
     threads: int | str | None
+    digital: str | Sequence[Layers]
     subject: Subject | None
 
 
@@ -133,7 +136,7 @@ DEFAULTS: dict[str, object] = {
     for field in fields(request)
     if field.default is not MISSING
 }
-IN_MEMORY = ("scale", "score", "batch_size", "device", "compiled", "threads", "subject")
+IN_MEMORY = ("scale", "score", "batch_size", "device", "compiled", "threads", "digital", "subject")
 
 
 def with_keywords(known: type, **own: object) -> Callable[[F], F]:
@@ -173,12 +176,13 @@ def check_keywords(function: str, options: Mapping[str, object], known: type) ->
 def asked_network(options: Mapping[str, Any]) -> Network:
     """What `options` say of a network in memory."""
     # Only what was given, so that the default stands in one place, the request.
-    return Network(**{name: options[name] for name in IN_MEMORY if name in options})
+    given = {name: options[name] for name in IN_MEMORY if name in options}
+    return Network(**given | _digital(options))
 
 
 def named_network(weights: str | Path, options: Mapping[str, Any]) -> tuple[Network, Calibration]:
     """What `options` say of a network by name, and of the images drawn for it."""
-    given = _of(Network, options)
+    given = _of(Network, options) | _digital(options)
     if options.get("normalize") is not None:
         given["scale"] = parse_pixel_scale(options["normalize"])
     for name in ("data_dir", "labels"):
@@ -190,6 +194,13 @@ def named_network(weights: str | Path, options: Mapping[str, Any]) -> tuple[Netw
         seed=options.get("calibration_seed", 0),
     )
     return Network(weights=Path(weights), **given), calibration
+
+
+def _digital(options: Mapping[str, Any]) -> dict[str, tuple[Layers, ...]]:
+    if "digital" not in options:
+        return {}
+    digital = options["digital"]
+    return {"digital": parse_digital(digital) if isinstance(digital, str) else tuple(digital)}
 
 
 def asked_measurement(specs: Spec | Sequence[Spec], options: Mapping[str, Any]) -> Measurement:

@@ -57,13 +57,15 @@ class Parts:
         """How many groups are kept digital."""
         return chosen_steps(self.keep, groups=len(self.groups))
 
-    def row(self, unit: int, part: str) -> Row:
+    @cached_property
+    def blank(self) -> Row:
+        """What rows of noise have in common."""
+        return self.evaluator.asked_row(self.spec, self.roles)
+
+    def row(self, unit: int, part: str, blank: Row | None = None) -> Row:
         """The name of the row of a unit with noise in a part."""
         return replace(
-            self.evaluator.clean_row,
-            noise=str(self.spec),
-            level=self.spec.level,
-            targets=",".join(self.roles),
+            blank or self.blank,
             design=str(self.units.design),
             seed=self.seed,
             dice=self.programme.origin,

@@ -15,6 +15,7 @@ from noiseproof.specs import (
     Course,
     Design,
     Estimator,
+    Layers,
     Pace,
     Spec,
     catalog,
@@ -83,6 +84,8 @@ class Network:
     - `batch_size`: inputs per forward pass (default: 50 on a CPU, else 250; masks 16, boxes 8).
     - `device`: auto, cpu, cuda or mps (default: where the model is).
     - `compiled`: by torch.compile, once for all chips (default: no).
+    - `digital`: layers that are kept so, noise or not: first, last, first:K, last:K, name:PATTERN
+      or kind:KIND (default: none).
     - `threads`: of the CPU: a number, or auto: as many as there are free cores (default: torch's
       own number).
     - `subject`: what rows call it.
@@ -108,6 +111,7 @@ class Network:
     device: str | None = None
     compiled: bool = False
     threads: int | str | None = None
+    digital: tuple[Layers, ...] = ()
     subject: Subject | None = None
 
     def __post_init__(self) -> None:

@@ -124,10 +124,7 @@ def track_setup(
             if way == ways[0]:
                 warn_of_dice(evaluator)
             blank = replace(
-                evaluator.chip_row,
-                noise=str(asked.spec),
-                level=asked.spec.level,
-                targets=",".join(asked.targets),
+                evaluator.asked_row(asked.spec, asked.targets),
                 seed=asked.seed,
                 stream=str(course.changes),
                 recalibrate=_words(evaluator, course.pause),

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from noiseproof.network.chip import StopForward as StopForward
     from noiseproof.network.chip import at_products as at_products
     from noiseproof.network.chip import outputs as outputs
+    from noiseproof.network.costs import Work as Work
     from noiseproof.network.costs import costs_of as costs_of
+    from noiseproof.network.costs import work_of as work_of
+    from noiseproof.network.layouts import as_matrix as as_matrix
+    from noiseproof.network.layouts import by_output as by_output
+    from noiseproof.network.layouts import channels as channels
     from noiseproof.network.linear_maps import Kind as Kind
     from noiseproof.network.linear_maps import LinearMap as LinearMap
-    from noiseproof.network.linear_maps import as_matrix as as_matrix
-    from noiseproof.network.linear_maps import by_output as by_output
-    from noiseproof.network.linear_maps import channels as channels
     from noiseproof.network.linear_maps import is_plain as is_plain
     from noiseproof.network.linear_maps import kind_of as kind_of
     from noiseproof.network.linear_maps import layout_of as layout_of
@@ -40,7 +42,15 @@ if TYPE_CHECKING:
     from noiseproof.network.norms import scale_kind as scale_kind
     from noiseproof.network.passes import Forward as Forward
     from noiseproof.network.passes import Passes as Passes
+    from noiseproof.network.reach import Reach as Reach
+    from noiseproof.network.reach import examine_ as examine_
+    from noiseproof.network.reach import missing as missing
+    from noiseproof.network.reach import reach_of as reach_of
+    from noiseproof.network.reach import unwatched as unwatched
     from noiseproof.network.replay import Replay as Replay
+    from noiseproof.network.selecting import DIGITAL as DIGITAL
+    from noiseproof.network.selecting import chosen_tensors as chosen_tensors
+    from noiseproof.network.selecting import kept_digital as kept_digital
     from noiseproof.network.shortcuts import Shortcut as Shortcut
     from noiseproof.network.shortcuts import Starts as Starts
     from noiseproof.network.shortcuts import first_called as first_called
@@ -60,6 +70,16 @@ __getattr__, __dir__ = face(
     {
         "is_norm": "network.norms",
         "Chip": "network.chip",
+        "DIGITAL": "network.selecting",
+        "Reach": "network.reach",
+        "Work": "network.costs",
+        "chosen_tensors": "network.selecting",
+        "examine_": "network.reach",
+        "kept_digital": "network.selecting",
+        "missing": "network.reach",
+        "reach_of": "network.reach",
+        "unwatched": "network.reach",
+        "work_of": "network.costs",
         "Forward": "network.passes",
         "Key": "network.activations",
         "Kind": "network.linear_maps",
@@ -79,10 +99,10 @@ __getattr__, __dir__ = face(
         "Site": "network.activations",
         "State": "network.state",
         "StopForward": "network.chip",
-        "as_matrix": "network.linear_maps",
+        "as_matrix": "network.layouts",
         "at_products": "network.chip",
-        "by_output": "network.linear_maps",
-        "channels": "network.linear_maps",
+        "by_output": "network.layouts",
+        "channels": "network.layouts",
         "chosen": "network.norms",
         "costs_of": "network.costs",
         "double": "network.moments",

@@ -1,7 +1,7 @@
 """What each layer costs: its weights, and the products that one image needs with them."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from noiseproof.core.inputs import Inputs, count
-from noiseproof.network.chip import Chip, outputs
 from noiseproof.network.linear_maps import Kind, kind_of, linear_maps
+from noiseproof.network.products import Products, products_of
 from noiseproof.network.state import State
 
 
@@ -26,6 +26,18 @@ class Cost:
     macs: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a network computes for one input: the cost of each of its kernels, by name in a state,
+    without tables that are only looked up. `made`: of weights that are no kernel by themselves, by
+    the names of the tensors that they are made of (see `Products`); buffers too. `between`:
+    products of activations with each other, as attention scores, which no array holds."""
+
+    kernels: Mapping[str, Cost]
+    made: Mapping[tuple[str, ...], Cost]
+    between: int
+
+
 def costs_of(skeleton: nn.Module, state: State, example: Inputs) -> dict[str, Cost]:
     """The cost of every layer that owns kernels, by module name, for inputs like `example`
     (N, ...); where its macs are no multiple of N, the mean is rounded.
@@ -34,12 +46,40 @@ def costs_of(skeleton: nn.Module, state: State, example: Inputs) -> dict[str, Co
     in several places counts once, in its first layer, with the products of all its places. A
     layer that the pass does not call has 0 macs, an embedding looks up and has 0 too.
 
-    Counted are the calls of the layers, not torch's operators: `torch.utils.flop_counter` (torch
-    2.14) sees 0 in attention on its fast path, in LSTMs on the CPU and in bilinear layers.
+    Of torch's own layers the calls are counted, not the operators: `torch.utils.flop_counter`
+    (torch 2.14) sees 0 in attention on its fast path, in LSTMs on the CPU and in bilinear layers.
+    Of layers of other classes it is the operators that take their kernels (`products`).
 
     Raises:
         ValueError: where the network cannot take such inputs.
     """
+    return _costs(skeleton, state, example)[0]
+
+
+def work_of(skeleton: nn.Module, state: State, example: Inputs) -> Work:
+    """What `skeleton` computes for inputs like `example` (N, ...), kernel by kernel: of a layer
+    with several each has its share by its weights. Errors as `costs_of`."""
+    costs, products = _costs(skeleton, state, example)
+    first: dict[str, str] = {}
+    tables = set()
+    for one in linear_maps(skeleton).values():
+        first.setdefault(one.weight, one.layer)
+        if one.role != "kernel":
+            tables.add(one.weight)
+    kernels = {}
+    for name, layer in first.items():
+        size, whole = state[name].numel(), costs[layer]
+        if name not in tables:
+            share = round(whole.macs * size / whole.weights) if whole.weights else 0
+            kernels[name] = Cost(weights=size, macs=share)
+    made = {names: Cost(weights=n, macs=macs) for names, (n, macs) in products.made.items()}
+    for name, use in products.uses.items():
+        if name not in first:
+            made[(name,)] = Cost(weights=state[name].numel(), macs=use.macs)
+    return Work(kernels=kernels, made=made, between=products.between)
+
+
+def _costs(skeleton: nn.Module, state: State, example: Inputs) -> tuple[dict[str, Cost], Products]:
     weights, owner = _kernels(skeleton, state)
     macs: Counter[str] = Counter()
 
@@ -53,14 +93,25 @@ def costs_of(skeleton: nn.Module, state: State, example: Inputs) -> dict[str, Co
         for layer, name in owner.items()
     ]
     try:
-        outputs(skeleton, Chip(state), example)
+        products = products_of(skeleton, state, example)
     finally:
         for hook in hooks:
             hook.remove()
-    return {
+    for name, layer in _uncounted(skeleton).items():
+        if name in products.uses:
+            macs[layer] += products.uses[name].macs * count(example)
+    costs = {
         name: Cost(weights=size, macs=round(macs[name] / count(example)))
         for name, size in weights.items()
     }
+    return costs, products
+
+
+def _uncounted(skeleton: nn.Module) -> dict[str, str]:
+    """The kernels of which no layer's call says what it computes, with their first layers."""
+    maps = linear_maps(skeleton).values()
+    counted = {one.weight for one in maps if one.kind in MACS}
+    return {one.weight: one.layer for one in reversed(list(maps)) if one.weight not in counted}
 
 
 def _kernels(skeleton: nn.Module, state: State) -> tuple[dict[str, int], dict[str, str]]:

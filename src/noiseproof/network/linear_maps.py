@@ -3,16 +3,21 @@
 A linear map is one kernel of one layer, the thing that a chip holds in an array. `linear_maps`
 finds all of a network; whoever has a rule of its own (which of them `match` corrects, which fold,
 which the per-image design knows) says it as a filter of that answer.
+
+torch's own layers are known by their classes. Those of other classes are known by what they
+compute, which one pass shows (`reach.examine_`): it leaves a note at the modules of a private
+skeleton, which copies carry along, and which is read here.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import prod
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from noiseproof.network.layouts import Layout
 
 
 class Kind(StrEnum):
@@ -27,6 +32,7 @@ class Kind(StrEnum):
     ATTENTION = "attention"
     RECURRENT = "recurrent"
     CELL = "cell"
+    OWN = "own"  # a class that is not torch's
 
 
 _KINDS: dict[type[nn.Module], Kind] = {  # the first that fits; torch's bases for one's own classes
@@ -61,57 +67,44 @@ _INPUTS = {  # by the kernel's name in its layer, else by kind
 }
 _INSIDE = (Kind.ATTENTION, Kind.RECURRENT, Kind.CELL)
 _INPUT_FIRST = (Kind.TRANSPOSED, Kind.EMBEDDING, Kind.BAG)
+_TABLES = (Kind.EMBEDDING, Kind.BAG)
+_FOUND, _ORDER = "_noiseproof_found", "_noiseproof_order"  # attributes of modules: see `note_`
 
 
-# --- how a kernel lies ---------------------------------------------------------------------------
+# --- what a pass has shown ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
-    """Where the channels of a kernel lie. Output channels are axis 0 and inputs axis 1, turned
-    round where `input_first` (embeddings, transposed convolutions). With `groups` both sides are
-    cut into as many parts, each output sees its own part alone, and axis 1 counts within one."""
+class Found(Layout):
+    """What a pass showed of one parameter: the network multiplies with it, or only looks its rows
+    up (`is_table`). `axis`: the output channels in what the product returns, from the end."""
 
-    input_first: bool = False
-    groups: int = 1
-
-
-def as_matrix(weight: Tensor, layout: Layout) -> Tensor:
-    """A kernel (d0, d1, *window) as matrices (groups, outputs, inputs) of each group: the inputs
-    of an output are its input channels times the window, the window's places last. A vector is one
-    column. A view wherever torch can make one."""
-    g = layout.groups
-    if not layout.input_first:
-        return weight.reshape(g, weight.shape[0] // g, prod(weight.shape[1:]))
-    # (g d, out, *window) -> (g, d, out, ...): the inputs of a group are together on axis 0, and
-    # every group has all of axis 1 as its outputs.
-    grouped = weight.reshape(g, weight.shape[0] // g, *weight.shape[1:])
-    return grouped.transpose(1, 2).flatten(2)  # (groups, outputs, inputs of the group, *window)
+    axis: int
+    is_table: bool
 
 
-def as_kernel(matrix: Tensor, layout: Layout, shape: Iterable[int]) -> Tensor:
-    """The kernel of `shape` (d0, d1, *window) whose matrices (groups, outputs, inputs) these are:
-    `as_matrix` the other way round."""
-    d0, *rest = shape
-    if not layout.input_first:
-        return matrix.reshape(d0, *rest)
-    g = layout.groups
-    return matrix.reshape(g, rest[0], d0 // g, *rest[1:]).transpose(1, 2).reshape(d0, *rest)
+def note_(skeleton: nn.Module, found: Mapping[str, Found], order: Sequence[str]) -> None:
+    """Leave at the modules of a private skeleton what a pass showed of their parameters, by name,
+    and in which order the pass read tensors. Copies of the skeleton have it too."""
+    for module in skeleton.modules():
+        vars(module).pop(_FOUND, None)
+    for name, one in found.items():
+        owner, _, local = name.rpartition(".")
+        vars(skeleton.get_submodule(owner)).setdefault(_FOUND, {})[local] = one
+    vars(skeleton)[_ORDER] = tuple(order)
 
 
-def channels(weight: Tensor, layout: Layout) -> int:
-    """The number of output channels, of all groups together."""
-    return weight.shape[1] * layout.groups if layout.input_first else weight.shape[0]
+def found_in(module: nn.Module) -> Mapping[str, Found]:
+    """What `note_` left at a module, by the local names of its parameters."""
+    found: Mapping[str, Found] = vars(module).get(_FOUND, {})
+    return found
 
 
-def by_output(values: Tensor, weight: Tensor, layout: Layout) -> Tensor:
-    """`values` (C,), one of each output channel, in a shape that broadcasts against `weight`."""
-    ones = [1] * (weight.dim() - 2)
-    if not layout.input_first:
-        return values.view(-1, *[1] * (weight.dim() - 1))
-    rows = values.view(layout.groups, 1, -1)  # channel g * size(1) + j is slice j of part g
-    rows = rows.expand(-1, weight.shape[0] // layout.groups, -1)
-    return rows.reshape(weight.shape[0], -1, *ones)
+def order_in(skeleton: nn.Module) -> tuple[str, ...]:
+    """The tensors of a skeleton in the order in which a pass first read them; empty where none was
+    watched."""
+    order: tuple[str, ...] = vars(skeleton).get(_ORDER, ())
+    return order
 
 
 # --- the maps of a network -----------------------------------------------------------------------
@@ -130,7 +123,8 @@ class LinearMap(Layout):
     channels in what the layer returns, from the end, whatever stands in front of them.
     `plain`: the layer does with it what its class in torch does, and that is linear; not with a
     forward of its own (which may standardise the weight before) or with `max_norm`. `shared`: the
-    layer has a parameter that other modules have too.
+    layer has a parameter that other modules have too. `role`: kernel, or embedding for a table that
+    is only looked up; one that is an output projection too (tied) is a kernel in all its places.
     """
 
     layer: str
@@ -142,6 +136,7 @@ class LinearMap(Layout):
     axis: int
     plain: bool
     shared: bool
+    role: str = "kernel"
 
     @property
     def is_open(self) -> bool:
@@ -165,20 +160,58 @@ def linear_maps(model: nn.Module) -> dict[str, LinearMap]:
     for layer, module in _layers(model):
         own = _own_parameters(module)
         shared = any(owners[id(p)] > 1 for p in own.values())
-        for local in own:
-            if "bias" not in local:
-                name = f"{layer}.{_short(local)}".strip(".")
-                found[name] = _map_of(module, layer, local, names, shared)
+        for local in _kernels_of(module, own):
+            name = f"{layer}.{_short(local)}".strip(".")
+            found[name] = _map_of(module, layer, local, names, shared)
+    multiplied = {one.weight for one in found.values() if one.role == "kernel"}
+    return {
+        name: one if one.role == "kernel" or one.weight not in multiplied else _as_kernel(one)
+        for name, one in found.items()
+    }
+
+
+def maps_by_weight(model: nn.Module) -> dict[str, list[LinearMap]]:
+    """The maps of each kernel or table by its name in a state, several where it is tied."""
+    found: dict[str, list[LinearMap]] = {}
+    for one in linear_maps(model).values():
+        found.setdefault(one.weight, []).append(one)
     return found
 
 
+def lies(model: nn.Module, maps: Sequence[LinearMap]) -> Layout:
+    """How a tensor with these maps lies: as it is multiplied with, and not as it is looked up;
+    among several layers that multiply as the first one has it."""
+    multiplied = next((one for one in maps if one.kind not in _TABLES), None)
+    if multiplied is not None:
+        return multiplied
+    owner, _, local = maps[0].weight.rpartition(".")
+    return found_in(model.get_submodule(owner)).get(local, maps[0])
+
+
+def biases_of(model: nn.Module) -> dict[str, str]:
+    """The layer of each bias, by its name in a state: of attention's output projection, which is
+    never called, the attention."""
+    maps = linear_maps(model).values()
+    return {one.bias: one.layer for one in reversed(list(maps)) if one.bias is not None}
+
+
+def _as_kernel(table: LinearMap) -> LinearMap:
+    return replace(table, role="kernel")
+
+
 def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The modules with linear maps. This is the place to find layers of other classes, by what
-    they compute: a kernel (inputs, outputs), say, is `input_first`."""
+    """The modules with linear maps: those of torch's classes, and those with a note."""
     inside = {m.out_proj for m in model.modules() if isinstance(m, nn.MultiheadAttention)}
     for name, module in model.named_modules():
-        if kind_of(module) is not None and module not in inside:
+        if (kind_of(module) is not None and module not in inside) or found_in(module):
             yield name, module
+
+
+def _kernels_of(module: nn.Module, own: Mapping[str, nn.Parameter]) -> list[str]:
+    """The parameters of a layer that are kernels, by their names in it."""
+    if kind_of(module) is None:
+        return [local for local in own if local in found_in(module)]
+    return [local for local in own if "bias" not in local]
 
 
 def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -197,8 +230,12 @@ def _own_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
 def _map_of(
     module: nn.Module, layer: str, local: str, names: Mapping[int, str], shared: bool
 ) -> LinearMap:
-    kind, layout = kind_of(module), layout_of(module)
-    assert kind is not None
+    kind, layout, found = kind_of(module), layout_of(module), found_in(module).get(local)
+    weight = names[id(_own_parameters(module)[local])]
+    if kind is None:
+        assert found is not None
+        return _map_of_own(layer, weight, found, shared)
+    is_multiplied = found is not None and not found.is_table
     bias = _bias_of(kind, local)
     if bias is not None:
         held = _own_parameters(module).get(bias)
@@ -206,7 +243,7 @@ def _map_of(
     return LinearMap(
         layer=layer,
         kind=kind,
-        weight=names[id(_own_parameters(module)[local])],
+        weight=weight,
         bias=bias,
         inputs=_INPUTS.get(local, _INPUTS.get(kind, ())),
         inside=kind in _INSIDE and not local.startswith("out_proj."),
@@ -214,9 +251,30 @@ def _map_of(
         plain=is_plain(module)
         and "weight" in local  # a parameter that torch's class does not know, it does not use
         and getattr(module, "max_norm", None) is None,
-        shared=shared,
+        # The network may multiply with a table too, without a layer of its own for that.
+        shared=shared or (kind in _TABLES and is_multiplied),
+        role="embedding" if kind in _TABLES and not is_multiplied else "kernel",
         input_first=layout.input_first,
         groups=layout.groups,
+    )
+
+
+def _map_of_own(layer: str, weight: str, found: Found, shared: bool) -> LinearMap:
+    """A map of a layer whose class is not torch's, as a pass showed it."""
+    return LinearMap(
+        layer=layer,
+        kind=Kind.EMBEDDING if found.is_table else Kind.OWN,
+        weight=weight,
+        bias=None,
+        inputs=(),
+        inside=False,
+        axis=found.axis,
+        plain=False,
+        shared=shared,
+        role="embedding" if found.is_table else "kernel",
+        input_first=found.input_first,
+        groups=found.groups,
+        outputs=found.outputs,
     )
 
 

@@ -6,16 +6,25 @@ skeleton with any. The module that is passed in is never changed.
 
 import copy
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.instancenorm import _InstanceNorm
 from torch.nn.utils.parametrize import is_parametrized
 
-from noiseproof.network.linear_maps import Layout, kind_of, linear_maps
+from noiseproof.network.layouts import Layout
+from noiseproof.network.linear_maps import (
+    LinearMap,
+    biases_of,
+    found_in,
+    kind_of,
+    lies,
+    maps_by_weight,
+    order_in,
+)
 from noiseproof.network.norms import is_batch_norm
 from noiseproof.network.owners import dice_names, printed
 
@@ -29,11 +38,22 @@ _NORM_OWNERS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, _InstanceNorm)
 
 @dataclass(frozen=True, kw_only=True)
 class Place(Layout):
-    """What one tensor is: its role, and how it lies if it is a kernel."""
+    """What one tensor is: its role, and how it lies if it is a kernel. `layers` are the modules it
+    belongs to, several where it is tied; of an attention's output projection the attention.
+    `kind` is what the first does with it; `order` counts the layers with kernels as a pass reads
+    them, where one was watched, else as the network lists them."""
 
-    role: str  # one of specs.noise.ROLES, or "constant" for what is never a target
+    role: str  # one of specs.noise.ROLES, "digital" for what is kept so, "constant" for no target
+    layers: tuple[str, ...] = ("",)
+    kind: str = ""
+    order: int | None = None
     # What its random streams are called; "": as the tensor.
     dice: str = field(default="", compare=False)
+
+    @property
+    def layer(self) -> str:
+        """The first of `layers`, by which costs and groups go."""
+        return self.layers[0]
 
 
 def places(model: nn.Module) -> dict[str, Place]:
@@ -52,31 +72,56 @@ def places(model: nn.Module) -> dict[str, Place]:
             )
     found: dict[str, Place] = {}
     names = state_of(model).keys()
-    kernels: dict[str, Layout] = {}
-    for one in linear_maps(model).values():
-        kernels.setdefault(one.weight, one)  # a tied kernel lies as its first layer has it
+    kernels, biases = maps_by_weight(model), biases_of(model)
+    order = _order(model, kernels)
     for prefix, module in model.named_modules():
         for local in (*module._parameters, *module._buffers):
             name = f"{prefix}.{local}" if prefix else local
             if name in names:
-                found[name] = _place(module, local, kernels.get(name))
+                maps = kernels.get(name, [])
+                layers = [one.layer for one in maps] or [biases.get(name, prefix)]
+                kind = maps[0].kind if maps else kind_of(module)
+                found[name] = Place(
+                    role=_role(module, local, maps),
+                    layers=tuple(dict.fromkeys(layers)),
+                    kind=kind or type(module).__name__.lower(),
+                    order=order.get(layers[0]),
+                    **(_fields(lies(model, maps)) if maps else {}),
+                )
     drawn = [name for name in names if found[name].role != "constant"]
     dice = dice_names(model, names, drawn)
     # In the order of `state_of`, parameters before buffers, where `found` goes module by module.
     return {name: replace(found[name], dice=dice[name]) for name in names}
 
 
-def _place(module: nn.Module, local: str, kernel: Layout | None) -> Place:
-    if kernel is not None:
-        return Place(role="kernel", input_first=kernel.input_first, groups=kernel.groups)
+def _fields(layout: Layout) -> dict[str, Any]:
+    return {one.name: getattr(layout, one.name) for one in fields(Layout)}
+
+
+def _order(model: nn.Module, kernels: Mapping[str, Sequence[LinearMap]]) -> dict[str, int]:
+    """The layers with kernels, by their places in the order in which a pass reads them."""
+    seen = {name: place for place, name in enumerate(order_in(model))}
+    names = [name for name in state_of(model) if name in kernels]
+    # What no pass has read comes last, in the order of the modules (sorting is stable).
+    called = sorted(names, key=lambda name: seen.get(name, len(seen)))
+    layers = [kernels[name][0].layer for name in called if kernels[name][0].role == "kernel"]
+    return {layer: place for place, layer in enumerate(dict.fromkeys(layers))}
+
+
+def _role(module: nn.Module, local: str, maps: Sequence[LinearMap]) -> str:
+    if maps:
+        return maps[0].role
     if is_batch_norm(module) or isinstance(module, _NORM_OWNERS):
         if local in ("weight", "bias"):
-            return Place(role="norm_affine")
+            return "norm_affine"
         if local in ("running_mean", "running_var"):
-            return Place(role="norm_stats")
+            return "norm_stats"
     if local in module._buffers:
-        return Place(role="constant")
-    return Place(role="other" if kind_of(module) is None else "bias")
+        return "constant"
+    is_known = kind_of(module) is not None
+    # Beside a kernel that a pass has found, what the class calls so and adds is a bias.
+    has_found = any(not one.is_table for one in found_in(module).values())
+    return "bias" if is_known or (has_found and "bias" in local) else "other"
 
 
 def state_of(model: nn.Module) -> State:

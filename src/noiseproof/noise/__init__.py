@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from noiseproof.noise.per_image import ImageChips as ImageChips
     from noiseproof.noise.perturbation import Programme as Programme
     from noiseproof.noise.perturbation import coverage as coverage
+    from noiseproof.noise.perturbation import noisy_tensors as noisy_tensors
     from noiseproof.noise.perturbation import perturb as perturb
+    from noiseproof.noise.perturbation import targeted as targeted
     from noiseproof.noise.perturbation import touched as touched
     from noiseproof.noise.signs import Signs as Signs
     from noiseproof.specs.noise import Spec as Spec
@@ -28,8 +30,10 @@ __getattr__, __dir__ = face(
         "coverage": "noise.perturbation",
         "known_layer": "noise.flipped_layers",
         "manufacture": "noise.chips",
+        "noisy_tensors": "noise.perturbation",
         "parse": "specs.noise",
         "perturb": "noise.perturbation",
+        "targeted": "noise.perturbation",
         "touched": "noise.perturbation",
     },
 )

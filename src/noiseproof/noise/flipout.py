@@ -26,7 +26,7 @@ from noiseproof.network.linear_maps import linear_maps
 from noiseproof.noise.flipped_layers import known_layer
 from noiseproof.noise.signs import Flip, Signs, flip_of, random_signs
 
-FLIPPED_ROLES = ("kernel", "bias", "norm_affine")
+FLIPPED_ROLES = ("kernel", "embedding", "bias", "norm_affine")
 
 
 class Flipout:
@@ -35,8 +35,8 @@ class Flipout:
     `skeleton` say). Not for several threads at once.
 
     Raises:
-        ValueError: for an unknown name, and for a tensor of another role than `kernel`, `bias` and
-            `norm_affine`, whose noise cannot be flipped.
+        ValueError: for an unknown name, and for a tensor of another role than `kernel`,
+            `embedding`, `bias` and `norm_affine`, whose noise cannot be flipped.
     """
 
     def __init__(
@@ -55,7 +55,9 @@ class Flipout:
         self._shapes = {name: shapes[name] for name in names}
         self._dice = {name: found[name].dice if dice is None else dice[name] for name in names}
         # Signs of both axes need no second kernel; a vector is small, with a sign for each element.
-        self._outer = {n for n in names if roles[n] == "kernel" and len(shapes[n]) > 1}
+        self._outer = {
+            n for n in names if roles[n] in ("kernel", "embedding") and len(shapes[n]) > 1
+        }
         self._groups = {m.weight: m.groups for m in linear_maps(self._skeleton).values()}
         for module, own in _owned(self._skeleton, names):
             # Not a hook: attention and normalisation are computed anew, not corrected afterwards.

@@ -16,8 +16,17 @@ import torch
 from torch import Generator, Tensor
 
 from noiseproof.core.rng import stream
-from noiseproof.network import Chip, Place, State, as_matrix, by_output
-from noiseproof.specs import Additive, Lognormal, Quantize, Spec, Stage, Stuck, ordered_targets
+from noiseproof.network import Chip, Place, State, as_matrix, by_output, chosen_tensors
+from noiseproof.specs import (
+    Additive,
+    Lognormal,
+    Quantize,
+    Spec,
+    Stage,
+    Stuck,
+    ordered_targets,
+    parse_layers,
+)
 from noiseproof.specs.noise import parse as parse
 
 DEFAULT_TARGETS = ("kernel",)
@@ -68,7 +77,7 @@ class Programme:
     @cached_property
     def names(self) -> list[str]:
         """The tensors that this programme writes."""
-        return [n for n in self._targeted if self.only is None or n in self.only]
+        return [n for n in self._noisy if self.only is None or n in self.only]
 
     @property
     def is_written(self) -> bool:
@@ -88,11 +97,13 @@ class Programme:
         for place, (stage, label) in enumerate(self._random):
             # The first one's are the same for all chips, and are there (`_references`).
             if place:
-                references = _references(noisy, self.places, stage)
+                references = self._references_of(noisy, stage)
             noisy = {
                 # A stream for each tensor by its name: leaving one out does
                 # not move the dice of the others.
                 name: _apply(stage, w, references[name], self._stream(seed, chip, name, label))
+                if name in references
+                else w
                 for name, w in noisy.items()
                 if name in self._kept
             }
@@ -116,6 +127,7 @@ class Programme:
             .to(self._start[name])
             .mul_(self._references[name] * stage.level)
             for name in self.names
+            if name in self._references
         }
 
     @property
@@ -145,11 +157,27 @@ class Programme:
         return [n for n in targeted(self.places, self.targets) if self.state[n].numel()]
 
     @cached_property
+    def _noisy(self) -> list[str]:
+        on = set(noisy_tensors(self.places, self.spec, self.targets)) if self.spec.stages else None
+        return [n for n in self._targeted if on is None or n in on]
+
+    @cached_property
+    def _on(self) -> dict[str, set[str] | None]:
+        """By the `where` of each stage the tensors that it is on; None for all."""
+        return {stage.where: stage_tensors(self.places, stage) for stage in self.spec.stages}
+
+    def _references_of(self, state: Mapping[str, Tensor], stage: Stage) -> dict[str, Tensor]:
+        """The stage's reference for each of the tensors that it is on, over those alone."""
+        on = self._on[stage.where]
+        its = {name: w for name, w in state.items() if on is None or name in on}
+        return _references(its, self.places, stage)
+
+    @cached_property
     def _kept(self) -> Container[str]:
-        """What is computed for every chip: all that is targeted, where a later stage's reference
-        is over all of it."""
+        """What is computed for every chip: all that some stage is on, where a later stage's
+        reference is over all of it."""
         scopes = {getattr(stage, "scope", "") for stage, _ in self._random[1:]}
-        return self._targeted if "global" in scopes else self.names
+        return self._noisy if "global" in scopes else self.names
 
     @cached_property
     def _labelled(self) -> list[tuple[Stage, str]]:
@@ -171,12 +199,14 @@ class Programme:
     @cached_property
     def _start(self) -> State:
         """The targeted tensors before the first random stage, on the CPU."""
-        fixed = {n: self.state[n].cpu() for n in self._targeted}  # float64 is not on every device
+        fixed = {n: self.state[n].cpu() for n in self._noisy}  # float64 is not on every device
         for stage, label in self._labelled[: len(self._labelled) - len(self._random)]:
-            references = _references(fixed, self.places, stage)
+            references = self._references_of(fixed, stage)
             fixed = {
                 # These stages roll no dice: the stream is there for the signature.
                 name: _apply(stage, w, references[name], self._stream(0, 0, name, label))
+                if name in references
+                else w
                 for name, w in fixed.items()
             }
         return fixed
@@ -184,13 +214,29 @@ class Programme:
     @cached_property
     def _references(self) -> dict[str, Tensor]:
         """Of the first random stage."""
-        return _references(self._start, self.places, self._random[0][0]) if self._random else {}
+        return self._references_of(self._start, self._random[0][0]) if self._random else {}
 
 
 def targeted(places: Mapping[str, Place], targets: Sequence[str]) -> list[str]:
     """The names of the tensors whose role is one of `targets`; ValueError for an unknown role."""
     wanted = ordered_targets(targets)
     return [name for name, place in places.items() if place.role in wanted]
+
+
+def noisy_tensors(places: Mapping[str, Place], spec: Spec, targets: Sequence[str]) -> list[str]:
+    """The names of the tensors that some stage of `spec` is on, whatever its level.
+
+    Raises:
+        ValueError: for an unknown role, and for a stage on layers that there are not.
+    """
+    names = targeted(places, targets)
+    on = [stage_tensors(places, stage) for stage in spec.stages]
+    return [name for name in names if any(some is None or name in some for some in on)]
+
+
+def stage_tensors(places: Mapping[str, Place], stage: Stage) -> set[str] | None:
+    """The tensors of the layers that a stage is on; None where it is on all."""
+    return chosen_tensors(places, parse_layers(stage.where)) if stage.where else None
 
 
 def touched(

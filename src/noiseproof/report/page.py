@@ -28,7 +28,7 @@ from noiseproof.report.panels import (
 from noiseproof.report.sensitivity import figures as ranking_figures
 from noiseproof.report.sensitivity import tables as ranking_tables
 from noiseproof.report.words import NOTHING_RENAMED, short_names, title_of
-from noiseproof.results import Curve, Ranking, Trace, network_key, where_of
+from noiseproof.results import Curve, Ranking, Trace, network_key, reach_text, where_of
 from noiseproof.results.clean import clean_sentence, clean_value
 
 CONFIG = {  # the page's figures stay on the page
@@ -168,6 +168,7 @@ def _stream(panel: StreamPanel) -> dict[str, Any]:
         "about": panel,
         "row": panel.first,
         "where": where_of(panel.first),
+        "reach": reach_text(panel.first),
         "title": title_of([panel.traces[0].metric]),
         "clean": "" if panel.clean is None else clean_sentence(panel.clean),
         "metric": panel.traces[0].metric,

@@ -23,6 +23,7 @@ from noiseproof.results import (
     Trace,
     key_of,
     network_key,
+    reach_text,
     stream_key,
     way_of,
     where_of,
@@ -56,6 +57,12 @@ class Panel:
     def where(self) -> str:
         """What the noise is on."""
         return where_of(self.curves[0].first)
+
+    @property
+    def reach(self) -> str:
+        """What the noise reaches, of several networks the least."""
+        text = reach_text(*(curve.first for curve in self.curves))
+        return text[:1].upper() + text[1:]
 
     @property
     def clean(self) -> Row:

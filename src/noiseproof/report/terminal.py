@@ -20,6 +20,7 @@ from noiseproof.results import (
     key_of,
     network_key,
     paired_difference,
+    reach_text,
     way_of,
     where_of,
 )
@@ -83,6 +84,8 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     # What long names of ways and differences take is missing for columns of numbers.
     spare = width - max(0, ways - len(WAY)) - (WIDTH_OF_GAINS if gains else 0)
     figures = tables.figures_of(curves) if spare >= NEEDED_BY_FIGURES else ()
+    if reach := reach_text(*(curve.first for curve in curves)):
+        heading += f"\n{reach}"
     columns = [
         column
         for column in COLUMNS
@@ -221,6 +224,8 @@ def trace_tables(traces: Sequence[Trace]) -> Iterator[Table]:
         heading += f"{first.noise} on {where_of(first)}, windows of {first.images} images"
         if panel.clean is not None:
             heading += f"\n{clean_sentence(panel.clean)}"
+        if reach := reach_text(first):
+            heading += f"\n{reach}"
         rows = [trace.first for trace in panel.traces]
         table = _table(heading, _caption(rows, has_hits=False))
         table.add_column("recal.")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from noiseproof.results.curves import chips_in_common as chips_in_common
     from noiseproof.results.curves import curves_of as curves_of
     from noiseproof.results.curves import paired_difference as paired_difference
+    from noiseproof.results.curves import reach_text as reach_text
     from noiseproof.results.curves import way_of as way_of
     from noiseproof.results.curves import where_of as where_of
     from noiseproof.results.dice import difference_of_chips as difference_of_chips
@@ -126,6 +127,7 @@ __getattr__, __dir__ = face(
         "traces_of": "results.streams",
         "variance_ratio": "results.activations",
         "way_of": "results.curves",
+        "reach_text": "results.curves",
         "where_of": "results.curves",
     },
 )

@@ -16,7 +16,14 @@ from noiseproof import stats
 from noiseproof.core.checks import one_of
 from noiseproof.results import drawing
 from noiseproof.results.clean import clean_document
-from noiseproof.results.curves import network_line, provenance_of, way_of, where_of, words_of
+from noiseproof.results.curves import (
+    network_line,
+    provenance_of,
+    reach_text,
+    way_of,
+    where_of,
+    words_of,
+)
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import Shown, Summary, count_of, spelled
 from noiseproof.specs import is_share
@@ -198,6 +205,7 @@ class Activations(Shown):
             title=[
                 network_line(self.clean),
                 f"{row.noise} on {where_of(row)}, {chips}",
+                *filter(None, [reach_text(row)]),
                 *(
                     f"{way.label}: {self.metric} {self.unit.text(way.score)}{self.unit.sign}"
                     for way in self.ways
@@ -250,6 +258,8 @@ class Activations(Shown):
         """Everything with its interval, its n and its provenance."""
         provenance, first = provenance_of(self.clean), self.off.row
         provenance |= {"noise": first.noise, "targets": first.targets, "seed": first.seed}
+        provenance |= {"digital": first.digital, "reached_macs": first.reached_macs}
+        provenance |= {"reached_weights": first.reached_weights}
         provenance |= {"interval": stats.CONFIDENCE, "unit of replication": "chip"}
         provenance |= {"tiny share": TINY, "least ratio": FLOOR}
         return {

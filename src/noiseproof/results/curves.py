@@ -3,6 +3,7 @@
 measure -> rows -> curves_of(rows) -> tables, figures, JSON
 """
 
+import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -206,6 +207,21 @@ def where_of(row: Row) -> str:
     return row.targets + _later(row, Role.CONDITION)
 
 
+def reach_text(*rows: Row) -> str:
+    """What the noise of these rows reaches, of several networks the least; "" where no row says."""
+    shares = [(row.reached_macs, row.reached_weights) for row in rows]
+    known = [(macs, own) for macs, own in shares if macs is not None and own is not None]
+    if not known:
+        return ""
+    of_macs, of_weights = (_part_of(share) for share in min(known))
+    return f"noise reaches {of_macs} of the multiply-accumulates, {of_weights} of the weights"
+
+
+def _part_of(share: float) -> str:
+    # Never "100 %" of what is not all.
+    return "all" if share == 1 else f"{math.floor(1000 * share) / 10:g} %"
+
+
 def network_line(clean: Row) -> str:
     """Which network on which images, and what it scores without noise."""
     name = f"{clean.model} {clean.norm} ({clean.checkpoint:.6}) on {clean.data}"
@@ -215,7 +231,9 @@ def network_line(clean: Row) -> str:
 def condition_line(row: Row, noise: str) -> str:
     """What happens to the chips and what is done about it."""
     design = "" if row.design == "chips" else f", design {row.design}"
-    return f"{noise} on {where_of(row)}, recalibrate {way_of(row)}{design}"
+    reach = reach_text(row)
+    line = f"{noise} on {where_of(row)}, recalibrate {way_of(row)}{design}"
+    return f"{line}; {reach}" if reach else line
 
 
 def words_of(row: Row) -> dict[str, Value]:

@@ -261,6 +261,8 @@ class Estimate:
         return {
             "noise": self.noise,
             "targets": first.targets.split(",") if first.targets else [],
+            "digital": first.digital,
+            "reached": {"macs": first.reached_macs, "weights": first.reached_weights},
             "seeds": sorted({row.seed for row in self.rows}),
             "recalibrate": first.recalibrate,
             "calibration": first.calibration,

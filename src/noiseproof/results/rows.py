@@ -40,6 +40,7 @@ class Row:
     chip: Annotated[int, UNIT]  # the unit's number
     design: Annotated[str, CONDITION] = "chips"  # which images see which chips, see `specs.designs`
     part: Annotated[str, CONDITION] = "all"  # which of the targeted tensors are noisy
+    digital: Annotated[str, CONDITION, Since(5)] = ""  # layers kept so (`specs.layers`), tables too
     stream: Annotated[str, CONDITION] = ""  # how the noise changes with time; "" where it stays
     seen: Annotated[int, UNIT] = 0  # in a stream: images before these
     images: Annotated[int, UNIT]  # that this unit saw
@@ -59,6 +60,8 @@ class Row:
     threads: Annotated[int, Since(4)] = 0  # of the CPU, that computed this row; 0: not known
     score_is: Annotated[str, Since(5)] = ""  # JSON of a score of one's own: `ScoreFacts`
     dice: Annotated[str, Since(5)] = ""  # what its chips' draws come from, by role; "": not known
+    reached_macs: Annotated[float | None, Since(5)] = None  # share with tensors that noise reaches
+    reached_weights: Annotated[float | None, Since(5)] = None  # None: the network was not watched
 
     def unpacked(self) -> NDArray[np.bool_]:
         """The hits as booleans (N,)."""

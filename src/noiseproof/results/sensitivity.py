@@ -205,6 +205,8 @@ class Ranking(Shown):
             "by": self.by,
             "noise": row.noise,
             "targets": row.targets.split(","),
+            "kept_digital": row.digital,
+            "reached": {"macs": row.reached_macs, "weights": row.reached_weights},
             "design": row.design,
             "seed": row.seed,
             "images": self.clean.images,

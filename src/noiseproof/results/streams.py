@@ -156,6 +156,11 @@ class Trace(Shown):
             "stream": self.first.stream,
             "noise": self.first.noise,
             "targets": self.first.targets.split(","),
+            "digital": self.first.digital,
+            "reached": {
+                "macs": self.first.reached_macs,
+                "weights": self.first.reached_weights,
+            },
             "chips": len(self.chips),
             "window": self.first.images,
             "seen": list(self.positions),

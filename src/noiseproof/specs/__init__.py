@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from noiseproof.specs.estimators import Match as Match
     from noiseproof.specs.estimators import Pooled as Pooled
     from noiseproof.specs.estimators import parse_estimator as parse_estimator
+    from noiseproof.specs.layers import Layers as Layers
+    from noiseproof.specs.layers import digital_text as digital_text
+    from noiseproof.specs.layers import parse_digital as parse_digital
+    from noiseproof.specs.layers import parse_layers as parse_layers
     from noiseproof.specs.noise import REFERENCES as REFERENCES
     from noiseproof.specs.noise import ROLES as ROLES
     from noiseproof.specs.noise import SCOPES as SCOPES
@@ -86,6 +90,10 @@ __getattr__, __dir__ = face(
     {
         "AUTO": "specs.estimators",
         "Additive": "specs.noise",
+        "Layers": "specs.layers",
+        "digital_text": "specs.layers",
+        "parse_digital": "specs.layers",
+        "parse_layers": "specs.layers",
         "Auto": "specs.designs",
         "BCCD_CLASSES": "specs.catalog",
         "Batch": "specs.estimators",

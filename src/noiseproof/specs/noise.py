@@ -5,6 +5,8 @@
     quantize(bits=6, scope=tensor) + gaussian(0.05, reference=max, scope=tensor)
     >>> spec.at(0.1).level
     0.1
+    >>> print(parse("gaussian(0.05)@name:layer3.*"))
+    gaussian(0.05, reference=std, scope=tensor)@name:layer3.*
 
 No torch here, so that a wrong spec is refused before anything heavy is imported.
 """
@@ -12,19 +14,22 @@ No torch here, so that a wrong spec is refused before anything heavy is imported
 import math
 import numbers
 from collections.abc import Iterable
-from dataclasses import Field, dataclass, fields, replace
-from typing import ClassVar, Self, overload
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, ClassVar, Self, overload
 
 from noiseproof.core.checks import one_of
-from noiseproof.core.notation import Notation
+from noiseproof.core.notation import Notation, Term
+from noiseproof.specs.layers import parse_layers
 
 REFERENCES = ("absolute", "max", "range", "rms", "std")
 SCOPES = ("channel", "global", "tensor")
 STUCK_AT = ("max", "zero")
-ROLES = ("kernel", "bias", "norm_affine", "norm_stats", "other")
-"""`kernel`: conv, linear, attention, recurrent and embedding weights. `bias`: their biases.
-`norm_affine`: gamma and beta. `norm_stats`: running mean and variance. `other`: every parameter
-that belongs to none of these (a class token, a layer scale): a target only when asked for."""
+ROLES = ("kernel", "embedding", "bias", "norm_affine", "norm_stats", "other")
+"""`kernel`: what a network multiplies with: conv, linear, attention, recurrent weights, and those
+of layers of one's own. `embedding`: tables that are only looked up, which no array needs to hold.
+`bias`: biases of these. `norm_affine`: gamma and beta. `norm_stats`: running mean and variance.
+`other`: every parameter that belongs to none of these (a class token, a layer scale): a target only
+when asked for."""
 MAX_TEXT = 4_000
 
 
@@ -43,16 +48,23 @@ def _number(name: str, value: object, *, at_most: float = math.inf) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One step of a spec. Its text form is `kind(first field, other=...)`."""
+    """One step of a spec. Its text form is `kind(first field, other=...)`, and `@first`,
+    `@name:PATTERN` and the like behind it where it is on some layers alone (`where`)."""
 
     kind: ClassVar[str]
     swept: ClassVar[str | None] = None  # the field that a sweep of levels sets
     is_eta: ClassVar[bool] = False  # is that field a noise level (sigma / reference)?
+    where: str = field(default="", metadata={"outside": True})
 
     def text(self, hide: str | None = None) -> str:
         """The stage's text form; the field `hide` is printed as the word `level`."""
-        shown = (self._field_text(field, hide) for field in fields(self))
-        return f"{self.kind}({', '.join(shown)})"
+        shown = (
+            self._field_text(field, hide)
+            for field in fields(self)
+            if not field.metadata.get("outside")
+        )
+        where = f"@{self.where}" if self.where else ""
+        return f"{self.kind}({', '.join(shown)}){where}"
 
     def _field_text(self, field: Field[object], hide: str | None) -> str:
         value = getattr(self, field.name)
@@ -217,7 +229,8 @@ class Spec:
             raise ValueError(f"{self} has no level to sweep: leave the levels out")
         stages = list(self.stages)
         stage = stages[self._swept]
-        stages[self._swept] = replace(stage, **{str(stage.swept): level})
+        field_of_level: dict[str, Any] = {str(stage.swept): level}
+        stages[self._swept] = replace(stage, **field_of_level)
         return replace(self, stages=tuple(stages))
 
 
@@ -229,7 +242,15 @@ def parse(text: str) -> Spec:
     """
     if text.strip() == "none":
         return Spec()
-    return Spec(stages=tuple(_NOTATION.read(term, STAGES) for term in _NOTATION.terms(text)))
+    return Spec(stages=tuple(_stage(term) for term in _NOTATION.terms(text)))
+
+
+def _stage(term: Term) -> Stage:
+    *rest, last = term.tokens
+    if last.group != "behind":
+        return _NOTATION.read(term, STAGES)
+    stage = _NOTATION.read(Term(rest, term.source), STAGES)
+    return replace(stage, where=str(parse_layers(last.text[1:])))
 
 
 _NOTATION = Notation(

@@ -14,11 +14,10 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from noiseproof.core.inputs import Inputs
 from noiseproof.network.chip import Chip, outputs
+from noiseproof.network.layouts import by_output, channels
 from noiseproof.network.linear_maps import (
     Kind,
     LinearMap,
-    by_output,
-    channels,
     linear_maps,
     runs_as,
 )

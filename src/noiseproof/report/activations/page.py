@@ -38,6 +38,7 @@ from noiseproof.results import (
     Point,
     Quantity,
     findings,
+    reach_text,
     where_of,
 )
 from noiseproof.results.clean import clean_value
@@ -70,6 +71,7 @@ def render(activations: Activations) -> str:
         row=activations.off.row,
         clean=clean_value(activations.clean),
         where=where_of(activations.off.row),
+        reach=reach_text(activations.off.row),
         version=__version__,
         plotly=Markup(_plotly_without_addresses()),
         figure=Markup(figure),

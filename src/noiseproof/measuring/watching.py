@@ -1,0 +1,61 @@
+"""What a pass of a network shows before it is measured: its kernels, and what they compute."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import nn
+
+from noiseproof.core.device import device_of
+from noiseproof.core.inputs import rows, to
+from noiseproof.core.rng import seeded
+from noiseproof.data import Split, scaled
+from noiseproof.measuring.setup import Setup
+from noiseproof.network import (
+    Place,
+    State,
+    Work,
+    examine_,
+    kept_digital,
+    places,
+    skeleton_of,
+    state_of,
+    work_of,
+)
+from noiseproof.specs import UNSCALED, PixelScale
+
+
+def watched(
+    skeleton: nn.Module, state: State, data: object, scale: PixelScale
+) -> tuple[Work | None, bool]:
+    """What the network multiplies, and whether that has shown layers which their class does not."""
+    if not isinstance(data, Split) or not len(data):
+        return None, False
+    example = scaled(to(rows(data.inputs, slice(0, 2)), device_of(state)), scale)
+    try:
+        with seeded(0, "watched pass"):  # of a network that is random by itself
+            has_own_maps = examine_(skeleton, state, example)
+            return work_of(skeleton, state, example), has_own_maps
+    except ValueError:  # a score of one's own may call the network in another way
+        return None, False
+
+
+def analog_places(setup: Setup) -> tuple[State, dict[str, Place]]:
+    """The tensors of an opened network, and what each is when it is measured: with the kernels
+    that a pass shows, and the layers that are kept digital."""
+    skeleton = skeleton_of(setup.model)
+    state = state_of(skeleton)
+    watched(skeleton, state, setup.test, setup.scale or UNSCALED)
+    return state, kept_digital(places(skeleton), setup.network.digital)
+
+
+def digital_words(
+    where: Mapping[str, Place], targets: Sequence[str], *, asked: str, has_own_maps: bool
+) -> str:
+    """What rows say is kept digital: what was asked for, and tables that are looked up.
+
+    Rows from before tables were, and before layers of other classes than torch's were found
+    (`has_own_maps`), say nothing: so where either changes the noise, there are some words.
+    """
+    has_tables = any(place.role == "embedding" for place in where.values())
+    left_out = has_tables and "kernel" in targets and "embedding" not in targets
+    words = ",".join(filter(None, ("embedding" if left_out else "", asked)))
+    return words or ("none" if has_own_maps else "")
