@@ -21,6 +21,7 @@ from noiseproof.specs import (
     PixelScale,
     Pooled,
     Spec,
+    parse,
     parse_design,
     parse_estimator,
     parse_pixel_scale,
@@ -29,6 +30,7 @@ from noiseproof.specs import (
 from noiseproof.tasks import ScoreFunction
 
 Way = Estimator | str | None
+Noise = Spec | str
 OnPass = Callable[[str, int, int], None]
 V = TypeVar("V")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -192,14 +194,20 @@ def named_network(weights: str | Path, options: Mapping[str, Any]) -> tuple[Netw
     return Network(weights=Path(weights), **given), calibration
 
 
-def asked_measurement(specs: Spec | Sequence[Spec], options: Mapping[str, Any]) -> Measurement:
+def asked_measurement(specs: Noise | Sequence[Noise], options: Mapping[str, Any]) -> Measurement:
     """What `options` say of a measurement; texts are read."""
     given = _of(Measurement, options)
     if isinstance(given.get("design"), str):
         given["design"] = parse_design(given["design"])
     if isinstance(given.get("targets"), str):
         given["targets"] = parse_targets(given["targets"])
-    return Measurement(specs=(specs,) if isinstance(specs, Spec) else tuple(specs), **given)
+    several = (specs,) if isinstance(specs, Spec | str) else tuple(specs)
+    read = tuple(parse(spec) if isinstance(spec, str) else spec for spec in several)
+    if wrong := [spec for spec in read if not isinstance(spec, Spec)]:
+        raise ValueError(
+            f"noise must be a Spec or its text, as 'gaussian(0.1)', got {type(wrong[0]).__name__}"
+        )
+    return Measurement(specs=read, **given)
 
 
 def asked_calibration(ways: Sequence[Way], images: Inputs | None) -> Calibration:

@@ -10,7 +10,7 @@ from noiseproof.core.device import pick_device
 from noiseproof.core.inputs import Inputs, joined
 from noiseproof.core.plugins import harmless_name, named
 from noiseproof.core.rng import seeded, stream
-from noiseproof.data import Source, Split, check_scale, fitted_to, open_dataset
+from noiseproof.data import Source, Split, check_scale, fitted_to, open_dataset, split_of
 from noiseproof.measuring.options import SetupOptions, check_keywords, named_network, with_keywords
 from noiseproof.measuring.requests import Calibration, Network, Subject
 from noiseproof.models import Card, build, file_sha256, fill, load_state, read_card, weights_file
@@ -60,7 +60,7 @@ def held(model: nn.Module, test: object, network: Network, calibration: Calibrat
     if network.device is not None:
         pick_device(network.device)
     if network.score is None and not isinstance(test, Split):
-        test = _pair(test)
+        test = split_of(test)
     images = calibration.images
     assert not isinstance(images, int), "images in memory are drawn already"
     # What a score of one's own does with its pixels is its own affair; `unscored` has none.
@@ -186,15 +186,6 @@ def _drawn(source: Source, calibration: Calibration) -> Inputs | None:
     if not images:
         return None
     return calibration_from(source, images, augment=calibration.augment, seed=calibration.seed)
-
-
-def _pair(test: object) -> Split:
-    if not isinstance(test, tuple) or len(test) != 2:
-        raise ValueError(
-            f"test must be a Split, or a pair of inputs and labels, got {type(test).__name__}; "
-            "other data needs a score of your own"
-        )
-    return Split(inputs=test[0], labels=test[1])
 
 
 def network_of(
