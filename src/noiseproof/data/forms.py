@@ -7,16 +7,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, SequentialSampler, default_collate
+from torch.utils.data import (
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    default_collate,
+)
 from torch.utils.data import Dataset as TorchDataset
-from torch.utils.data import IterableDataset, RandomSampler, SubsetRandomSampler
 
 from noiseproof.core.inputs import Inputs, as_inputs, tensors
 from noiseproof.data.boxes import Boxes
 from noiseproof.data.labels import Labels, as_labels
+from noiseproof.data.pixels import check_scale
 from noiseproof.data.sets import Dataset, Source
 from noiseproof.data.splits import Split
 from noiseproof.data.streaming import Kept, Streamed
+from noiseproof.specs import UNSCALED
 
 LABEL_KEYS = ("labels", "label", "target", "targets")
 READ_AT_ONCE = 64  # samples, where labels are collected
@@ -67,6 +75,27 @@ def inputs_of(data: object, most: int | None) -> Inputs | None:
     if isinstance(data, tuple | list):
         return as_inputs(tuple(as_tensor(one) for one in data), "calibration")
     return as_inputs(data, "calibration")
+
+
+def ready_inputs(data: object, most: int | None) -> Inputs:
+    """The inputs in `data`, as `inputs_of`, as a network takes them: pixels pass by the scale that
+    their split has.
+
+    Raises:
+        ValueError: for pixels without one.
+    """
+    remedy = "give a Split with its scale, or inputs as the network takes them"
+    if isinstance(data, Source):
+        data = data.read("train")
+    if isinstance(data, Split | Dataset):
+        split = split_of(data)
+        split.check_scale(split.scale, remedy=remedy)
+        data = split.ready(split.scale or UNSCALED)
+    inputs = inputs_of(data, most)
+    if inputs is None:
+        raise ValueError(f"calibration data must be inputs, or {EXPECTED}, got None")
+    check_scale(inputs, None, remedy=remedy)
+    return inputs
 
 
 def pair(inputs: object, labels: object) -> Split:
@@ -172,7 +201,7 @@ def _order(loader: "DataLoader[Any]") -> Sequence[int]:
     fixed = isinstance(sampler, SequentialSampler) or (
         isinstance(sampler, RandomSampler) and not sampler.replacement
     )
-    if not fixed or loader.batch_sampler is None and loader.batch_size is not None:
+    if not fixed or (loader.batch_sampler is None and loader.batch_size is not None):
         raise ValueError(
             f"a DataLoader must go through its dataset in order, got {type(sampler).__name__}: "
             "leave the sampler out"
@@ -231,13 +260,14 @@ def _together(several: Sequence[Any]) -> Inputs:
     if isinstance(first, Mapping):
         return {name: _stacked([as_tensor(x[name]) for x in several]) for name in first}
     if isinstance(first, tuple):
-        return tuple(_stacked([as_tensor(one) for one in column]) for column in zip(*several))
+        columns = zip(*several, strict=True)
+        return tuple(_stacked([as_tensor(one) for one in column]) for column in columns)
     return _stacked([as_tensor(one) for one in several])
 
 
 def _joined(several: Sequence[Labels]) -> Labels:
     if not isinstance(several[0], Tensor):
-        return tuple(boxes for labels in several for boxes in labels)  # type: ignore[misc]
+        return tuple(boxes for labels in several for boxes in labels)
     found = [labels for labels in several if isinstance(labels, Tensor)]
     if len({labels.shape[1:] for labels in found}) > 1:
         raise ValueError("labels must be of one shape in all batches: pad them to one length")

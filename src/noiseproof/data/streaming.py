@@ -36,7 +36,7 @@ class Streamed(Split):
             object.__setattr__(self, name, value)
 
     @property
-    def inputs(self) -> Inputs:  # type: ignore[override]  # read-only there too: it is frozen
+    def inputs(self) -> Inputs:
         """Read now, all of them at once."""
         found: Inputs = self._read(self._places.tolist())
         return found

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 from noiseproof.core.inputs import Inputs, as_inputs, count
+from noiseproof.data import inputs_of
 from noiseproof.measuring.requests import (
     Calibration,
     Measurement,
@@ -68,7 +69,7 @@ class MeasureOptions(RunOptions, StoreOptions, total=False):
     precision: float | None
     budget: float | None
     recalibrate: Way
-    calibration: Inputs | None
+    calibration: object
     score: ScoreFunction | None
     compiled: bool
     on_design: Callable[[str], None] | None
@@ -79,7 +80,7 @@ class TrackOptions(RunOptions, StoreOptions, total=False):
     `images`, `window` and `period` are as in `Course`."""
 
     recalibrate: Way | Sequence[Way]
-    calibration: Inputs | None
+    calibration: object
     images: int | None
     window: int | None
     period: int | None
@@ -103,7 +104,7 @@ class ExplainOptions(RunOptions, total=False):
     images for them; `on_pass(way, done, total)` is called after each chip and way."""
 
     recalibrate: Sequence[Way]
-    calibration: Inputs | None
+    calibration: object
     chips: int
     on_pass: OnPass | None
 
@@ -224,6 +225,15 @@ def asked_calibration(ways: Sequence[Way], images: Inputs | None) -> Calibration
                 f"{way} needs {way.calibration_images} calibration images, got {there}"
             )
     return Calibration(ways=tuple(found), images=images)
+
+
+def calibration_inputs(options: Mapping[str, Any]) -> Inputs | None:
+    """The inputs of the calibration data, in whatever form, as many as the ways ask for; all of
+    them where no way is named."""
+    ways = several_ways(options.get("recalibrate"))
+    read = [parse_estimator(way) if isinstance(way, str) else way for way in ways]
+    needed = [way.calibration_images for way in read if way is not None]
+    return inputs_of(options.get("calibration"), max(needed) if needed else None)
 
 
 def only_way(recalibrate: Way, images: Inputs | None) -> list[Way]:

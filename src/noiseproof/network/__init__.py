@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from noiseproof.network.norms import scale_kind as scale_kind
     from noiseproof.network.passes import Forward as Forward
     from noiseproof.network.passes import Passes as Passes
+    from noiseproof.network.refused import check_module as check_module
     from noiseproof.network.replay import Replay as Replay
     from noiseproof.network.shortcuts import Shortcut as Shortcut
     from noiseproof.network.shortcuts import Starts as Starts
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from noiseproof.network.state import M as M
     from noiseproof.network.state import Place as Place
     from noiseproof.network.state import State as State
+    from noiseproof.network.state import dtype_of as dtype_of
     from noiseproof.network.state import network_sha256 as network_sha256
     from noiseproof.network.state import places as places
     from noiseproof.network.state import skeleton_of as skeleton_of
@@ -94,6 +96,8 @@ __getattr__, __dir__ = face(
         "listening": "network.activations",
         "mixed": "network.moments",
         "moments_of": "network.moments",
+        "check_module": "network.refused",
+        "dtype_of": "network.state",
         "network_sha256": "network.state",
         "norm_layers": "network.norms",
         "output_axis": "network.linear_maps",
