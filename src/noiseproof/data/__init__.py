@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     from noiseproof.data.augmentation import augmented_scenes as augmented_scenes
     from noiseproof.data.boxes import Boxes as Boxes
     from noiseproof.data.datasets import open_dataset as open_dataset
+    from noiseproof.data.forms import inputs_of as inputs_of
+    from noiseproof.data.forms import ready_inputs as ready_inputs
+    from noiseproof.data.forms import split_of as split_of
     from noiseproof.data.labels import NO_TOKEN as NO_TOKEN
     from noiseproof.data.labels import VOID as VOID
     from noiseproof.data.labels import Labels as Labels
@@ -33,6 +36,9 @@ __getattr__, __dir__ = face(
         "augmented_scenes": "data.augmentation",
         "check_scale": "data.pixels",
         "fitted_to": "data.naming",
+        "inputs_of": "data.forms",
+        "ready_inputs": "data.forms",
+        "split_of": "data.forms",
         "open_dataset": "data.datasets",
         "scaled": "data.pixels",
     },

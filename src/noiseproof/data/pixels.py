@@ -30,14 +30,18 @@ def check_scale(inputs: Inputs, scale: PixelScale | None, *, remedy: str) -> Non
             )
 
 
-def scaled(inputs: I, scale: PixelScale) -> I:
+def scaled(inputs: I, scale: PixelScale, *, dtype: torch.dtype | None = None) -> I:
     """Network inputs for inputs as a data set holds them: (pixel / 255 - mean) / std for tensors of
-    uint8 pixels (N, C, H, W); tensors of any other type are network inputs already.
+    uint8 pixels (N, C, H, W); tensors of any other type are network inputs already. All that are
+    real numbers then are of `dtype` (default: float32 for pixels, and others as they are).
 
     Raises:
         ValueError: where the scale is of another number of channels.
     """
-    return map_tensors(inputs, lambda tensor: _scaled(tensor, scale))
+    there = map_tensors(inputs, lambda tensor: _scaled(tensor, scale))
+    if dtype is None:
+        return there
+    return map_tensors(there, lambda one: one.to(dtype) if one.is_floating_point() else one)
 
 
 def _scaled(images: Tensor, scale: PixelScale) -> Tensor:

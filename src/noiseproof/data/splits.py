@@ -84,7 +84,7 @@ class Split:
     @property
     def has_pixels(self) -> bool:
         """Is any of the inputs uint8, which passes by a scale only?"""
-        return has_pixels(self.inputs)
+        return has_pixels(self.part(0, 1).inputs)
 
     def classes_in(self) -> Tensor:
         """The classes that occur, sorted (K,)."""
@@ -92,7 +92,7 @@ class Split:
 
     def check_scale(self, scale: PixelScale | None, *, remedy: str) -> None:
         """Raise ValueError for pixels where `scale` is None, and for bytes that are no pixels."""
-        check_scale(self.inputs, scale, remedy=remedy)
+        check_scale(self.part(0, 1).inputs, scale, remedy=remedy)
 
     def with_scale(self, scale: PixelScale | None) -> "Split":
         """The same samples by another scale."""

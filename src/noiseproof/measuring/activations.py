@@ -26,6 +26,7 @@ from noiseproof.measuring.options import (
     asked_calibration,
     asked_measurement,
     asked_network,
+    calibration_inputs,
     check_keywords,
     with_keywords,
 )
@@ -102,7 +103,7 @@ def explain(
     request = ExplainRequest(
         network=network,
         measurement=asked_measurement(spec, options),
-        calibration=asked_calibration(ways, options.get("calibration")),
+        calibration=asked_calibration(ways, calibration_inputs(options)),
     )
     return explain_setup(
         held(model, data, network, request.calibration), request, on_pass=options.get("on_pass")

@@ -20,6 +20,7 @@ from noiseproof.measuring.options import (
     asked_calibration,
     asked_measurement,
     asked_network,
+    calibration_inputs,
     check_keywords,
     only_way,
     with_keywords,
@@ -83,7 +84,7 @@ def measure(
         StoreWarning: when the store holds rows of other code under the same weights.
     """
     check_keywords("measure", options, MeasureOptions)
-    images = options.get("calibration")
+    images = calibration_inputs(options)
     request = MeasureRequest(
         network=asked_network(options),
         measurement=asked_measurement(specs, options),

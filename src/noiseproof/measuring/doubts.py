@@ -16,7 +16,7 @@ from noiseproof.core.checks import DoubtWarning
 from noiseproof.core.inputs import Inputs, to
 from noiseproof.data import Split, scaled
 from noiseproof.measuring.evaluator import Evaluator
-from noiseproof.network import Chip, outputs
+from noiseproof.network import Chip, dtype_of, outputs
 from noiseproof.results import Row
 from noiseproof.results.clean import clean_sentence, sees_nothing
 from noiseproof.specs import PIXEL_SCALES, PixelScale, facts_of
@@ -69,7 +69,9 @@ class _Trial:
     def inputs(self, evaluator: Evaluator, images: Inputs) -> Inputs:
         assert isinstance(images, Tensor)
         raw = to(images.flip(1) if self.swapped else images, evaluator.device)
-        return evaluator.inputs(raw) if self.scale is None else scaled(raw, self.scale)
+        if self.scale is None:
+            return evaluator.inputs(raw)
+        return scaled(raw, self.scale, dtype=dtype_of(evaluator.state))
 
 
 def _inputs(evaluator: Evaluator) -> Iterator[str]:

@@ -34,6 +34,7 @@ from noiseproof.network import (
     State,
     Work,
     at_products,
+    dtype_of,
     kept_digital,
     network_sha256,
     outputs,
@@ -335,7 +336,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
     assert needed == (0 if used is None else count(used)), "whoever made the setup has counted"
     if used is not None:  # refused now, not after the first chips
         few = to(rows(used, slice(0, 2)), device_of(state))
-        outputs(skeleton, Chip(state), scaled(few, scale))
+        outputs(skeleton, Chip(state), scaled(few, scale, dtype=dtype_of(state)))
     # Only pixels pass through the scale: rows of float inputs must
     # not differ by one that had no part.
     pixels = isinstance(data, Split) and data.has_pixels
@@ -372,7 +373,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
         skeleton=skeleton,
         state=state,
         places=kept_digital(places(skeleton), network.digital),
-        inputs=partial(scaled, scale=scale),
+        inputs=partial(scaled, scale=scale, dtype=dtype_of(state)),
         test=data,
         own_score=score,
         estimator=estimator,
@@ -402,7 +403,9 @@ def _looked(setup: Setup, skeleton: nn.Module, state: State) -> Look:
         return unknown
     few = to(rows(setup.test.inputs, slice(0, IMAGES)), device_of(state))
     try:
-        return look_at(skeleton, state, scaled(few, setup.scale or UNSCALED), *code)
+        return look_at(
+            skeleton, state, scaled(few, setup.scale or UNSCALED, dtype=dtype_of(state)), *code
+        )
     except ValueError:
         if setup.score is None:
             raise

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar
 
 from noiseproof.core.inputs import Inputs, as_inputs, count
+from noiseproof.data import inputs_of
 from noiseproof.measuring.requests import (
     Calibration,
     Measurement,
@@ -22,6 +23,7 @@ from noiseproof.specs import (
     PixelScale,
     Pooled,
     Spec,
+    parse,
     parse_design,
     parse_digital,
     parse_estimator,
@@ -31,6 +33,7 @@ from noiseproof.specs import (
 from noiseproof.tasks import ScoreFunction
 
 Way = Estimator | str | None
+Noise = Spec | str
 OnPass = Callable[[str, int, int], None]
 V = TypeVar("V")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -69,7 +72,7 @@ class MeasureOptions(RunOptions, StoreOptions, total=False):
     precision: float | None
     budget: float | None
     recalibrate: Way
-    calibration: Inputs | None
+    calibration: object
     score: ScoreFunction | None
     compiled: bool
     on_design: Callable[[str], None] | None
@@ -80,7 +83,7 @@ class TrackOptions(RunOptions, StoreOptions, total=False):
     `images`, `window` and `period` are as in `Course`."""
 
     recalibrate: Way | Sequence[Way]
-    calibration: Inputs | None
+    calibration: object
     images: int | None
     window: int | None
     period: int | None
@@ -104,7 +107,7 @@ class ExplainOptions(RunOptions, total=False):
     images for them; `on_pass(way, done, total)` is called after each chip and way."""
 
     recalibrate: Sequence[Way]
-    calibration: Inputs | None
+    calibration: object
     chips: int
     on_pass: OnPass | None
 
@@ -203,14 +206,20 @@ def _digital(options: Mapping[str, Any]) -> dict[str, tuple[Layers, ...]]:
     return {"digital": parse_digital(digital) if isinstance(digital, str) else tuple(digital)}
 
 
-def asked_measurement(specs: Spec | Sequence[Spec], options: Mapping[str, Any]) -> Measurement:
+def asked_measurement(specs: Noise | Sequence[Noise], options: Mapping[str, Any]) -> Measurement:
     """What `options` say of a measurement; texts are read."""
     given = _of(Measurement, options)
     if isinstance(given.get("design"), str):
         given["design"] = parse_design(given["design"])
     if isinstance(given.get("targets"), str):
         given["targets"] = parse_targets(given["targets"])
-    return Measurement(specs=(specs,) if isinstance(specs, Spec) else tuple(specs), **given)
+    several = (specs,) if isinstance(specs, Spec | str) else tuple(specs)
+    read = tuple(parse(spec) if isinstance(spec, str) else spec for spec in several)
+    if wrong := [spec for spec in read if not isinstance(spec, Spec)]:
+        raise ValueError(
+            f"noise must be a Spec or its text, as 'gaussian(0.1)', got {type(wrong[0]).__name__}"
+        )
+    return Measurement(specs=read, **given)
 
 
 def asked_calibration(ways: Sequence[Way], images: Inputs | None) -> Calibration:
@@ -227,6 +236,15 @@ def asked_calibration(ways: Sequence[Way], images: Inputs | None) -> Calibration
                 f"{way} needs {way.calibration_images} calibration images, got {there}"
             )
     return Calibration(ways=tuple(found), images=images)
+
+
+def calibration_inputs(options: Mapping[str, Any]) -> Inputs | None:
+    """The inputs of the calibration data, in whatever form, as many as the ways ask for; all of
+    them where no way is named."""
+    ways = several_ways(options.get("recalibrate"))
+    read = [parse_estimator(way) if isinstance(way, str) else way for way in ways]
+    needed = [way.calibration_images for way in read if way is not None]
+    return inputs_of(options.get("calibration"), max(needed) if needed else None)
 
 
 def only_way(recalibrate: Way, images: Inputs | None) -> list[Way]:

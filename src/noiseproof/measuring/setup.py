@@ -10,11 +10,11 @@ from noiseproof.core.device import pick_device
 from noiseproof.core.inputs import Inputs, joined
 from noiseproof.core.plugins import harmless_name, named
 from noiseproof.core.rng import seeded, stream
-from noiseproof.data import Source, Split, check_scale, fitted_to, open_dataset
+from noiseproof.data import Source, Split, check_scale, fitted_to, open_dataset, split_of
 from noiseproof.measuring.options import SetupOptions, check_keywords, named_network, with_keywords
 from noiseproof.measuring.requests import Calibration, Network, Subject
 from noiseproof.models import Card, build, file_sha256, fill, load_state, read_card, weights_file
-from noiseproof.network import State
+from noiseproof.network import State, check_module
 from noiseproof.specs import PixelScale, norm_text, parse_pixel_scale
 from noiseproof.tasks import TASKS, ScoreFunction, check_classes, check_fits, unscored
 
@@ -57,10 +57,11 @@ def held(model: nn.Module, test: object, network: Network, calibration: Calibrat
         ValueError: for a device that is not there, and for a test set of no known form without a
             score of one's own.
     """
+    check_module(model)
     if network.device is not None:
         pick_device(network.device)
     if network.score is None and not isinstance(test, Split):
-        test = _pair(test)
+        test = split_of(test)
     images = calibration.images
     assert not isinstance(images, int), "images in memory are drawn already"
     # What a score of one's own does with its pixels is its own affair; `unscored` has none.
@@ -115,6 +116,7 @@ def opened(network: Network, calibration: Calibration) -> Setup:
         # The card's first: a network may tell apart more classes than its test set has.
         network = replace(network, classes=source.classes if card is None else card.classes)
     model = _filled(network, load_state(file), source)
+    check_module(model)
     test = source.read("test")
     test = test if network.images is None else test.first(network.images)
     drawn = _drawn(source, calibration)
@@ -186,15 +188,6 @@ def _drawn(source: Source, calibration: Calibration) -> Inputs | None:
     if not images:
         return None
     return calibration_from(source, images, augment=calibration.augment, seed=calibration.seed)
-
-
-def _pair(test: object) -> Split:
-    if not isinstance(test, tuple) or len(test) != 2:
-        raise ValueError(
-            f"test must be a Split, or a pair of inputs and labels, got {type(test).__name__}; "
-            "other data needs a score of your own"
-        )
-    return Split(inputs=test[0], labels=test[1])
 
 
 def network_of(

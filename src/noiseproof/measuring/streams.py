@@ -26,6 +26,7 @@ from noiseproof.measuring.options import (
     asked_calibration,
     asked_measurement,
     asked_network,
+    calibration_inputs,
     check_keywords,
     several_ways,
     with_keywords,
@@ -84,7 +85,7 @@ def track(
     request = TrackRequest(
         network=asked_network(options),
         measurement=asked_measurement(spec, options),
-        calibration=asked_calibration(ways, options.get("calibration")),
+        calibration=asked_calibration(ways, calibration_inputs(options)),
         course=course,
     )
     return track_setup(

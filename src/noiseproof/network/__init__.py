@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from noiseproof.network.reach import missing as missing
     from noiseproof.network.reach import reach_of as reach_of
     from noiseproof.network.reach import unwatched as unwatched
+    from noiseproof.network.refused import check_module as check_module
     from noiseproof.network.replay import Replay as Replay
     from noiseproof.network.selecting import DIGITAL as DIGITAL
     from noiseproof.network.selecting import chosen_tensors as chosen_tensors
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from noiseproof.network.state import M as M
     from noiseproof.network.state import Place as Place
     from noiseproof.network.state import State as State
+    from noiseproof.network.state import dtype_of as dtype_of
     from noiseproof.network.state import network_sha256 as network_sha256
     from noiseproof.network.state import places as places
     from noiseproof.network.state import skeleton_of as skeleton_of
@@ -114,6 +116,8 @@ __getattr__, __dir__ = face(
         "listening": "network.activations",
         "mixed": "network.moments",
         "moments_of": "network.moments",
+        "check_module": "network.refused",
+        "dtype_of": "network.state",
         "network_sha256": "network.state",
         "norm_layers": "network.norms",
         "output_axis": "network.linear_maps",

@@ -134,6 +134,13 @@ def state_of(model: nn.Module) -> State:
     return {name: tensor.detach() for name, tensor in tensors}
 
 
+def dtype_of(state: State) -> torch.dtype | None:
+    """The one floating-point type that all tensors of a network have; None where there are several,
+    of which nobody knows which its inputs have."""
+    found = {tensor.dtype for tensor in state.values() if tensor.is_floating_point()}
+    return found.pop() if len(found) == 1 else None
+
+
 def skeleton_of(model: M) -> M:
     """A private copy of `model` in evaluation mode, to run states with."""
     return copy.deepcopy(model).eval().requires_grad_(False)

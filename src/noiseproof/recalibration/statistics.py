@@ -17,11 +17,14 @@ from torch import Tensor, nn
 
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.device import device_of
-from noiseproof.core.inputs import Inputs, as_inputs, count, parts, rows, to
+from noiseproof.core.inputs import Inputs, count, parts, rows, to
+from noiseproof.data import ready_inputs, scaled
 from noiseproof.network import (
     Chip,
     Moments,
     StopForward,
+    check_module,
+    dtype_of,
     joined,
     mixed,
     moments_of,
@@ -36,26 +39,37 @@ from noiseproof.recalibration.following import followed
 from noiseproof.recalibration.matching import Signature, matched, signature_of
 from noiseproof.recalibration.running_stats import batches_of, held, private, put_, watching
 from noiseproof.recalibration.running_stats import running_layers as running_layers
-from noiseproof.specs import Batch, Blend, Ema, Estimator, Layerwise, Match, Pooled, parse_estimator
+from noiseproof.specs import (
+    UNSCALED,
+    Batch,
+    Blend,
+    Ema,
+    Estimator,
+    Layerwise,
+    Match,
+    Pooled,
+    parse_estimator,
+)
 
 M = TypeVar("M", bound=nn.Module)
 
 
 def recalibrate(
     model: M,
-    images: Inputs,
+    data: object,
     *,
     estimator: Estimator | str | None = None,
     clean: nn.Module | None = None,
     batch_size: int | None = None,
 ) -> M:
-    """A copy of `model` that is recalibrated on `images` (N, C, H, W).
+    """A copy of `model` that is recalibrated on the inputs in `data`.
 
     With `match` the copy has a bias, with gradients as its weight, in every convolution and linear
     layer. All else carries over, the mode of every submodule included; `model` is left as it is.
 
-    - `images`: inputs as the model takes them, unlabelled: a tensor, or a tuple or dict of tensors
-      that it gets as positional or keyword arguments. For `ema` and `batch` they are the stream
+    - `data`: inputs as the model takes them, a tensor or array, or a tuple or dict of them that it
+      gets as positional or keyword arguments; or a Split, a Dataset or a DataLoader, whose labels
+      are left out. For `ema` and `batch` they are the stream
       that passes in batches, and the copy is what the last one leaves (to score while they pass,
       see `following`).
     - `estimator`: a value or its text form, as `layerwise(200)`; it uses as many images as it says,
@@ -69,7 +83,10 @@ def recalibrate(
     Warns:
         NoEffectWarning: when the model has nothing to recalibrate, or the estimator is `off`.
     """
-    images = as_inputs(images, "calibration inputs")
+    check_module(model)
+    wanted = parse_estimator(estimator) if isinstance(estimator, str) else estimator
+    most = None if wanted is None else wanted.calibration_images or None
+    images = scaled(ready_inputs(data, most), UNSCALED, dtype=dtype_of(state_of(model)))
     chosen = _chosen(estimator, images)
     # Matching needs no normalisation layer; everything else has nowhere to write without one.
     found = matched_maps(model) if isinstance(chosen, Match) else running_layers(model)

@@ -1,11 +1,13 @@
 """A network on a test split -> a score, by the split's task."""
 
+from typing import Any
+
 from torch import nn
 
 from noiseproof.core.device import device_of
-from noiseproof.core.inputs import to
+from noiseproof.core.inputs import Inputs, to
 from noiseproof.data import Split, fitted_to, scaled
-from noiseproof.network import Chip, outputs, skeleton_of, state_of
+from noiseproof.network import Chip, dtype_of, outputs, skeleton_of, state_of
 from noiseproof.specs import PixelScale
 from noiseproof.tasks.table import TASKS
 from noiseproof.tasks.task import Result, check_top
@@ -15,12 +17,12 @@ def evaluate(model: nn.Module, test: Split, *, scale: PixelScale, batch_size: in
     """The score of `model` on `test`, in evaluation mode; `model` is left as it is."""
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
-    device = device_of(state)
-    return TASKS[test.task].evaluate(
-        lambda inputs: outputs(skeleton, Chip(state), scaled(to(inputs, device), scale)),
-        test,
-        batch_size,
-    )
+    device, dtype = device_of(state), dtype_of(state)
+
+    def forward(inputs: Inputs) -> Any:
+        return outputs(skeleton, Chip(state), scaled(to(inputs, device), scale, dtype=dtype))
+
+    return TASKS[test.task].evaluate(forward, test, batch_size)
 
 
 def check_fits(
@@ -38,7 +40,8 @@ def check_fits(
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
     x = to(test.part(0, 2).inputs, device_of(state))
-    output, task = outputs(skeleton, Chip(state), scaled(x, scale)), TASKS[test.task]
+    output = outputs(skeleton, Chip(state), scaled(x, scale, dtype=dtype_of(state)))
+    task = TASKS[test.task]
     test = fitted_to(test, task.classes(output) or classes)
     task.check(output, test)
     return test

@@ -199,7 +199,7 @@ class _Fitting:
 def _near(split: Split, device: torch.device) -> Split:
     """The inputs on the device, where they can be changed there and fit easily. Labels stay:
     a `Split` looks at them, and a look waits for the device."""
-    size = sum(tensor.nbytes for tensor in tensors(split.inputs))
+    size = len(split) * sum(tensor.nbytes for tensor in tensors(split.part(0, 1).inputs))
     if device.type == "cpu" or not TASKS[split.task].changes_near or size > NEAR_BYTES:
         return split
     return split.with_inputs(to(split.inputs, device))
@@ -207,7 +207,7 @@ def _near(split: Split, device: torch.device) -> Split:
 
 def _batch(split: Split, places: Tensor) -> Split:
     """The samples at `places`, wherever they lie."""
-    device = device_of_inputs(split.inputs)
+    device = device_of_inputs(split.part(0, 1).inputs)
     if device.type == "cpu":
         return split.take(places)
     # Inputs and labels lie apart (`_near`): each is indexed where it lies.
