@@ -142,7 +142,11 @@ def dtype_of(state: State) -> torch.dtype | None:
 
 
 def skeleton_of(model: M) -> M:
-    """A private copy of `model` in evaluation mode, to run states with."""
+    """A private copy of `model` in evaluation mode, to run states with; of what `DataParallel` runs
+    the network itself."""
+    # torch cannot run other tensors in it than its own, and on one device it does nothing else.
+    while isinstance(model, nn.DataParallel):
+        model = model.module
     return copy.deepcopy(model).eval().requires_grad_(False)
 
 
