@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from noiseproof.core.inputs import as_call, map_tensors
 from noiseproof.core.rng import seeded, stream
 from noiseproof.data.splits import Boxes, Split
 from noiseproof.tasks.own import Score
@@ -157,6 +158,32 @@ class Tokens(nn.Module):
         return out
 
 
+class Writing(nn.Module):
+    """It writes into what it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        x.mul_(1.5).add_(y)
+        out: Tensor = self.b(torch.tanh_(self.a(x)))
+        return out
+
+
+class Borrowing(nn.Module):
+    """The last layer's weight is used before that layer is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.last = (nn.Linear(6, 6) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.tanh(nn.functional.linear(self.a(x), self.last.weight))
+        out: Tensor = self.last(torch.tanh(self.b(y)))
+        return out
+
+
 def off(model: nn.Module, test: Split) -> float:
     """The mean squared error of a reconstruction."""
     with torch.no_grad():
@@ -178,8 +205,10 @@ class Form:
         with seeded(0, "form"):
             net = self.make().eval()
         with torch.no_grad():
-            said = net(**self.inputs) if isinstance(self.inputs, dict) else net(self.inputs)
-        return net, Split(inputs=self.inputs, labels=self.labels(said, self.inputs))
+            args, kwargs = as_call(map_tensors(self.inputs, Tensor.clone))
+            said = net(*args, **kwargs)
+        x = map_tensors(self.inputs, Tensor.clone)
+        return net, Split(inputs=x, labels=self.labels(said, x))
 
 
 LONG = torch.arange(7)[None] < torch.arange(N)[:, None] % 5 + 3
@@ -207,5 +236,7 @@ FORMS = {
     "a layer twice, others never": Form(Twice, normal(6)),
     "one layer": Form(lambda: nn.Linear(6, 3), normal(6)),
     "branching": Form(Branching, normal(6)),
+    "writing into two inputs": Form(Writing, (normal(6), normal(1))),
+    "a weight in another place": Form(Borrowing, normal(6)),
     "tokens": Form(Tokens, whole(12, 6), lambda said, x: said.argmax(-1)),
 }

@@ -10,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 
 import noiseproof as npf
 from noiseproof.network.owners import printed
-from noiseproof.network.state import network_sha256, places, state_of
+from noiseproof.network.state import network_sha256, places, skeleton_of, state_of
 from noiseproof.noise.perturbation import perturb
 from noiseproof.specs.noise import parse
 
@@ -103,6 +103,13 @@ def test_what_only_holds_a_network_is_no_part_of_its_fingerprint(wrap: str) -> N
         assert fingerprint(WRAPPED[wrap](Net())) == fingerprint(Inner_plain(Net()))
     else:
         assert fingerprint(WRAPPED[wrap](Net())) == fingerprint(Net())
+
+
+def test_a_network_in_data_parallel_runs_as_the_network_itself() -> None:
+    net = Net()
+    skeleton = skeleton_of(nn.DataParallel(nn.DataParallel(net)))
+    assert type(skeleton) is Net
+    assert all(torch.equal(t, net.state_dict()[name]) for name, t in skeleton.state_dict().items())
 
 
 def Inner_plain(net: Net) -> nn.Module:  # noqa: N802  # beside the class that it stands for

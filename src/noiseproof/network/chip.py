@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from noiseproof.core.inputs import Inputs, as_call, shapes
+from noiseproof.core.inputs import Inputs, as_call, map_tensors, shapes
 from noiseproof.network.linear_maps import LinearMap, linear_maps
 from noiseproof.network.padding import padded
 from noiseproof.network.state import State
@@ -44,13 +44,15 @@ def outputs(skeleton: nn.Module, chip: Chip, x: Inputs) -> Any:
     and whatever a detector or a segmenter returns. A tuple of tensors goes in as positional
     arguments, a dict as keyword arguments.
 
-    A skeleton from `skeleton_of` is in evaluation mode. Tied tensors stay tied.
+    A skeleton from `skeleton_of` is in evaluation mode. Tied tensors stay tied, and x is left as it
+    is whatever the network does with it.
 
     Raises:
         ValueError: where the network cannot take such inputs, or the chip has a product at a layer
             where none can be.
     """
-    args, kwargs = as_call(x)
+    # A copy: a network may write into what it gets, and the next chip has to see the same.
+    args, kwargs = as_call(map_tensors(x, Tensor.clone))
     with at_products(skeleton, chip.products), padded(skeleton):
         try:
             with torch.no_grad():
