@@ -238,7 +238,8 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leave
 
     def _product_of(self, name: str, args: Any, kwargs: Any, result: Any) -> Product | None:
         if name in PRODUCTS:
-            product = PRODUCTS[name](*args, **kwargs)
+            # Operands come by position here; what comes by keyword (masks, factors) is none.
+            product = PRODUCTS[name](*args)
             if product.macs is not None:
                 return product
             weight = product.operands[1].tensor  # outputs on axis 1: numel / channels places
