@@ -136,7 +136,7 @@ def test_a_score_of_ones_own_has_no_labels_and_one_design() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match="test must be a Split, or a pair"):
+    with pytest.raises(ValueError, match="data must be a Split, a pair"):
         npf.inspect_network(Told(), 7)
     with pytest.raises(TypeError, match="inspect_network has no keyword 'chips'"):
         npf.inspect_network(Told(), data(), chips=3)  # type: ignore[call-arg]

@@ -129,7 +129,11 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
     """What there is of every curve of the grid; curves without a row are left out."""
     by_place: dict[Place, list[Curve]] = {}
     for curve in _curves(rows):
-        if set(further(curve.first, *Role)) - {"computes"}:
+        said = further(curve.first, *Role)
+        # What nobody asked for: tables are digital, and so named in networks that have some.
+        if said.get("digital") in ("none", "embedding"):
+            del said["digital"]
+        if said.keys() - {"computes"}:
             continue  # measured under what a study file has no word for
         by_place.setdefault(_place_of(curve), []).append(curve)
     found = []

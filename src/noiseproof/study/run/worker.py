@@ -102,8 +102,7 @@ def blank_of(task: Task, evaluator: Evaluator) -> Row:
     """What the rows of a task have in common."""
     design = sized(task.design, len(evaluator.test) if task.design.needs_hits else 0)
     return replace(
-        evaluator.chip_row,
-        targets=",".join(task.targets),
+        evaluator.asked_row(task.specs[0], task.targets),
         seed=task.network.seed,
         pace=str(task.pace),
         design=str(design),
