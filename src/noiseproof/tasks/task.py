@@ -57,7 +57,7 @@ class Task:
     `changes_near`: `change` works on any device, and the labels are one number each, so that all
     training inputs may lie on a GPU.
     `shows_classes`: an output shows how many classes the network knows; `classes(output)` reads it
-    off, None where it does not.
+    off where it is a number of outputs.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Task:
     batch_size: BatchSize
     changes_near: bool = False
     shows_classes: bool = True
-    classes: Callable[[Any], int | None] = lambda output: None
+    classes: Callable[[Any], int] | None = None
 
     @property
     def metric(self) -> str:
