@@ -11,6 +11,9 @@
    chip is between chips. Both fall as 1 / passes, so their ratio is that of the passes at equal
    error. A chip that sees more images costs more and hardly varies less: its two parts (chips, and
    images on a chip, by the analysis of variance) say what holds for all 10,000 test images.
+3. Whole chips (`--only-chips` for these alone): the processor time of all layers on 10 chips, begun
+   at the noisy layer, over the same as whole passes; by quarters of the network too. Rounds
+   alternate.
 The last line is JSON, and is written to FILE.
 """
 
@@ -33,15 +36,17 @@ import noiseproof as npf
 from noiseproof.core.device import device_name
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
+from noiseproof.measuring.chip_parts import ChipParts
 from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.image_parts import ImageParts, _Block
 from noiseproof.measuring.requests import Calibration, Network
-from noiseproof.measuring.sensitivity import _Block, _Study
 from noiseproof.measuring.setup import held, open_setup
 from noiseproof.measuring.units import open_units
 from noiseproof.network.chip import Chip
+from noiseproof.network.shortcuts import MOST_BYTES, Shortcut
 from noiseproof.noise.perturbation import perturb
 from noiseproof.specs.catalog import PixelScale
-from noiseproof.specs.designs import PerImage
+from noiseproof.specs.designs import Chips, PerImage
 from noiseproof.specs.noise import parse
 
 NOISE = parse("gaussian(0.5, reference=std)")
@@ -50,11 +55,16 @@ WHOLE_TEST = 10_000
 
 def main() -> None:
     options = arguments()
+    on_chips = chip_times("resnet20", options.repeats)
+    if options.only_chips:
+        print(json.dumps(on_chips))
+        return
     timed = {name: times(name, options.repeats) for name in ("resnet20", "resnet44")}
     document: dict[str, Any] = {
         "noise": str(NOISE),
         "time": timed,
         "passes": None,
+        "whole_chips": on_chips,
         "device": device_name(torch.device("cpu")),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
@@ -70,13 +80,15 @@ def main() -> None:
     print(text)
 
 
-def study_of(model: nn.Module, test: Split, block: int, scale: PixelScale | None = None) -> _Study:
+def study_of(
+    model: nn.Module, test: Split, block: int, scale: PixelScale | None = None
+) -> ImageParts:
     network = Network(device="cpu", scale=scale)
     made: Evaluator = open_evaluator(held(model, test, network, Calibration()), None)
     roles = ("kernel",)
     design = PerImage(block=block)
     units, _ = open_units(made, design, [NOISE], roles, seen=(made.clean_row, []))
-    return _Study(units=units, spec=NOISE, by="layer", seed=0, roles=roles)
+    return ImageParts(units=units, spec=NOISE, by="layer", seed=0, roles=roles, keep=())
 
 
 # --- 1. time -------------------------------------------------------------------------------------
@@ -90,18 +102,18 @@ def times(name: str, repeats: int) -> dict[str, Any]:
     evaluator, groups = study.evaluator, study.groups
 
     def clean() -> None:
-        evaluator.forward(evaluator.skeleton, evaluator.state, x)
+        evaluator.forward(evaluator.skeleton, evaluator.clean, x)
 
     def ours(unit: int) -> None:
-        assert len(_Block(study=study, unit=unit).alone) == len(groups) + 1
+        assert len(_Block(of=study, unit=unit).alone) == len(groups) + 1
 
     def whole(unit: int) -> None:
-        block = _Block(study=study, unit=unit)
+        block = _Block(of=study, unit=unit)
         for group in groups:
             block.noisy_in([group])
 
     def everywhere(unit: int) -> None:
-        _Block(study=study, unit=unit).noisy_in(groups)
+        _Block(of=study, unit=unit).noisy_in(groups)
 
     for warm_up in (clean, lambda: ours(0), lambda: everywhere(0)):
         warm_up()
@@ -138,6 +150,56 @@ def spread(ours: list[float], floor: list[float]) -> dict[str, float]:
 
 def shown(found: dict[str, float]) -> str:
     return f"{found['median']:.3g} [{found['min']:.3g}, {found['max']:.3g}]"
+
+
+# --- 3. whole chips ------------------------------------------------------------------------------
+
+
+def chip_times(name: str, repeats: int, *, chips: int = 10, images: int = 50) -> dict[str, Any]:
+    """Processor time, which does not depend on who else works on the machine."""
+    model = npf.models.build(name).eval()
+    x = torch.randn(images, 3, 32, 32, generator=stream(0, "benchmark"))
+    test = Split(inputs=x, labels=torch.zeros(images, dtype=torch.int64))
+    made = open_evaluator(held(model, test, Network(device="cpu"), Calibration()), None)
+    units, _ = open_units(made, Chips(), [NOISE], ("kernel",), seen=(made.clean_row, []))
+    parts = ChipParts(
+        units=units, spec=NOISE, by="layer", seed=0, roles=("kernel",), keep=(), chips=chips
+    )
+    made.clean_score()  # warms up
+    ratios: list[list[float]] = []
+    for _ in range(repeats):
+        spent = {}
+        for room in (MOST_BYTES, 0):
+            for group in parts.groups:
+                started = time.process_time()
+                start = parts._starts.start(group.tensors)
+                with Shortcut(made.passes, made.state, start, room=room) as shortcut:
+                    shortcut = shortcut if room and parts.is_short(group) else None
+                    for chip in range(chips):
+                        parts._result(parts._programme(group.tensors).chip(0, chip), shortcut)
+                spent[room, group.name] = time.process_time() - started
+        names = [group.name for group in parts.groups]
+        quarters = [names[len(names) * q // 4 : len(names) * (q + 1) // 4] for q in range(4)]
+        ratios.append(
+            [
+                sum(spent[MOST_BYTES, n] for n in part) / sum(spent[0, n] for n in part)
+                for part in (names, *quarters)
+            ]
+        )
+    found = {
+        "layers": len(parts.groups), "chips": chips, "images": images, "repeats": repeats,
+    } | {
+        key: {"median": statistics.median(one), "min": min(one), "max": max(one)}
+        for key, one in zip(
+            ("all", "first quarter", "second", "third", "last quarter"),
+            zip(*ratios, strict=True),
+            strict=True,
+        )
+    }  # fmt: skip
+    print(f"{name} on {chips} whole chips, {repeats} alternating rounds [min, max]")
+    for key in list(found)[4:]:
+        print(f"  {key:<36} {shown(found[key])}")
+    return found
 
 
 # --- 2. passes at equal error --------------------------------------------------------------------
@@ -180,13 +242,15 @@ def passes(options: argparse.Namespace, cost: float) -> dict[str, Any]:
     }
 
 
-def block_scores(study: _Study, layers: list[str], turns: int) -> dict[str, NDArray[np.float64]]:
+def block_scores(
+    study: ImageParts, layers: list[str], turns: int
+) -> dict[str, NDArray[np.float64]]:
     """By layer (passes, blocks): the accuracies of the same blocks, in each pass on other dice."""
     count = study.units.per_pass
     found = {layer: np.zeros((turns, count)) for layer in layers}
     for turn in range(turns):
         for place in range(count):
-            block = _Block(study=study, unit=place + turn * count)
+            block = _Block(of=study, unit=place + turn * count)
             for layer in layers:
                 found[layer][turn, place] = block.alone[layer].result.score
     return found
@@ -235,6 +299,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--chips", type=int, default=20)
     parser.add_argument("--turns", type=int, default=4, help="passes of per-image chips")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only-chips", action="store_true")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 

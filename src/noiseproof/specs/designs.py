@@ -150,7 +150,9 @@ def check_design(
     if isinstance(design, PerImage):
         reason = _why_not_per_image(specs, targets, estimator)
         if reason:
-            raise ValueError(f"per-image chips do not hold for {reason}: use --design nested")
+            raise ValueError(
+                f"per-image chips do not hold for {reason}: use --design chips or nested"
+            )
 
 
 def auto_design(
