@@ -37,8 +37,9 @@ from noiseproof.core.device import device_name
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
 from noiseproof.measuring.chip_parts import ChipParts
-from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.image_parts import ImageParts, _Block
+from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.requests import Calibration, Network
 from noiseproof.measuring.setup import held, open_setup
 from noiseproof.measuring.units import open_units

@@ -71,13 +71,29 @@ def test_a_good_network_has_no_warnings_and_one_screen() -> None:
     found = inspected(Told())
     assert found.warnings == []
     assert (found.clean.score, found.clean.images, found.clean.nonfinite) == (1.0, IMAGES, 0)
-    assert (found.macs, found.weights, found.missed, found.layers) == (1.0, 1.0, (), 1)
+    assert (found.macs, found.weights, found.left_out, found.layers) == (1.0, 1.0, "", 1)
     assert found.randomness == "none"
     assert found.dtypes == (("float32", CLASSES**2),)
     text = str(found)
     assert len(text.splitlines()) <= 24
     for words in ("100.00 [94.0, 100.0] % of 60 test images", "33.3 %", "3 classes, 0 to 2"):
         assert words in text
+
+
+def test_layers_of_any_class_are_reached_and_what_is_no_parameter_is_told() -> None:
+    class Own(Told):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kernel = nn.Parameter(torch.eye(CLASSES))
+            self.register_buffer("fixed", torch.eye(CLASSES))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x @ self.kernel @ self.get_buffer("fixed"))
+
+    found = inspected(Own())
+    assert (found.macs, found.weights, found.layers) == (2 / 3, 2 / 3, 2)
+    assert "66.7 % of the multiply-accumulates" in found.warnings[0]
+    assert "left out fixed, whose weights are no parameter" in found.warnings[0]
 
 
 def test_the_score_is_that_of_measure() -> None:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 import noiseproof as npf
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
-from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.evaluator import Evaluator
+from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.requests import Network
 from noiseproof.measuring.setup import Setup
 from noiseproof.network.chip import Chip, Plain, outputs

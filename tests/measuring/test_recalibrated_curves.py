@@ -14,7 +14,7 @@ import noiseproof as npf
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
-from noiseproof.measuring.evaluator import open_evaluator
+from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.requests import Calibration, Network
 from noiseproof.measuring.setup import held
 from noiseproof.network.chip import Chip

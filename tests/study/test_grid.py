@@ -199,6 +199,7 @@ def test_factors_are_what_a_comparison_selects_by() -> None:
         "augment": True,
         "noise": "gaussian(level, reference=std, scope=tensor)",
         "targets": "kernel",
+        "digital": "",
         "recalibrate": "off",
         "design": "nested(50)",
     }

@@ -11,6 +11,7 @@ from noiseproof.cli.grouped import grouped
 from noiseproof.cli.listings import LISTINGS, TOPICS
 from noiseproof.cli.options import (
     AsJson,
+    Digital,
     NetworkOptions,
     PartOptions,
     Targets,
@@ -19,7 +20,7 @@ from noiseproof.cli.options import (
 )
 from noiseproof.cli.printing import print_json
 from noiseproof.core.checks import one_of
-from noiseproof.specs import catalog, parse, parse_targets
+from noiseproof.specs import catalog, parse, parse_digital, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -34,6 +35,7 @@ class ModelOptions:
         ),
     ] = None
     targets: Targets = "kernel"
+    digital: Digital = ""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -99,14 +101,19 @@ def _print_model(
     if name is None:
         raise ValueError("info model needs a name, as in: noiseproof info model resnet20")
     noise = None if asked.noise is None else parse(asked.noise)
-    roles = parse_targets(asked.targets)
+    roles, digital = parse_targets(asked.targets), parse_digital(asked.digital)
     catalog.check_model(name)
     catalog.check_norm_where(network.norm, network.norm_where)
     from noiseproof.cli.console import print_inventory
     from noiseproof.measuring.inventory import inventory
 
     tensors = inventory(
-        name, norm=network.norm, where=network.norm_where, noise=noise, targets=roles
+        name,
+        norm=network.norm,
+        where=network.norm_where,
+        noise=noise,
+        targets=roles,
+        digital=digital,
     )
     print_inventory(name, tensors, noise, roles)
     if as_json:

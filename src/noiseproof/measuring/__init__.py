@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from noiseproof.measuring.curves import measure as measure
     from noiseproof.measuring.curves import measure_setup as measure_setup
     from noiseproof.measuring.evaluator import Evaluator as Evaluator
-    from noiseproof.measuring.evaluator import open_evaluator as open_evaluator
     from noiseproof.measuring.inspection import inspect_network as inspect_network
     from noiseproof.measuring.inspection import inspect_setup as inspect_setup
     from noiseproof.measuring.inventory import TensorFacts as TensorFacts
+    from noiseproof.measuring.opening import open_evaluator as open_evaluator
     from noiseproof.measuring.options import check_keywords as check_keywords
     from noiseproof.measuring.options import with_keywords as with_keywords
     from noiseproof.measuring.requests import Calibration as Calibration
@@ -67,7 +67,7 @@ __getattr__, __dir__ = face(
         "measure_setup": "measuring.curves",
         "named": "measuring.settling",
         "network_of": "measuring.setup",
-        "open_evaluator": "measuring.evaluator",
+        "open_evaluator": "measuring.opening",
         "open_setup": "measuring.setup",
         "open_units": "measuring.units",
         "opened": "measuring.setup",

@@ -19,7 +19,8 @@ from noiseproof.core.inputs import Inputs, count
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.doubts import warn_near_chance
-from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.evaluator import Evaluator
+from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import (
     ExplainOptions,
     OnPass,

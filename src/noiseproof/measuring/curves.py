@@ -14,7 +14,8 @@ from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.doubts import warn_near_chance
-from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.evaluator import Evaluator
+from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import (
     MeasureOptions,
     asked_calibration,
@@ -29,8 +30,7 @@ from noiseproof.measuring.requests import Measurement, MeasureRequest
 from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, open_units
-from noiseproof.network import missing, unwatched
-from noiseproof.noise import targeted, touched
+from noiseproof.noise import touched
 from noiseproof.results import Curve, OnRow, Row, RowCache, Store, Tally, curves_of
 from noiseproof.specs import Chips, Pace, Spec, check_length, facts_of
 from noiseproof.stats import FIRST, Progress, most_units
@@ -253,21 +253,18 @@ def check_named(evaluator: Evaluator) -> None:
 def warn_without_effect(evaluator: Evaluator, asked: Measurement) -> None:
     """Warn of noise or recalibration that changes nothing, and of noise that leaves out what
     nobody asked to leave out: in the name of the user's line, which
-    called a public function, which called one with a setup, which called this."""
+    called a public function, which called one with a setup, which called this.
+
+    Raises:
+        ValueError: where the network multiplies with nothing that noise on kernels can reach, so
+            that every chip would be the clean network.
+    """
     for text in _without_effect(evaluator, asked):
         warnings.warn(text, NoEffectWarning, stacklevel=4)
-    if text := _left_out(evaluator, asked):
+    if text := evaluator.left_out(asked.targets):
+        if evaluator.asked_row(asked.specs[0], asked.targets).reached_macs == 0:
+            raise ValueError(text)
         warnings.warn(text, ReachWarning, stacklevel=4)
-
-
-def _left_out(evaluator: Evaluator, asked: Measurement) -> str:
-    """What of the network no noise on kernels reaches; "" where nothing is missing."""
-    if "kernel" not in asked.targets:
-        return ""
-    if evaluator.work is None:
-        return unwatched(evaluator.state, evaluator.places, asked.targets)
-    noisy = targeted(evaluator.places, asked.targets)
-    return missing(evaluator.work, evaluator.places, noisy)
 
 
 def _without_effect(evaluator: Evaluator, asked: Measurement) -> Iterator[str]:

@@ -13,15 +13,15 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from noiseproof.core.checks import DoubtWarning
-from noiseproof.core.inputs import Inputs, to
-from noiseproof.data import Split, scaled
+from noiseproof.core.inputs import Inputs
+from noiseproof.data import Split
 from noiseproof.measuring.evaluator import Evaluator
-from noiseproof.network import Chip, dtype_of, outputs
+from noiseproof.network import Chip, outputs
 from noiseproof.results import Row
 from noiseproof.results.clean import clean_sentence, sees_nothing
 from noiseproof.specs import PIXEL_SCALES, PixelScale, facts_of
 from noiseproof.stats import Interval, binomial_interval
-from noiseproof.tasks import TASKS, Result
+from noiseproof.tasks import TASKS, Result, taken
 from noiseproof.tasks.classify import class_logits
 
 FEW, FEW_SCENES = 96, 12
@@ -68,10 +68,8 @@ class _Trial:
 
     def inputs(self, evaluator: Evaluator, images: Inputs) -> Inputs:
         assert isinstance(images, Tensor)
-        raw = to(images.flip(1) if self.swapped else images, evaluator.device)
-        if self.scale is None:
-            return evaluator.inputs(raw)
-        return scaled(raw, self.scale, dtype=dtype_of(evaluator.state))
+        turned = images.flip(1) if self.swapped else images
+        return taken(turned, evaluator.state, self.scale or evaluator.scale)
 
 
 def _inputs(evaluator: Evaluator) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -11,22 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from noiseproof.core.device import device_name, device_of, pick_device
-from noiseproof.core.inputs import Inputs, count, count_of_call, named_tensors, rows, to
-from noiseproof.core.plugins import code_of
+from noiseproof.core.device import device_of
+from noiseproof.core.inputs import Inputs, count_of_call, named_tensors
 from noiseproof.core.rng import seeded
-from noiseproof.core.version import __version__
-from noiseproof.data import Split, scaled
+from noiseproof.data import Split
 from noiseproof.measuring.identity import (
-    IMAGES,
-    USUAL_ROUNDING,
-    Look,
     Randomness,
-    look_at,
-    structure_of,
 )
-from noiseproof.measuring.setup import Setup
-from noiseproof.measuring.watching import digital_words, watched
+from noiseproof.measuring.watching import digital_words
 from noiseproof.network import (
     Chip,
     Passes,
@@ -34,18 +26,14 @@ from noiseproof.network import (
     State,
     Work,
     at_products,
-    dtype_of,
-    kept_digital,
-    network_sha256,
+    missing,
     outputs,
-    places,
     reach_of,
-    skeleton_of,
-    state_of,
     state_sha256,
+    unwatched,
     with_state,
 )
-from noiseproof.noise import noisy_tensors
+from noiseproof.noise import noisy_tensors, targeted
 from noiseproof.recalibration import (
     Signature,
     calibrated,
@@ -56,26 +44,22 @@ from noiseproof.recalibration import (
     with_biases,
 )
 from noiseproof.recalibration.following import following
-from noiseproof.results import Computes, Row, pack
+from noiseproof.results import Row, pack
 from noiseproof.specs import (
-    UNSCALED,
     Batch,
     Ema,
     Estimator,
     Match,
+    PixelScale,
     Spec,
-    digital_text,
 )
 from noiseproof.tasks import (
     TASKS,
     Forward,
     Result,
-    Score,
     ScoreFunction,
-    check_fits,
-    facts_of_score,
-    own,
     owned,
+    taken,
 )
 
 
@@ -86,7 +70,7 @@ class Evaluator:
     skeleton: nn.Module
     state: State
     places: dict[str, Place]
-    inputs: Callable[[Inputs], Inputs]  # as the data set holds them -> as the network takes them
+    scale: PixelScale  # by which pixels pass
     test: Any
     own_score: ScoreFunction | None
     estimator: Estimator | None
@@ -140,6 +124,15 @@ class Evaluator:
             reached_macs=None if reach is None else reach.macs,
             reached_weights=None if reach is None else reach.weights,
         )
+
+    def left_out(self, targets: Sequence[str]) -> str:
+        """What of the network no noise on kernels reaches, in a line; "" where nothing is missing,
+        or kernels are no target."""
+        if "kernel" not in targets:
+            return ""
+        if self.work is None:
+            return unwatched(self.state, self.places, targets)
+        return missing(self.work, self.places, targeted(self.places, targets))
 
     @property
     def can_recalibrate(self) -> bool:
@@ -269,7 +262,7 @@ class Evaluator:
 
     def ready(self, inputs: Inputs) -> Inputs:
         """What the network takes, on its device, for `inputs` (n, ...) as the data set has them."""
-        return self.inputs(to(inputs, self.device))
+        return taken(inputs, self.state, self.scale)
 
     @cached_property
     def passes(self) -> Passes:
@@ -312,107 +305,3 @@ class Evaluator:
         if not isinstance(self.estimator, Match):
             return None
         return signature_of(self.skeleton, self.clean, self._calibration_inputs)
-
-
-def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
-    """An evaluator, checked: the model is copied, two of the test images have run through it.
-
-    Raises:
-        ValueError: where the network and the test or calibration images do not fit.
-    """
-    network, data, calibration = setup.network, setup.test, setup.calibration
-    score, scale, subject = setup.score, setup.scale or UNSCALED, setup.subject
-    skeleton = skeleton_of(setup.model)
-    if network.device is not None:
-        skeleton = skeleton.to(pick_device(network.device))
-    state = state_of(skeleton)
-    work, has_own_maps = watched(skeleton, state, data, scale)
-    usual = own.BATCH_SIZE
-    if score is None:
-        data = check_fits(skeleton, data, scale)
-        usual = TASKS[data.task].batch_size
-    needed = 0 if estimator is None else estimator.calibration_images
-    used = rows(calibration, slice(0, needed)) if calibration is not None and needed else None
-    assert needed == (0 if used is None else count(used)), "whoever made the setup has counted"
-    if used is not None:  # refused now, not after the first chips
-        few = to(rows(used, slice(0, 2)), device_of(state))
-        outputs(skeleton, Chip(state), scaled(few, scale, dtype=dtype_of(state)))
-    # Only pixels pass through the scale: rows of float inputs must
-    # not differ by one that had no part.
-    pixels = isinstance(data, Split) and data.has_pixels
-    look = _looked(setup, skeleton, state)
-    row = Row(
-        checkpoint=subject.checkpoint or network_sha256(skeleton, state),
-        model=subject.model or type(setup.model).__name__,
-        norm=subject.norm,
-        task=data.task if score is None and isinstance(data, Split) else subject.task,
-        score_is="" if score is None else facts_of_score(score).text(),
-        data=subject.data,
-        data_sha256=data.sha256() if isinstance(data, Split) else "",
-        scale=str(scale) if pixels else "as is",
-        computes=str(look.computes),
-        noise="none",
-        targets="",
-        recalibrate="off",
-        calibration_sha256="",
-        seed=0,
-        chip=0,
-        level=None,
-        images=_count(data),
-        classes=0,
-        score=0.0,
-        correct=None,
-        nonfinite=0,
-        hits=b"",
-        seconds=0.0,
-        device=device_name(device_of(state)),
-        versions=f"noiseproof {__version__}, torch {torch.__version__}",
-        threads=torch.get_num_threads(),
-    )
-    return Evaluator(
-        skeleton=skeleton,
-        state=state,
-        places=kept_digital(places(skeleton), network.digital),
-        inputs=partial(scaled, scale=scale, dtype=dtype_of(state)),
-        test=data,
-        own_score=score,
-        estimator=estimator,
-        calibration=used,
-        calibration_source=subject.calibration,
-        compiled=network.compiled,
-        work=work,
-        digital=digital_text(network.digital),
-        has_own_maps=has_own_maps,
-        batch_size=network.batch_size or usual.on(device_of(state)),
-        clean_row=row,
-        randomness=look.randomness,
-    )
-
-
-def _looked(setup: Setup, skeleton: nn.Module, state: State) -> Look:
-    """A look at the first test inputs. Of data of an unknown form there are none: then its clean
-    score says what a network computes, once that is measured."""
-    score = setup.score
-    # How a score is read is no part of what is computed.
-    function = score.function if isinstance(score, Score) else score
-    code = () if function is None else (code_of(function),)
-    structure = structure_of(skeleton, *code)
-    computes = Computes(structure=structure, tolerance=USUAL_ROUNDING, figures=())
-    unknown = Look(computes=computes, randomness=Randomness.NONE)
-    if not isinstance(setup.test, Split):
-        return unknown
-    few = to(rows(setup.test.inputs, slice(0, IMAGES)), device_of(state))
-    try:
-        return look_at(
-            skeleton, state, scaled(few, setup.scale or UNSCALED, dtype=dtype_of(state)), *code
-        )
-    except ValueError:
-        if setup.score is None:
-            raise
-        return unknown  # a score of one's own may give the network something else
-
-
-def _count(data: object) -> int:
-    """The number of test samples; 0 where it is not known, as in data of the user's own form."""
-    images = data if isinstance(data, Split) else getattr(data, "dataset", None)
-    return len(images) if isinstance(images, Sized) else 0

@@ -17,8 +17,6 @@ from noiseproof.network import Chip, State, outputs
 from noiseproof.network.owners import printed
 from noiseproof.results import Computes, Figures
 
-IMAGES = 2
-"""Test inputs that are looked at: what a network computes shows on any."""
 FIGURES = 8
 """Of the outputs, in all."""
 MOST_VALUES = 2**16

@@ -13,14 +13,15 @@ from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.doubts import causes
-from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.evaluator import Evaluator
+from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import asked_network, check_keywords, with_keywords
 from noiseproof.measuring.requests import Calibration, Subject
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, nested_images, open_units
 from noiseproof.network import is_norm
 from noiseproof.recalibration import running_layers
-from noiseproof.results import DesignCost, Inspection, LabelFacts, LayerFacts, Row
+from noiseproof.results import DesignCost, Inspection, LabelFacts, Row
 from noiseproof.results.clean import sees_nothing
 from noiseproof.specs import Chips, PerImage, PixelScale, parse
 from noiseproof.tasks import TASKS, Result, ScoreFunction, class_logits
@@ -70,14 +71,14 @@ def inspect_setup(setup: Setup) -> Inspection:
         result, called = _clean(evaluator)
         seconds = time.perf_counter() - started
         row = evaluator.filled(evaluator.clean_row, result, started)
-        macs, weights, missed, layers = _reached(evaluator)
+        asked = evaluator.asked_row(NOISE, TARGETS)
         is_doubted = sees_nothing(row) and evaluator.own_score is None
         return Inspection(
             clean=row,
-            macs=macs,
-            weights=weights,
-            missed=missed,
-            layers=layers,
+            macs=asked.reached_macs,
+            weights=asked.reached_weights,
+            left_out=evaluator.left_out(TARGETS),
+            layers=len({one.layer for one in evaluator.places.values() if one.role == "kernel"}),
             randomness=evaluator.randomness.value,
             labels=_labels(evaluator.test, called, result),
             doubts=tuple(causes(evaluator)) if is_doubted else (),
@@ -122,35 +123,6 @@ def _labels(test: Any, called: Tensor | None, result: Result) -> LabelFacts | No
         outputs=result.classes,
         predicted=len(set(called.tolist())),
     )
-
-
-def _reached(
-    evaluator: Evaluator,
-) -> tuple[float | None, float | None, tuple[LayerFacts, ...], int]:
-    """The shares of multiply-accumulates and weights that noise on kernels reaches, the layers with
-    parameters that it does not, the largest first, and how many it does. Of layers that are left
-    out nobody knows the products."""
-    skeleton, places = evaluator.skeleton, evaluator.places
-    kernels: Counter[str] = Counter()
-    others: Counter[str] = Counter()
-    for name, tensor in evaluator.state.items():
-        layer = name.rpartition(".")[0]
-        if places[name].role == "kernel":
-            kernels[layer] += tensor.numel()
-        # A vector is a scale or a shift, of whatever layer.
-        elif places[name].role == "other" and tensor.dim() > 1:
-            others[layer] += tensor.numel()
-    missed = tuple(
-        LayerFacts(
-            name=name or "the network itself",
-            kind=type(skeleton.get_submodule(name)).__name__,
-            weights=size,
-        )
-        for name, size in others.most_common()
-    )
-    whole = kernels.total() + others.total()
-    weights = kernels.total() / whole if whole else None
-    return None if missed or not whole else 1.0, weights, missed, len(kernels)
 
 
 def _dtypes(evaluator: Evaluator) -> tuple[tuple[str, int], ...]:

@@ -12,8 +12,9 @@ from noiseproof.data import Labels, Split
 from noiseproof.measuring.chip_parts import ChipParts
 from noiseproof.measuring.curves import check_named, read_as, warn_without_effect
 from noiseproof.measuring.doubts import warn_near_chance
-from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.image_parts import ImageParts
+from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import (
     RankOptions,
     asked_measurement,

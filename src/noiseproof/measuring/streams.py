@@ -20,7 +20,8 @@ from noiseproof.core.seeds import derived
 from noiseproof.data import Labels, Split
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.doubts import warn_near_chance
-from noiseproof.measuring.evaluator import Evaluator, open_evaluator
+from noiseproof.measuring.evaluator import Evaluator
+from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import (
     TrackOptions,
     asked_calibration,

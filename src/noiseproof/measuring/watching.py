@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from noiseproof.core.device import device_of
-from noiseproof.core.inputs import rows, to
+from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import seeded
-from noiseproof.data import Split, scaled
+from noiseproof.data import Split
 from noiseproof.measuring.setup import Setup
 from noiseproof.network import (
     Place,
@@ -21,15 +20,23 @@ from noiseproof.network import (
     work_of,
 )
 from noiseproof.specs import UNSCALED, PixelScale
+from noiseproof.tasks import taken
+
+IMAGES = 2
+"""Test inputs that are looked at: what a network computes shows on any."""
 
 
-def watched(
-    skeleton: nn.Module, state: State, data: object, scale: PixelScale
-) -> tuple[Work | None, bool]:
-    """What the network multiplies, and whether that has shown layers which their class does not."""
+def example_of(data: object, state: State, scale: PixelScale) -> Inputs | None:
+    """The first test inputs as the network takes them; None of data of an unknown form."""
     if not isinstance(data, Split) or not len(data):
+        return None
+    return taken(data.part(0, IMAGES).inputs, state, scale)
+
+
+def watched(skeleton: nn.Module, state: State, example: Inputs | None) -> tuple[Work | None, bool]:
+    """What the network multiplies, and whether that has shown layers which their class does not."""
+    if example is None:
         return None, False
-    example = scaled(to(rows(data.inputs, slice(0, 2)), device_of(state)), scale)
     try:
         with seeded(0, "watched pass"):  # of a network that is random by itself
             has_own_maps = examine_(skeleton, state, example)
@@ -43,7 +50,7 @@ def analog_places(setup: Setup) -> tuple[State, dict[str, Place]]:
     that a pass shows, and the layers that are kept digital."""
     skeleton = skeleton_of(setup.model)
     state = state_of(skeleton)
-    watched(skeleton, state, setup.test, setup.scale or UNSCALED)
+    watched(skeleton, state, example_of(setup.test, state, setup.scale or UNSCALED))
     return state, kept_digital(places(skeleton), setup.network.digital)
 
 

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from noiseproof.results.inspection import DesignCost as DesignCost
     from noiseproof.results.inspection import Inspection as Inspection
     from noiseproof.results.inspection import LabelFacts as LabelFacts
-    from noiseproof.results.inspection import LayerFacts as LayerFacts
     from noiseproof.results.row_cache import OnRow as OnRow
     from noiseproof.results.row_cache import RowCache as RowCache
     from noiseproof.results.row_cache import Tally as Tally
@@ -69,7 +68,6 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
-        "LayerFacts": "results.inspection",
         "LabelFacts": "results.inspection",
         "Inspection": "results.inspection",
         "DesignCost": "results.inspection",

@@ -8,18 +8,6 @@ from noiseproof.results.curves import network_line, provenance_of
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import Shown, Summary
 
-ENOUGH = 0.99  # a share below which something of the network is missing from the noise
-MOST_LAYERS = 3  # that are named of those which are left out
-
-
-@dataclass(frozen=True, kw_only=True)
-class LayerFacts:
-    """A layer with weights that noise does not reach."""
-
-    name: str
-    kind: str
-    weights: int
-
 
 @dataclass(frozen=True, kw_only=True)
 class DesignCost:
@@ -45,13 +33,13 @@ class LabelFacts:
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Inspection(Shown):
     """A network before it is measured: `clean` is its row without noise; `macs` and `weights` are
-    the shares that noise on kernels reaches, None where no pass could be watched; `missed` are
-    layers with parameters that it does not reach, the largest first."""
+    the shares that noise on kernels reaches, None where no pass could be watched; `left_out` says
+    what it cannot, "" where next to nothing."""
 
     clean: Row
     macs: float | None
     weights: float | None
-    missed: tuple[LayerFacts, ...]
+    left_out: str
     layers: int
     randomness: str
     labels: LabelFacts | None
@@ -64,14 +52,7 @@ class Inspection(Shown):
     @property
     def warnings(self) -> list[str]:
         """What should be looked at before anything is measured."""
-        found = []
-        shares = [share for share in (self.macs, self.weights) if share is not None]
-        if shares and min(shares) < ENOUGH:
-            named = ", ".join(
-                f"{one.name} ({one.kind}, {one.weights:,} weights)"
-                for one in self.missed[:MOST_LAYERS]
-            )
-            found.append(f"noise on kernels leaves out {named or 'a part of the network'}")
+        found = [self.left_out] if self.left_out else []
         if sees_nothing(self.clean):
             found.append(
                 "the clean score is not told apart from chance: look at the weights, the pixel "
@@ -121,7 +102,6 @@ class Inspection(Shown):
             ),
             ("labels", self._labels_text),
             ("reached", self._reached_text),
-            ("left out", _left_out(self.missed)),
             ("random forward", {"none": "no", "seeded": "yes, seeded"}.get(self.randomness, "yes")),
             ("non-finite", f"{self.clean.nonfinite:,} of {self.clean.images:,} clean outputs"),
             ("numbers", ", ".join(f"{kind} ({count:,})" for kind, count in self.dtypes)),
@@ -171,7 +151,7 @@ class Inspection(Shown):
             "doubts": list(self.doubts),
             "labels": None if self.labels is None else asdict(self.labels),
             "reached": {"macs": self.macs, "weights": self.weights, "layers": self.layers},
-            "left_out": [asdict(one) for one in self.missed],
+            "left_out": self.left_out,
             "random_forward": self.randomness,
             "nonfinite": row.nonfinite,
             "numbers": dict(self.dtypes),
@@ -184,12 +164,6 @@ class Inspection(Shown):
             "warnings": self.warnings,
             "provenance": provenance_of(row),
         }
-
-
-def _left_out(missed: tuple[LayerFacts, ...]) -> str:
-    shown = [f"{one.name} ({one.kind}, {one.weights:,} weights)" for one in missed[:MOST_LAYERS]]
-    more = len(missed) - MOST_LAYERS
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def seconds_text(seconds: float) -> str:

@@ -39,6 +39,7 @@ from noiseproof.study.keys import (
     check_family,
     check_study_design,
     checked,
+    digital_words,
     listed,
     recalibration_text,
     targets_text,
@@ -117,6 +118,7 @@ class Measurements(Part):
     scope: listed(Literal[*SCOPES]) = ("tensor",)  # type: ignore[valid-type]
     levels: listed(Positive)  # type: ignore[valid-type]
     targets: listed(Annotated[str, AfterValidator(targets_text)]) = ("kernel",)  # type: ignore[valid-type]
+    digital: listed(Annotated[str, AfterValidator(digital_words)]) = ("",)  # type: ignore[valid-type]
     recalibrate: listed(Annotated[str, AfterValidator(recalibration_text)]) = ("off",)  # type: ignore[valid-type]
     augment_calibration: bool = False
     design: Annotated[str, checked(check_study_design)] = "nested(50)"

@@ -133,7 +133,7 @@ def _ready(ready: Ready, data: str) -> Network:
 
 def _points(measurements: Measurements) -> int:
     """Levels of curves on one network."""
-    sweeps = len(measurements.families) * len(measurements.levels)
+    sweeps = len(measurements.families) * len(measurements.levels) * len(measurements.digital)
     return sweeps * len(measurements.targets) * len(measurements.recalibrate)
 
 
@@ -149,6 +149,7 @@ def _tasks(network: Network, measurements: Measurements) -> list[Task]:
             network=network,
             specs=tuple(parse(family).at(sorted(measurements.levels))),
             targets=parse_targets(targets),
+            digital=digital,
             recalibrate=recalibrate,
             augment=measurements.augment_calibration and _calibrates(recalibrate),
             design=parse_design(measurements.design),
@@ -158,5 +159,6 @@ def _tasks(network: Network, measurements: Measurements) -> list[Task]:
         )
         for family in measurements.families
         for targets in measurements.targets
+        for digital in measurements.digital
         for recalibrate in measurements.recalibrate
     ]

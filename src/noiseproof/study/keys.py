@@ -12,7 +12,9 @@ from noiseproof.specs import (
     Nested,
     catalog,
     designs,
+    digital_text,
     parse,
+    parse_digital,
     parse_estimator,
     parse_targets,
 )
@@ -20,7 +22,7 @@ from noiseproof.specs import (
 Value = str | int | float | bool
 FACTORS = (
     *("network", "model", "norm", "lr", "epochs", "batch_size", "weight_decay", "augment"),
-    *("seed", "noise", "targets", "recalibrate", "design", "level"),
+    *("seed", "noise", "targets", "digital", "recalibrate", "design", "level"),
 )
 
 
@@ -76,6 +78,11 @@ def recalibration_text(text: str) -> str:
 def targets_text(text: str) -> str:
     """As the rows call it."""
     return ",".join(parse_targets(text))
+
+
+def digital_words(text: str) -> str:
+    """As the rows call it."""
+    return digital_text(parse_digital(text))
 
 
 def check_study_design(text: str) -> None:

@@ -129,11 +129,7 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
     """What there is of every curve of the grid; curves without a row are left out."""
     by_place: dict[Place, list[Curve]] = {}
     for curve in _curves(rows):
-        said = further(curve.first, *Role)
-        # What nobody asked for: tables are digital, and so named in networks that have some.
-        if said.get("digital") in ("none", "embedding"):
-            del said["digital"]
-        if said.keys() - {"computes"}:
+        if further(curve.first, *Role).keys() - {"computes", "digital"}:
             continue  # measured under what a study file has no word for
         by_place.setdefault(_place_of(curve), []).append(curve)
     found = []
@@ -204,7 +200,7 @@ def at_levels(measured: Iterable[Measured]) -> list[Measured]:
     ]
 
 
-Place = tuple[str, str, str, str, str, str, bool, int]
+Place = tuple[str, str, str, str, str, str, str, bool, int]
 
 
 def _place(task: Task, sha256: str) -> Place:
@@ -214,6 +210,7 @@ def _place(task: Task, sha256: str) -> Place:
         task.network.norm_text,
         task.family,
         ",".join(task.targets),
+        task.digital,
         task.recalibrate,
         task.augment,
         task.network.seed,
@@ -228,7 +225,14 @@ def _place_of(curve: Curve) -> Place:
         row.norm,
         curve.family,
         row.targets,
+        _asked_digital(row),
         row.recalibrate,
         row.calibration == "train augmented",
         row.seed,
     )
+
+
+def _asked_digital(row: Row) -> str:
+    """What was asked to be digital: rows also say what is so unasked, the tables of a network."""
+    words = row.digital.split(",")
+    return ",".join(word for word in words if word not in ("none", "embedding"))

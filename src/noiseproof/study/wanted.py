@@ -10,7 +10,7 @@ from noiseproof.study.keys import Value
 
 Recipe = dict[str, int | float | bool | None]
 RECIPE_FACTORS = ("lr", "epochs", "batch_size", "weight_decay", "augment")
-CURVE = ("noise", "targets", "recalibrate", "design")  # factors that no network has
+CURVE = ("noise", "targets", "digital", "recalibrate", "design")  # factors that no network has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ class Task:
     network: Network
     specs: tuple[Spec, ...]
     targets: tuple[str, ...]
+    digital: str  # the layers that are kept so, as rows call them
     recalibrate: str
     augment: bool
     design: Design
@@ -67,12 +68,18 @@ class Task:
         """The noise with its level left open."""
         return self.specs[0].family
 
+    @property
+    def opened(self) -> tuple[str, str, bool]:
+        """How the network has to be opened: tasks that agree in it share that."""
+        return (self.digital, self.recalibrate, self.augment)
+
     @cached_property
     def factors(self) -> dict[str, Value]:
         """What comparisons select by."""
         return self.network.factors | {
             "noise": self.family,
             "targets": ",".join(self.targets),
+            "digital": self.digital,
             "recalibrate": self.recalibrate,
             "design": str(self.design),
         }

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from noiseproof.tasks.evaluation import check_classes as check_classes
     from noiseproof.tasks.evaluation import check_fits as check_fits
     from noiseproof.tasks.evaluation import evaluate as evaluate
+    from noiseproof.tasks.evaluation import taken as taken
     from noiseproof.tasks.own import Score as Score
     from noiseproof.tasks.own import ScoreFunction as ScoreFunction
     from noiseproof.tasks.own import facts_of_score as facts_of_score
@@ -35,6 +36,7 @@ __getattr__, __dir__ = face(
         "evaluate": "tasks.evaluation",
         "facts_of_score": "tasks.own",
         "owned": "tasks.own",
+        "taken": "tasks.evaluation",
         "unscored": "tasks.own",
         "whole_numbers": "tasks.task",
     },

@@ -5,22 +5,27 @@ from typing import Any
 from torch import nn
 
 from noiseproof.core.device import device_of
-from noiseproof.core.inputs import Inputs, to
+from noiseproof.core.inputs import I, Inputs, to
 from noiseproof.data import Split, fitted_to, scaled
-from noiseproof.network import Chip, dtype_of, outputs, skeleton_of, state_of
+from noiseproof.network import Chip, State, dtype_of, outputs, skeleton_of, state_of
 from noiseproof.specs import PixelScale
 from noiseproof.tasks.table import TASKS
 from noiseproof.tasks.task import Result, check_top
+
+
+def taken(inputs: I, state: State, scale: PixelScale) -> I:
+    """Inputs (n, ...) as a data set has them, as a network with this state takes them: on its
+    device, in its own type, pixels by their scale."""
+    return scaled(to(inputs, device_of(state)), scale, dtype=dtype_of(state))
 
 
 def evaluate(model: nn.Module, test: Split, *, scale: PixelScale, batch_size: int) -> Result:
     """The score of `model` on `test`, in evaluation mode; `model` is left as it is."""
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
-    device, dtype = device_of(state), dtype_of(state)
 
     def forward(inputs: Inputs) -> Any:
-        return outputs(skeleton, Chip(state), scaled(to(inputs, device), scale, dtype=dtype))
+        return outputs(skeleton, Chip(state), taken(inputs, state, scale))
 
     return TASKS[test.task].evaluate(forward, test, batch_size)
 
@@ -39,8 +44,7 @@ def check_fits(
         raise ValueError("images must be >= 1, got 0")
     skeleton = skeleton_of(model)
     state = state_of(skeleton)
-    x = to(test.part(0, 2).inputs, device_of(state))
-    output = outputs(skeleton, Chip(state), scaled(x, scale, dtype=dtype_of(state)))
+    output = outputs(skeleton, Chip(state), taken(test.part(0, 2).inputs, state, scale))
     task = TASKS[test.task]
     known = None if task.classes is None else task.classes(output)
     test = fitted_to(test, known or classes)

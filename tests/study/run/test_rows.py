@@ -44,6 +44,7 @@ def test_a_study_ends_in_the_rows_of_measure(whole: Ran, tmp_path: Path) -> None
                 precision=task.pace.precision,
                 seed=network.seed,
                 targets=task.targets,
+                digital=task.digital,
                 recalibrate=task.recalibrate,
                 calibration=None if task.recalibrate == "off" else calibration,
                 scale=source.scale,

@@ -34,7 +34,7 @@ order = [
   { noise = "gaussian(level, reference=std, scope=tensor)" },
   { noise = "gaussian(level, reference=std, scope=tensor)", seed = 3 },
 ]
-by = ["network", "targets", "recalibrate", "design"]
+by = ["network", "targets", "digital", "recalibrate", "design"]
 """
 TRAININGS = """
 [[profiles.quick.trainings]]
@@ -50,6 +50,7 @@ MEASUREMENTS = """
 levels = [0.1, 0.3]
 recalibrate = ["off", "match(20)"]
 augment_calibration = true
+digital = ["", "first,name:layer3.*"]
 design = "nested(50)"
 chips = 6
 

@@ -80,10 +80,11 @@ def _absent(without: Sequence[Task], failed: set[str]) -> list[str]:
 def _name(task: Task, names: Names) -> str:
     told: Mapping[str, str] = {
         "targets": ",".join(task.targets),
+        "digital": task.digital and f"digital {task.digital}",
         "noise": names.value("noise", task.family),
         "recalibrate": task.recalibrate,
     }
-    return f"{task.network.name}, " + ", ".join(told.values())
+    return f"{task.network.name}, " + ", ".join(filter(None, told.values()))
 
 
 def _short(measured: Measured) -> str:

@@ -208,15 +208,12 @@ class _Run:
         self._note(network, trained.sha256, card, found)
         if found is None:
             self.ready.append((CleanPiece(network=network), trained))
-        evaluators: dict[tuple[str, bool], Evaluator] = {}
+        evaluators: dict[tuple[str, str, bool], Evaluator] = {}
         by_point = known_of(known)
         for task in tasks:
-            way = (task.recalibrate, task.augment)
-            if way not in evaluators:
-                evaluators[way] = evaluator_of(
-                    trained, self.data, model, self.device, recalibrate=way[0], augment=way[1]
-                )
-            self.points[task] = Points(task, evaluators[way], by_point)
+            if task.opened not in evaluators:
+                evaluators[task.opened] = evaluator_of(trained, self.data, model, self.device, task)
+            self.points[task] = Points(task, evaluators[task.opened], by_point)
             self.open.append(self.points[task])
         for task in tasks:
             self._follow(self.points[task], 0, 0)

@@ -173,9 +173,7 @@ def _units_left(
     trained, is_there = _trained(task.network, grid, data, places)
     known = known_of(row for row in rows if is_there and row.checkpoint == trained.sha256)
     model = model_of(trained, data)
-    evaluator = evaluator_of(
-        trained, data, model, device, recalibrate=task.recalibrate, augment=task.augment
-    )
+    evaluator = evaluator_of(trained, data, model, device, task)
     texts = [row.computes for row in rows if row.checkpoint == trained.sha256]
     own = evaluator.clean_row.computes
     # Whether older rows are of this network is found out by a run, which measures its clean score.

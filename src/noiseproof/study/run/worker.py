@@ -22,7 +22,7 @@ from noiseproof.measuring import (
     requests,
 )
 from noiseproof.results import Row, agree
-from noiseproof.specs import Chips, Plan, Recipe, parse_estimator, sized
+from noiseproof.specs import Chips, Plan, Recipe, parse_digital, parse_estimator, sized
 from noiseproof.study.run.pieces import (
     CleanPiece,
     Data,
@@ -61,16 +61,15 @@ def evaluator_of(
     data: Data,
     model: nn.Module,
     device: str,
-    *,
-    recalibrate: str = "off",
-    augment: bool = False,
+    task: Task | None = None,
 ) -> Evaluator:
-    """A network of a study with a way to recalibrate it.
+    """A network of a study, as it is or as a task has it: with a way to recalibrate, and layers
+    that are kept digital.
 
     Raises:
         ValueError: where this machine's network computes something else than the driver's.
     """
-    network = trained.network
+    network, augment = trained.network, task is not None and task.augment
     subject = Subject(
         checkpoint=trained.sha256,
         model=network.model,
@@ -83,9 +82,14 @@ def evaluator_of(
         model=model,
         test=data.test,
         calibration=trained.calibration.get(augment),
-        network=requests.Network(scale=trained.scale, device=device, subject=subject),
+        network=requests.Network(
+            scale=trained.scale,
+            device=device,
+            subject=subject,
+            digital=() if task is None else parse_digital(task.digital),
+        ),
     )
-    evaluator = open_evaluator(setup, parse_estimator(recalibrate))
+    evaluator = open_evaluator(setup, None if task is None else parse_estimator(task.recalibrate))
     if not trained.computes:
         return evaluator
     own = evaluator.clean_row.computes
@@ -130,7 +134,7 @@ class Worker:
     ) -> None:
         self.data, self.device, self.on_training = data, device, on_training
         self._models: OrderedDict[str, nn.Module] = OrderedDict()
-        self._evaluators: OrderedDict[tuple[str, str, bool], Evaluator] = OrderedDict()
+        self._evaluators: OrderedDict[tuple[str, str, str, bool], Evaluator] = OrderedDict()
         self._curves: OrderedDict[Task, Units] = OrderedDict()
 
     def do(self, piece: Piece, trained: Trained | None) -> Outcome:
@@ -199,16 +203,9 @@ class Worker:
 
     def _evaluator(self, task: Task, trained: Trained) -> Evaluator:
         def opened() -> Evaluator:
-            return evaluator_of(
-                trained,
-                self.data,
-                self._model(trained),
-                self.device,
-                recalibrate=task.recalibrate,
-                augment=task.augment,
-            )
+            return evaluator_of(trained, self.data, self._model(trained), self.device, task)
 
-        return _kept(self._evaluators, (task.network.name, task.recalibrate, task.augment), opened)
+        return _kept(self._evaluators, (task.network.name, *task.opened), opened)
 
     def _model(self, trained: Trained) -> nn.Module:
         return _kept(self._models, trained.network.name, lambda: model_of(trained, self.data))
