@@ -12,6 +12,7 @@ from torch.utils.data import (
     Dataset,
     IterableDataset,
     Subset,
+    SubsetRandomSampler,
     TensorDataset,
     WeightedRandomSampler,
 )
@@ -80,6 +81,9 @@ FORMS: dict[str, Callable[[], object]] = {
     "loader that drops the last": lambda: DataLoader(Samples(), batch_size=7, drop_last=True),
     "loader that shuffles": lambda: DataLoader(TensorDataset(X, Y), batch_size=7, shuffle=True),
     "loader of a subset": lambda: DataLoader(Subset(Samples(), range(len(X))), batch_size=40),
+    "loader of chosen samples": lambda: DataLoader(
+        Samples(), sampler=SubsetRandomSampler([*range(149, -1, -1)])
+    ),
     "loader that collates": lambda: DataLoader(
         Samples("dict"), collate_fn=lambda batch: (
             torch.stack([one["input"] for one in batch]), [one["labels"] for one in batch]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from noiseproof import stats
 from noiseproof.report import finding_text, terminal, terminal_tables
 from noiseproof.results import Curve, Ranking, Trace
 from noiseproof.specs import Spec
@@ -102,8 +103,8 @@ def print_plan(title: str, lines: "Sequence[Line]") -> None:
     for line in lines:
         each = f"{line.each:.3g} s" if line.left else ""
         left = f"{line.left:,} {line.unit}"
-        table.add_row(line.what, left, f"{line.in_all:,}", each, duration(line.seconds))
-    table.add_row("all", "", "", "", duration(sum(line.seconds for line in lines)))
+        table.add_row(line.what, left, f"{line.in_all:,}", each, stats.duration(line.seconds))
+    table.add_row("all", "", "", "", stats.duration(sum(line.seconds for line in lines)))
     console().print(table)
 
 
@@ -118,11 +119,3 @@ def print_status(title: str, states: "Sequence[NetworkProgress]") -> None:
         curves = f"{one.curves}/{one.curves_in_all}{begun}"
         table.add_row(one.name, one.state, clean, curves, f"{one.rows:,}", one.note)
     console().print(table)
-
-
-def duration(seconds: float) -> str:
-    """`2 h 05 min`, `3 min 20 s`, `12 s`."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-    return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from noiseproof.core.inputs import rows
+from noiseproof import stats
 from noiseproof.measuring.groups import TensorGroup
 from noiseproof.measuring.parts import Parts, costs
 from noiseproof.network import Chip, Shortcut, Starts
@@ -75,7 +75,7 @@ class ChipParts(Parts):
         if short < whole:
             text += f", the work of about {short:,.0f} since chips begin at the noisy {self.by}"
         # The clean pass as it was measured, on this machine or where the store comes from.
-        return f"{text}; about {_duration(short * clean.seconds)}"
+        return f"{text}; about {stats.duration(short * clean.seconds)}"
 
     def is_short(self, group: TensorGroup) -> bool:
         """Do the passes of its chips begin in the middle, where that saves more than it costs?"""
@@ -117,8 +117,7 @@ class ChipParts(Parts):
     @cached_property
     def _starts(self) -> Starts:
         evaluator = self.evaluator
-        example = evaluator.ready(rows(evaluator.test.inputs, slice(0, 2)))
-        return Starts(evaluator.passes, evaluator.state, example)
+        return Starts(evaluator.passes, evaluator.state, evaluator.example)
 
     def _shortcut(self, group: TensorGroup) -> Shortcut:
         start = self._starts.start(group.tensors)
@@ -143,10 +142,3 @@ class ChipParts(Parts):
             return evaluator.score(chip)
         run = shortcut.forward(evaluator.passes.load(chip))
         return evaluator.result(lambda inputs: run(evaluator.ready(inputs)), evaluator.test)
-
-
-def _duration(seconds: float) -> str:
-    """In the unit that a person would take."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -267,15 +267,16 @@ class Evaluator:
     @cached_property
     def passes(self) -> Passes:
         """The network, ready to run chips as fast as it can."""
-        return Passes(self.skeleton, self.state, self._example, compiled=self.compiled)
+        return Passes(self.skeleton, self.state, self.example, compiled=self.compiled)
 
     @cached_property
     def _biased_passes(self) -> Passes:
         state = with_bias_zeros(self.state, self._biased)
-        return Passes(self._biased, state, self._example, compiled=self.compiled)
+        return Passes(self._biased, state, self.example, compiled=self.compiled)
 
     @property
-    def _example(self) -> Inputs:
+    def example(self) -> Inputs:
+        """Two test inputs as the network takes them."""
         return self.ready(self.test.part(0, 2).inputs)
 
     def _on(self, passes: Passes, chip: Chip, test: Split | None = None) -> Result:

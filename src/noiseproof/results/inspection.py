@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from noiseproof import stats
 from noiseproof.results.clean import clean_document, clean_sentence, sees_nothing
 from noiseproof.results.curves import network_line, provenance_of
 from noiseproof.results.rows import Row
@@ -88,7 +89,9 @@ class Inspection(Shown):
         costs = [
             (
                 one.design,
-                one.refused if one.seconds is None else f"{one.units}: {seconds_text(one.seconds)}",
+                one.refused
+                if one.seconds is None
+                else f"{one.units}: {stats.duration(one.seconds)}",
             )
             for one in self.costs
         ]
@@ -106,7 +109,7 @@ class Inspection(Shown):
             ("non-finite", f"{self.clean.nonfinite:,} of {self.clean.images:,} clean outputs"),
             ("numbers", ", ".join(f"{kind} ({count:,})" for kind, count in self.dtypes)),
             ("normalisation", self._norms_text),
-            ("clean pass", f"{seconds_text(self.clean_seconds)} on {self.clean.device}"),
+            ("clean pass", f"{stats.duration(self.clean_seconds)} on {self.clean.device}"),
             *costs,
         ]
 
@@ -164,10 +167,3 @@ class Inspection(Shown):
             "warnings": self.warnings,
             "provenance": provenance_of(row),
         }
-
-
-def seconds_text(seconds: float) -> str:
-    """`0.12 s`, `35 s`, `2.5 min`, `3.1 h`."""
-    if seconds < 100:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.2g} min" if seconds < 6000 else f"{seconds / 3600:.2g} h"

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from noiseproof.stats.display import Unit as Unit
     from noiseproof.stats.display import as_json as as_json
     from noiseproof.stats.display import digits as digits
+    from noiseproof.stats.display import duration as duration
     from noiseproof.stats.display import number as number
     from noiseproof.stats.display import percent as percent
     from noiseproof.stats.display import unit_of as unit_of
@@ -60,6 +61,7 @@ __getattr__, __dir__ = face(
         "chip_spread": "stats.spread",
         "crossed_interval": "stats.intervals",
         "digits": "stats.display",
+        "duration": "stats.display",
         "hull_distance": "stats.hull",
         "hull_interval": "stats.hull",
         "largest_step": "stats.hull",

@@ -28,6 +28,16 @@ def number(interval: Interval) -> str:
     return _shown(interval, f".{max(0, 1 - math.floor(math.log10(half / 0.95)))}f")
 
 
+def duration(seconds: float) -> str:
+    """`2 h 05 min`, `3 min 20 s`, `12 s`, `0.12 s`."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    if whole >= 60:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole} s" if seconds >= 10 or not seconds else f"{seconds:.2g} s"
+
+
 def _shown(interval: Interval, form: str) -> str:
     if math.isnan(interval.high - interval.low):
         return f"{interval.mean:{form}} [no interval]"
