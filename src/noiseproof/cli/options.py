@@ -11,7 +11,13 @@ from noiseproof.cli import completion
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.threads import parse_threads
 from noiseproof.measuring import Calibration, Network
-from noiseproof.specs import Estimator, parse_digital, parse_estimator, parse_pixel_scale
+from noiseproof.specs import (
+    Estimator,
+    asked_cropping,
+    parse_digital,
+    parse_estimator,
+    parse_pixel_scale,
+)
 
 NETWORK, DATA, NOISE = "Network", "Data", "Noise"
 CHIPS, RECALIBRATION, OUTPUT = "How many chips", "Recalibration", "Output"
@@ -133,6 +139,13 @@ class DataOptions:
             "classes.txt beside class folders, else wnids and ImageNet's names are known."
         ),
     ] = None
+    resize: Annotated[
+        int | None,
+        typer.Option(help="Of folder:PATH: pixels of the shorter side. Default: 256."),
+    ] = None
+    crop: Annotated[
+        int | None, typer.Option(help="Of folder:PATH: pixels of the square. Default: 224.")
+    ] = None
     normalize: Annotated[
         str | None,
         typer.Option(
@@ -173,6 +186,13 @@ class RecalibrationOptions:
             autocompletion=completion.ways,
         ),
     ] = field(default_factory=lambda: ["off"])
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="folder:PATH of images without labels, in place of training images, at the size "
+            "of the test images."
+        ),
+    ] = None
     augment_calibration: Annotated[
         bool,
         typer.Option(
@@ -187,12 +207,14 @@ class RecalibrationOptions:
         """`first`: ways that are there in any case."""
         found = Calibration(
             ways=(*first, *(parse_estimator(text) for text in self.recalibrate)),
+            source=self.calibration,
             augment=self.augment_calibration,
             seed=seed if self.calibration_seed is None else self.calibration_seed,
         )
-        if self.augment_calibration and not found.needed:
+        idle = "--augment-calibration" if self.augment_calibration else "--calibration"
+        if (self.augment_calibration or self.calibration) and not found.needed:
             warnings.warn(
-                "--augment-calibration changes nothing: no calibration images are used",
+                f"{idle} changes nothing: no calibration images are used",
                 NoEffectWarning,
                 stacklevel=2,
             )
@@ -270,6 +292,7 @@ def network_request(
         data_dir=data.data_dir,
         download=data.download,
         labels=data.labels,
+        cropping=asked_cropping(data.resize, data.crop),
         scale=None if data.normalize is None else parse_pixel_scale(data.normalize),
         images=images,
         task=task,

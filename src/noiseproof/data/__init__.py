@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from noiseproof.data.augmentation import augmented_scenes as augmented_scenes
     from noiseproof.data.boxes import Boxes as Boxes
     from noiseproof.data.datasets import open_dataset as open_dataset
+    from noiseproof.data.folders import unlabelled as unlabelled
     from noiseproof.data.forms import inputs_of as inputs_of
     from noiseproof.data.forms import ready_inputs as ready_inputs
     from noiseproof.data.forms import split_of as split_of
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
+        "unlabelled": "data.folders",
         "Boxes": "data.boxes",
         "Dataset": "data.sets",
         "Labels": "data.labels",

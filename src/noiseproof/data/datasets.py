@@ -22,6 +22,7 @@ from noiseproof.data.splits import scaled as scaled
 from noiseproof.specs import (
     DATASETS,
     UNSCALED,
+    Cropping,
     PixelScale,
     check_dataset,
     imagenet_scale,
@@ -37,17 +38,22 @@ def open_dataset(
     data_dir: str | Path | None = None,
     download: bool = False,
     labels: str | Path | Sequence[str] = (),
+    cropping: Cropping | None = None,
 ) -> Source:
     """The data set `name`; its files are looked for in `data_dir`, else in $NOISEPROOF_DATA, else
     in ~/.cache/noiseproof. Detection and segmentation sets take a size, `camvid@180x240`.
     `labels`: a network's classes in order, or a file that has them (`naming.read_labels`), by whose
     names the classes of the data get their numbers (default: `labels.json` or `classes.txt` beside
     class folders; else the numbers are found when a network is there, `naming.class_numbers`).
+    `cropping`: how the images of class folders become squares (default: 256 and 224 pixels).
 
     Raises:
-        ValueError: for an unknown name, and, when a split is read, for missing or damaged files.
+        ValueError: for an unknown name, a cropping of other data, and, when a split is read, for
+            missing or damaged files.
     """
-    source = _opened(check_dataset(name), data_dir, download)
+    if cropping is not None and not name.startswith("folder:"):
+        raise ValueError(f"resize and crop are for folder:PATH, got {name}: leave them out")
+    source = _opened(check_dataset(name), data_dir, download, cropping or Cropping())
     given = isinstance(labels, str | Path)
     beside = label_file(Path(name.removeprefix("folder:"))) if name.startswith("folder:") else None
     where, known = "the weights' card", {}
@@ -65,12 +71,12 @@ def open_dataset(
     return replace(source, read=read, classes=max(known.values()) + 1 if known else source.classes)
 
 
-def _opened(name: str, data_dir: str | Path | None, download: bool) -> Source:
+def _opened(name: str, data_dir: str | Path | None, download: bool, cropping: Cropping) -> Source:
     base, size = parse_size(name)
     kind, _, rest = base.partition(":")
     if rest:
         opened = {
-            "folder": lambda: image_folder(Path(rest)),
+            "folder": lambda: image_folder(Path(rest), cropping),
             "masks": lambda: _masks(name, Path(rest), size),
             "voc": lambda: _voc(name, Path(rest), size),
         }

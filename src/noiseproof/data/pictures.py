@@ -4,7 +4,8 @@ An image of another shape is scaled to fit and padded below and to the right: bl
 its mask. Boxes are scaled with it, so scores are those of the scaled images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from torchvision.transforms.v2 import functional as F
 
 from noiseproof.data.boxes import Boxes
 from noiseproof.data.labels import VOID
+from noiseproof.specs import Cropping
 
 Size = tuple[int, int]  # height, width in pixels
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"}
@@ -42,6 +44,16 @@ def open_image(path: Path) -> Tensor:
     return pixels
 
 
+def size_of(path: Path) -> Size:
+    """Height and width of an image file, by its head alone.
+
+    Raises:
+        ValueError: for a file that is no image; FileNotFoundError: for none.
+    """
+    with _readable(path), Image.open(path) as image:
+        return image.height, image.width
+
+
 def open_mask(path: Path) -> Tensor:
     """The values (H, W) of a mask file, uint8, as they are: palette indices where it has a palette.
 
@@ -61,16 +73,28 @@ def open_mask(path: Path) -> Tensor:
 
 
 def _opened(path: Path) -> Image.Image:
+    with _readable(path), Image.open(path) as image:
+        image.load()
+        # A copy outlives the file, which is closed here: thousands
+        # of them would run out of handles.
+        return image.copy()
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with Image.open(path) as image:
-            image.load()
-            # A copy outlives the file, which is closed here: thousands
-            # of them would run out of handles.
-            return image.copy()
+        yield
     except FileNotFoundError:
         raise
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} is not a readable image: {error}") from None
+
+
+def cropped(path: Path, cropping: Cropping) -> Tensor:
+    """The image (3, crop, crop) of a file. Errors as `open_image`."""
+    pixels = F.resize(open_image(path), [cropping.resize], antialias=True)
+    found: Tensor = F.center_crop(pixels, [cropping.crop, cropping.crop])
+    return found
 
 
 def fitted_size(shape: Size, size: Size) -> Size:

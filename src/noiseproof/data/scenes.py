@@ -1,6 +1,7 @@
-"""Data sets for detection and segmentation, read whole into memory at one size (see `pictures`)."""
+"""Data sets for detection and segmentation: masks and boxes in memory, images read when they are
+needed, all at one size (see `pictures`)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +20,10 @@ from noiseproof.data.pictures import (
     fit_mask,
     open_image,
     open_mask,
+    size_of,
 )
 from noiseproof.data.splits import SPLITS, VOID, Split
+from noiseproof.data.streaming import images
 from noiseproof.specs import BCCD_CLASSES, DATASETS, VOC_CLASSES
 
 T = TypeVar("T")
@@ -91,20 +94,20 @@ def _mask_pairs(root: Path, split: str) -> list[tuple[Path, Path]]:
 def _with_masks(
     pairs: Iterable[tuple[Path, Path]], size: Size | None, root: Path, void: int
 ) -> Split:
-    pixels: list[Tensor] = []
+    sizes = _Sizes(size, root)
     labels: list[Tensor] = []
+    files: list[Path] = []
     for image_file, mask_file in pairs:
-        image, mask = open_image(image_file), open_mask(mask_file)
-        if image.shape[1:] != mask.shape:
+        shape, mask = size_of(image_file), open_mask(mask_file)
+        if shape != tuple(mask.shape):
             raise ValueError(
-                f"mask {mask_file} must be as large as its image, got "
-                f"{tuple(mask.shape)} and {tuple(image.shape[1:])}"
+                f"mask {mask_file} must be as large as its image, got {tuple(mask.shape)} and "
+                f"{shape}"
             )
-        to = size or _first_size(pixels, image, root)
-        pixels.append(fit(image, to))
         # One word for void before anything is resized, since padding adds void too.
-        labels.append(fit_mask(mask.masked_fill(mask == void, VOID), to))
-    return Split(inputs=torch.stack(pixels), labels=torch.stack(labels))
+        labels.append(fit_mask(mask.masked_fill(mask == void, VOID), sizes.of(shape)))
+        files.append(image_file)
+    return images(sizes.read, files, torch.stack(labels))
 
 
 def _camvid(root: Path, split: str, size: Size | None, download: bool) -> Split:
@@ -148,20 +151,21 @@ def _with_boxes(
     numbers: dict[str, int],
     classes: int = 0,
 ) -> Split:
-    pixels: list[Tensor] = []
+    sizes = _Sizes(size, root)
     labels = []
+    files: list[Path] = []
     for file, boxes in scenes:
-        image = open_image(file)
-        to = size or _first_size(pixels, image, root)
+        shape = size_of(file)
+        to = sizes.of(shape)
         try:
-            labels.append(fit_boxes(boxes, (image.shape[1], image.shape[2]), to, numbers))
+            labels.append(fit_boxes(boxes, shape, to, numbers))
         except ValueError as error:
             raise ValueError(f"{file.name}: {error}") from None
-        pixels.append(fit(image, to))
+        files.append(file)
     names = [""] * max(classes, 1 + max(numbers.values(), default=0))
     for name, number in numbers.items():
         names[number] = name
-    return Split(inputs=torch.stack(pixels), labels=tuple(labels), names=tuple(names))
+    return images(sizes.read, files, tuple(labels), names=tuple(names))
 
 
 def _bccd(root: Path, split: str, size: Size | None, download: bool) -> Split:
@@ -186,7 +190,6 @@ def _coco(root: Path, split: str, size: Size | None, download: bool) -> Split:
     found, numbers = read_coco(notes)
     if not found:
         raise ValueError(f"{notes} names no images")
-    # A generator: one image in its own size at a time, however large the set is.
     scenes = ((root / "coco" / part / name, boxes) for name, boxes in found.items())
     return _with_boxes(scenes, size, root, numbers, DATASETS["coco"].classes)
 
@@ -219,14 +222,28 @@ def _order(n: int, name: str) -> list[int]:
     return order
 
 
-def _first_size(before: Sequence[Tensor], image: Tensor, root: Path) -> Size:
-    """The size of the images so far, where none is asked for.
+class _Sizes:
+    """The one size that images are read at: the one asked for, else that of all of them."""
 
-    Raises:
-        ValueError: where this one has another.
-    """
-    if before and before[0].shape != image.shape:
-        raise ValueError(
-            f"the images in {root} differ in size: name one, as in NAME@240x320 (height x width)"
-        )
-    return int(image.shape[1]), int(image.shape[2])
+    def __init__(self, asked: Size | None, root: Path) -> None:
+        self.size, self._is_free, self._root = asked, asked is None, root
+
+    def of(self, shape: Size) -> Size:
+        """The size that an image of `shape` (height, width) gets.
+
+        Raises:
+            ValueError: where none is asked for, and this one has another than those before.
+        """
+        if self.size is None:
+            self.size = shape
+        if self._is_free and self.size != shape:
+            raise ValueError(
+                f"the images in {self._root} differ in size: name one, as in NAME@240x320 "
+                "(height x width)"
+            )
+        return self.size
+
+    def read(self, path: Path) -> Tensor:
+        """The image (3, H, W) of a file, fitted."""
+        assert self.size is not None, "`of` has seen it"
+        return fit(open_image(path), self.size)

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
 
 from noiseproof.data.splits import Split
 from noiseproof.specs import PixelScale
@@ -49,7 +52,8 @@ class Dataset:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A named data set, its splits read on demand."""
+    """A named data set, its splits read on demand. `image` reads a file as one of its images
+    (C, H, W); None: nothing is known but their size."""
 
     name: str
     classes: int
@@ -59,6 +63,7 @@ class Source:
     flip: bool
     read: Callable[[str], Split]
     task: str = "classify"
+    image: Callable[[Path], Tensor] | None = None
 
     def check_task(self, task: str | None) -> None:
         """Raise ValueError where the labels are not for `task`; None fits any."""

@@ -3,13 +3,14 @@
 import copy
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from noiseproof.core.inputs import Inputs
-from noiseproof.data.labels import Labels
+from noiseproof.data.labels import Labels, as_labels
 from noiseproof.data.pixels import scaled
 from noiseproof.data.splits import Split
 from noiseproof.specs import PixelScale
@@ -118,11 +119,23 @@ class Kept(Generic[T]):
             return list(pool.map(self._make, places))
 
 
-def stacked(kept: Kept[Tensor]) -> Callable[[Sequence[int]], Tensor]:
-    """How a `Streamed` reads images that are all of one size."""
-    return lambda places: torch.stack(kept.several(places))
-
-
-def tensor_bytes(tensor: Any) -> int:
-    """What a tensor takes in memory."""
-    return int(tensor.nbytes)
+def images(
+    read: Callable[[Path], Tensor],
+    files: Sequence[Path],
+    labels: Labels,
+    *,
+    names: tuple[str, ...] = (),
+) -> Streamed:
+    """A split of the image files, each read by `read` (C, H, W), all of one size, when it is
+    needed, by as many threads as torch computes with."""
+    # `as_labels` looks at all of them, as a split in memory does; it needs no image for that.
+    kept = Kept(
+        lambda place: read(files[place]),
+        lambda image: image.nbytes,
+        threads=torch.get_num_threads(),
+    )
+    return Streamed(
+        read=lambda places: torch.stack(kept.several(places)),
+        labels=as_labels(labels, None),
+        names=names,
+    )

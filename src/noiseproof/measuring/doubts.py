@@ -51,7 +51,7 @@ def warn_near_chance(evaluator: Evaluator, clean: Row) -> None:
 
 def causes(evaluator: Evaluator) -> Iterator[str]:
     """What is clearly better on a few of the test images, a sentence each."""
-    inputs = evaluator.test.inputs
+    inputs = evaluator.test.part(0, 1).inputs
     if isinstance(inputs, Tensor) and inputs.dim() == 4:
         yield from _inputs(evaluator)
     if TASKS[evaluator.test.task].has_hits:

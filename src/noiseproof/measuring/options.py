@@ -23,6 +23,7 @@ from noiseproof.specs import (
     PixelScale,
     Pooled,
     Spec,
+    asked_cropping,
     parse,
     parse_design,
     parse_digital,
@@ -115,7 +116,8 @@ class ExplainOptions(RunOptions, total=False):
 class SetupOptions(TypedDict, total=False):
     """Of `open_setup`, as in `Network`; `normalize` is the pixel scale as a text. `calibration`:
     how many images to draw from the training split (none), by `calibration_seed` (0), and with
-    `augment` changed at random as in training (no)."""
+    `augment` changed at random as in training (no), or from `folder:PATH` (`calibration_from`).
+    `resize` and `crop`: how images of class folders become squares (256, 224)."""
 
     model: str | None
     norm: str | None
@@ -124,11 +126,14 @@ class SetupOptions(TypedDict, total=False):
     data_dir: str | Path | None
     download: bool
     labels: str | Path | None
+    resize: int | None
+    crop: int | None
     normalize: str | None
     classes: int | None
     task: str | None
     images: int | None
     calibration: int
+    calibration_from: str | None
     augment: bool
     calibration_seed: int
 
@@ -188,11 +193,13 @@ def named_network(weights: str | Path, options: Mapping[str, Any]) -> tuple[Netw
     given = _of(Network, options) | _digital(options)
     if options.get("normalize") is not None:
         given["scale"] = parse_pixel_scale(options["normalize"])
+    given["cropping"] = asked_cropping(options.get("resize"), options.get("crop"))
     for name in ("data_dir", "labels"):
         if given.get(name) is not None:
             given[name] = Path(given[name])
     calibration = Calibration(
         images=options.get("calibration", 0),
+        source=options.get("calibration_from"),
         augment=options.get("augment", False),
         seed=options.get("calibration_seed", 0),
     )

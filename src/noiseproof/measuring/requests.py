@@ -13,6 +13,7 @@ from noiseproof.specs import (
     GROUPINGS,
     Chips,
     Course,
+    Cropping,
     Design,
     Estimator,
     Layers,
@@ -68,6 +69,7 @@ class Network:
       the layers that get it: all (default), first:K, last:K, every:K or name:PATTERN.
     - `data`: name of the data set (default: the card's); `data_dir`: folder of data sets (default:
       $NOISEPROOF_DATA, else ~/.cache/noiseproof); `download`: fetch what is missing (default: no).
+    - `cropping`: how images of class folders become squares (default: 256 and 224 pixels).
     - `labels`: a file that says which of the network's classes a class of the data is, by its name
       (default: one beside the folders, else the card's names, else as `data.naming` finds them).
     - `images`: the first N test images (default: all).
@@ -102,6 +104,7 @@ class Network:
     data_dir: Path | None = None
     download: bool = False
     labels: Path | None = None
+    cropping: Cropping | None = None
     images: int | None = None
     classes: int | None = None
     task: str | None = None
@@ -145,16 +148,28 @@ class Calibration:
       that).
     - `images`: the calibration images, as the test images but without labels; or how many to draw
       from the training split (default: as many as the ways ask for).
+    - `source`: `folder:PATH` of images without labels, at the size of the test images (default: the
+      training split).
     - `augment`: change the drawn images at random, as in training (default: no).
     - `seed`: names the draw (default: 0).
     """
 
     ways: tuple[Estimator | None, ...] = (None,)
     images: "Inputs | int | None" = None
+    source: str | None = None
     augment: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if self.source is not None and not self.source.removeprefix("folder:"):
+            raise ValueError("calibration images must come from folder:PATH, got no path")
+        if self.source is not None and not self.source.startswith("folder:"):
+            raise ValueError(f"calibration images must come from folder:PATH, got {self.source}")
+        if self.source is not None and self.augment:
+            raise ValueError(
+                "images are changed at random as in training, and those of a folder are not from "
+                "there: leave --augment-calibration out"
+            )
         # Frozen, so that a request that was checked stays right; each way once, in the order given.
         object.__setattr__(self, "ways", tuple(dict.fromkeys(self.ways)))
         check_seed(self.seed)

@@ -10,7 +10,15 @@ from noiseproof.core.device import pick_device
 from noiseproof.core.inputs import Inputs, joined
 from noiseproof.core.plugins import harmless_name, named
 from noiseproof.core.rng import seeded, stream
-from noiseproof.data import Source, Split, check_scale, fitted_to, open_dataset, split_of
+from noiseproof.data import (
+    Source,
+    Split,
+    check_scale,
+    fitted_to,
+    open_dataset,
+    split_of,
+    unlabelled,
+)
 from noiseproof.measuring.options import SetupOptions, check_keywords, named_network, with_keywords
 from noiseproof.measuring.requests import Calibration, Network, Subject
 from noiseproof.models import Card, build, file_sha256, fill, load_state, read_card, weights_file
@@ -106,6 +114,7 @@ def opened(network: Network, calibration: Calibration) -> Setup:
         data_dir=network.data_dir,
         download=network.download,
         labels=network.labels or (card.names if card is not None else ()),
+        cropping=network.cropping,
     )
     own = None
     if network.task is not None and ":" in network.task:
@@ -119,7 +128,7 @@ def opened(network: Network, calibration: Calibration) -> Setup:
     check_module(model)
     test = source.read("test")
     test = test if network.images is None else test.first(network.images)
-    drawn = _drawn(source, calibration)
+    drawn = _drawn(source, calibration, test)
     scale = network.scale or source.scale
     if own is None:
         test = check_fits(model, test, scale, classes=network.classes)
@@ -133,7 +142,7 @@ def opened(network: Network, calibration: Calibration) -> Setup:
         norm=norm_text(network.norm, network.norm_where),
         task=network.task or source.task,
         data=source.name,
-        calibration="train augmented" if calibration.augment else "train",
+        calibration=calibration.source or ("train augmented" if calibration.augment else "train"),
     )
     return Setup(
         model=model,
@@ -180,13 +189,16 @@ def _filled(network: Network, state: State, source: Source) -> nn.Module:
     )
 
 
-def _drawn(source: Source, calibration: Calibration) -> Inputs | None:
+def _drawn(source: Source, calibration: Calibration, test: Split) -> Inputs | None:
     """The calibration images, as many as are asked for; None: none."""
     images = calibration.needed if calibration.images is None else calibration.images
     if not isinstance(images, int):
         return images
     if not images:
         return None
+    if calibration.source is not None:
+        root = Path(calibration.source.removeprefix("folder:"))
+        return unlabelled(root, source, test, images)
     return calibration_from(source, images, augment=calibration.augment, seed=calibration.seed)
 
 

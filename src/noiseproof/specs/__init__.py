@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from noiseproof.specs.catalog import norm_text as norm_text
     from noiseproof.specs.catalog import parse_pixel_scale as parse_pixel_scale
     from noiseproof.specs.catalog import parse_size as parse_size
+    from noiseproof.specs.cropping import Cropping as Cropping
+    from noiseproof.specs.cropping import asked_cropping as asked_cropping
     from noiseproof.specs.designs import DESIGNS as DESIGNS
     from noiseproof.specs.designs import Auto as Auto
     from noiseproof.specs.designs import Chips as Chips
@@ -88,6 +90,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
+        "Cropping": "specs.cropping",
+        "asked_cropping": "specs.cropping",
         "AUTO": "specs.estimators",
         "Additive": "specs.noise",
         "Layers": "specs.layers",

@@ -249,7 +249,7 @@ DATASETS = {
     ),
 }
 OUTSIDE_DATASETS = {
-    "folder:PATH": "PATH/train/CLASS/*.jpg and PATH/test (or val); 224x224, as torchvision resizes",
+    "folder:PATH": "PATH/train/CLASS/*.jpg and PATH/test (or val); --resize 256, --crop 224",
     "masks:PATH": "PATH/{train,test} with PATH/{train,test}annot, or PATH/{images,masks}/...",
     "voc:PATH": "PATH/{JPEGImages,Annotations} and PATH/ImageSets/Main/{train,test}.txt",
     "NAME@HxW": "any of the scenes above, fitted into H x W pixels: camvid@180x240",

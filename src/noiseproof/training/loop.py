@@ -209,7 +209,8 @@ def _batch(split: Split, places: Tensor) -> Split:
     """The samples at `places`, wherever they lie."""
     device = device_of_inputs(split.part(0, 1).inputs)
     if device.type == "cpu":
-        return split.take(places)
+        part = split.take(places)
+        return part.with_inputs(part.inputs)  # read once, where they are read when needed
     # Inputs and labels lie apart (`_near`): each is indexed where it lies.
     inputs = rows(split.inputs, sent(places, device))
     return Split(inputs=inputs, labels=whole_numbers(split.labels)[places])
