@@ -18,6 +18,7 @@ from noiseproof.specs.noise import (
     Gaussian,
     Laplace,
     Lognormal,
+    Own,
     Quantize,
     Spec,
     Stage,
@@ -39,6 +40,12 @@ STAGE_STRATEGIES: dict[type[Stage], st.SearchStrategy[Stage]] = {
     Lognormal: st.builds(Lognormal, level=finite),
     Stuck: st.builds(Stuck, p=st.floats(0, 1), at=st.sampled_from(STUCK_AT)),
     Quantize: st.builds(Quantize, bits=st.integers(2, 24), scope=scopes),
+    Own: st.builds(
+        Own,
+        function=st.sampled_from(["a:b", "package.module:function", "_p1.q:Drift.make"]),
+        level=finite,
+        code=st.sampled_from(["", "c01ab23cd"]),
+    ),
 }
 stages = st.one_of(*STAGE_STRATEGIES.values())
 specs = st.lists(stages, max_size=6).map(lambda several: Spec(stages=tuple(several)))

@@ -40,8 +40,7 @@ Targets = Annotated[
 Digital = Annotated[
     str,
     typer.Option(
-        help="Layers that are kept digital: first, last, first:K, last:K, name:PATTERN, "
-        "kind:KIND; several with commas."
+        help="Layers kept digital: first, last, first:K, last:K, name:PATTERN, kind:KIND."
     ),
 ]
 Model = Annotated[
@@ -94,7 +93,7 @@ Fresh = Annotated[
 Figure = Annotated[Path | None, typer.Option(help="Also a figure for a paper: .pdf, .svg or .png.")]
 AsJson = Annotated[
     bool,
-    typer.Option("--json", help="One JSON document, alone on stdout; all else goes to stderr."),
+    typer.Option("--json", help="One JSON document, alone on stdout."),
 ]
 
 
@@ -135,17 +134,14 @@ class DataOptions:
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="The network's classes in order, a line each, or JSON. Default: labels.json or "
-            "classes.txt beside class folders, else wnids and ImageNet's names are known."
+            help="Its classes in order, a line each, or JSON. Default: found by their names."
         ),
     ] = None
     resize: Annotated[
         int | None,
-        typer.Option(help="Of folder:PATH: pixels of the shorter side. Default: 256."),
+        typer.Option(help="folder:PATH: the shorter side. Default: 256."),
     ] = None
-    crop: Annotated[
-        int | None, typer.Option(help="Of folder:PATH: pixels of the square. Default: 224.")
-    ] = None
+    crop: Annotated[int | None, typer.Option(help="folder:PATH: the square. Default: 224.")] = None
     normalize: Annotated[
         str | None,
         typer.Option(
@@ -188,10 +184,7 @@ class RecalibrationOptions:
     ] = field(default_factory=lambda: ["off"])
     calibration: Annotated[
         str | None,
-        typer.Option(
-            help="folder:PATH of images without labels, in place of training images, at the size "
-            "of the test images."
-        ),
+        typer.Option(help="folder:PATH of images in place of training images."),
     ] = None
     augment_calibration: Annotated[
         bool,

@@ -5,6 +5,7 @@ a word; behind a term may stand what it is on, `@name:layer3.*`. Nothing is exec
 recurses, so what comes out depends on the text alone and not on the stack that is left.
 """
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
@@ -229,6 +230,8 @@ class Notation:
 
 def _value(tokens: Sequence[Token]) -> float | int | str | None:
     """A number under any signs, or a word; None where the tokens are neither."""
+    if _is_path(tokens):
+        return "".join(token.text for token in tokens)
     *signs, last = tokens
     if any(sign.text not in ("+", "-") for sign in signs):
         return None
@@ -244,6 +247,18 @@ def _value(tokens: Sequence[Token]) -> float | int | str | None:
     except ValueError:  # as in 1j, 0x or 1.2.3
         return None
     return -number if sum(sign.text == "-" for sign in signs) % 2 else number
+
+
+def _is_path(tokens: Sequence[Token]) -> bool:
+    """Are they names joined by dots and one colon, `package.module:name`, with no space between?"""
+    joins = [token.text for token in tokens[1::2]]
+    return (
+        len(tokens) % 2 == 1
+        and all(token.is_name for token in tokens[::2])
+        and set(joins) <= {".", ":"}
+        and joins.count(":") == 1
+        and all(after.start == one.end for one, after in itertools.pairwise(tokens))
+    )
 
 
 def _summands(tokens: Sequence[Token]) -> list[Sequence[Token]]:

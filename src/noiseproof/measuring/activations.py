@@ -34,6 +34,7 @@ from noiseproof.measuring.options import (
 from noiseproof.measuring.requests import USUAL_CHIPS, ExplainRequest, Measurement
 from noiseproof.measuring.settling import warn_of_dice
 from noiseproof.measuring.setup import Setup, held
+from noiseproof.measuring.watching import resolved_request
 from noiseproof.network import (
     Chip,
     Key,
@@ -115,6 +116,7 @@ def explain_setup(
     setup: Setup, request: ExplainRequest, *, on_pass: OnPass | None = None
 ) -> Activations:
     """The activations of an opened network, as `explain`."""
+    request = resolved_request(request)
     with using_threads(setup.network.threads):
         evaluators = [open_evaluator(setup, way) for way in request.calibration.ways]
         warn_of_dice(evaluators[0])

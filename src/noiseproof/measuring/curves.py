@@ -30,6 +30,7 @@ from noiseproof.measuring.requests import Measurement, MeasureRequest
 from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, open_units
+from noiseproof.measuring.watching import resolved_request
 from noiseproof.noise import touched
 from noiseproof.results import Curve, OnRow, Row, RowCache, Store, Tally, curves_of
 from noiseproof.specs import Chips, Pace, Spec, check_length, facts_of
@@ -112,6 +113,7 @@ def measure_setup(
 ) -> list[Curve]:
     """A curve of an opened network for each way to recalibrate, as `measure`; they share a budget
     evenly. `tally` counts the rows that the store held already."""
+    request = resolved_request(request)
     asked, ways = request.measurement, request.calibration.ways
     check_in_units(setup, asked)
     budget = None if asked.budget is None else asked.budget / len(ways)

@@ -27,6 +27,7 @@ from noiseproof.measuring.requests import RankRequest
 from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import open_units
+from noiseproof.measuring.watching import resolved_request
 from noiseproof.results import OnRow, Ranking, RowCache, Store, Tally, rankings_of
 from noiseproof.specs import Auto, Chips, Design, PerImage, Spec, check_length
 
@@ -93,6 +94,7 @@ def rank_setup(
 ) -> Ranking:
     """The ranking of an opened network, as `rank_layers`. `tally` counts the rows that the store
     held already."""
+    request = resolved_request(request)
     asked = request.measurement
     with using_threads(setup.network.threads):
         evaluator = open_evaluator(setup, None)

@@ -35,6 +35,7 @@ from noiseproof.measuring.options import (
 from noiseproof.measuring.requests import USUAL_CHIPS, TrackRequest
 from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
+from noiseproof.measuring.watching import resolved_request
 from noiseproof.network import Chip
 from noiseproof.noise import Programme
 from noiseproof.recalibration import running_layers
@@ -109,6 +110,7 @@ def track_setup(
 ) -> list[Trace]:
     """The traces of an opened network, as `track`. `tally` counts the rows that the store held
     already."""
+    request = resolved_request(request)
     asked, course, ways = request.measurement, request.course, request.calibration.ways
     rows: list[Row] = []
     total = len(ways) * asked.followed * (course.length // course.step)

@@ -1,12 +1,15 @@
 """What a pass of a network shows before it is measured: its kernels, and what they compute."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 from torch import nn
 
 from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import seeded
 from noiseproof.data import Split
+from noiseproof.measuring.requests import Request
 from noiseproof.measuring.setup import Setup
 from noiseproof.network import (
     Place,
@@ -19,9 +22,11 @@ from noiseproof.network import (
     state_of,
     work_of,
 )
+from noiseproof.noise import resolved
 from noiseproof.specs import UNSCALED, PixelScale
 from noiseproof.tasks import taken
 
+R = TypeVar("R", bound=Request)
 IMAGES = 2
 """Test inputs that are looked at: what a network computes shows on any."""
 
@@ -66,3 +71,10 @@ def digital_words(
     left_out = has_tables and "kernel" in targets and "embedding" not in targets
     words = ",".join(filter(None, ("embedding" if left_out else "", asked)))
     return words or ("none" if has_own_maps else "")
+
+
+def resolved_request(request: R) -> R:
+    """The request with the code of noise of one's own in its text (`noise.resolved`)."""
+    asked = request.measurement
+    specs = tuple(resolved(spec) for spec in asked.specs)
+    return replace(request, measurement=replace(asked, specs=specs))

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from noiseproof.noise.chips import manufacture as manufacture
     from noiseproof.noise.flipout_check import check_flipout as check_flipout
     from noiseproof.noise.flipped_layers import known_layer as known_layer
+    from noiseproof.noise.own import resolved as resolved
     from noiseproof.noise.per_image import ImageChips as ImageChips
     from noiseproof.noise.perturbation import Programme as Programme
     from noiseproof.noise.perturbation import coverage as coverage
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
     from noiseproof.noise.perturbation import targeted as targeted
     from noiseproof.noise.perturbation import touched as touched
     from noiseproof.noise.signs import Signs as Signs
+    from noiseproof.specs.noise import Own as Own
     from noiseproof.specs.noise import Spec as Spec
     from noiseproof.specs.noise import parse as parse
 
 __getattr__, __dir__ = face(
     __name__,
     {
+        "Own": "specs.noise",
+        "resolved": "noise.own",
         "ImageChips": "noise.per_image",
         "Programme": "noise.perturbation",
         "Signs": "noise.signs",

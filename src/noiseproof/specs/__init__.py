@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from noiseproof.specs.noise import SCOPES as SCOPES
     from noiseproof.specs.noise import Additive as Additive
     from noiseproof.specs.noise import Lognormal as Lognormal
+    from noiseproof.specs.noise import Own as Own
     from noiseproof.specs.noise import Quantize as Quantize
     from noiseproof.specs.noise import Spec as Spec
     from noiseproof.specs.noise import Stage as Stage
@@ -90,6 +91,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
+        "Own": "specs.noise",
         "Cropping": "specs.cropping",
         "asked_cropping": "specs.cropping",
         "AUTO": "specs.estimators",

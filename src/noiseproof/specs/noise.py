@@ -13,7 +13,8 @@ No torch here, so that a wrong spec is refused before anything heavy is imported
 
 import math
 import numbers
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, ClassVar, Self, overload
 
@@ -63,8 +64,11 @@ class Stage:
             for field in fields(self)
             if not field.metadata.get("outside")
         )
-        where = f"@{self.where}" if self.where else ""
-        return f"{self.kind}({', '.join(shown)}){where}"
+        return f"{self.kind}({', '.join(shown)}){self._behind}"
+
+    @property
+    def _behind(self) -> str:
+        return f"@{self.where}" if self.where else ""
 
     def _field_text(self, field: Field[object], hide: str | None) -> str:
         value = getattr(self, field.name)
@@ -153,10 +157,47 @@ class Quantize(Stage):
         one_of("scope", self.scope, SCOPES)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Own(Stage):
+    """A function of one's own, `function(w, generator, level) -> w`, of each tensor w: given, or
+    named `package.module:function`. `code`: what it computed when rows were made, which
+    noiseproof fills in."""
+
+    kind: ClassVar[str] = "own"
+    swept: ClassVar[str | None] = "level"
+    is_eta: ClassVar[bool] = True
+    function: str
+    level: float
+    code: str = ""
+    call: Callable[..., Any] | None = field(default=None, repr=False, metadata={"outside": True})
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "level", _number("level", self.level))
+        if callable(self.function):
+            # As a text can write it: `<locals>` and `<lambda>` are no words.
+            home = getattr(self.function, "__module__", None) or "__main__"  # typed at a prompt
+            name = f"{home}:{getattr(self.function, '__qualname__', 'call')}"
+            object.__setattr__(self, "call", self.function)
+            object.__setattr__(self, "function", re.sub(r"[^\w.:]", "_", name))
+        if not isinstance(self.function, str) or not re.fullmatch(_FUNCTION, self.function):
+            raise ValueError(
+                "a noise of your own must be package.module:function, as in "
+                f"own(my_package.noise:drift, level=0.1), got {self.function!r}"
+            )
+
+    def text(self, hide: str | None = None) -> str:
+        """The stage's text form; the field `hide` is printed as the word `level`."""
+        level = "level" if hide == "level" else repr(self.level)
+        code = f", code={self.code}" if self.code else ""
+        return f"own({self.function}, level={level}{code}){self._behind}"
+
+
+_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 STAGES: dict[str, type[Stage]] = {
     "gaussian": Gaussian,
     "laplace": Laplace,
     "lognormal": Lognormal,
+    "own": Own,
     "quantize": Quantize,
     "stuck": Stuck,
     "uniform": Uniform,
@@ -210,8 +251,12 @@ class Spec:
 
     @property
     def is_random(self) -> bool:
-        """False where every chip comes out the same: all levels 0, or only quantisation."""
-        return any(stage.swept and getattr(stage, stage.swept) > 0 for stage in self.stages)
+        """False where every chip comes out the same: all levels 0, or only quantisation. Of a
+        function of one's own nobody knows what it does at level 0."""
+        return any(
+            isinstance(stage, Own) or (stage.swept and getattr(stage, stage.swept) > 0)
+            for stage in self.stages
+        )
 
     @overload
     def at(self, level: float) -> Self: ...

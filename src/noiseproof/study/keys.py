@@ -10,6 +10,7 @@ from noiseproof.specs import (
     AUTO,
     Auto,
     Nested,
+    Own,
     catalog,
     designs,
     digital_text,
@@ -64,6 +65,11 @@ def _check_where(text: str) -> None:
 
 
 def check_family(text: str) -> None:
+    if any(isinstance(stage, Own) for stage in parse(text).stages):
+        raise ValueError(
+            f"a study runs no code that it names, got the noise {text!r}: measure it with "
+            "`noiseproof measure`, or in Python"
+        )
     if parse(text).level is None:
         raise ValueError(f"a noise needs a level to sweep, got {text!r}")
 
