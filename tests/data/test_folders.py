@@ -54,6 +54,12 @@ def test_images_are_cropped_as_torchvision_does(tmp_path: Path, resize: int, cro
     assert torch.equal(cropped(path, Cropping(resize=resize, crop=crop)), plain(open_image(path)))
 
 
+def test_a_cropped_image_holds_on_to_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    image = cropped(tmp_path / "cat" / "0.png", Cropping(resize=40, crop=20))
+    assert image.untyped_storage().nbytes() == image.nbytes
+
+
 def test_a_cropping_is_a_part_of_the_name(tmp_path: Path) -> None:
     write(tmp_path)
     usual = open_dataset(f"folder:{tmp_path}", cropping=Cropping())

@@ -94,7 +94,7 @@ def cropped(path: Path, cropping: Cropping) -> Tensor:
     """The image (3, crop, crop) of a file. Errors as `open_image`."""
     pixels = F.resize(open_image(path), [cropping.resize], antialias=True)
     found: Tensor = F.center_crop(pixels, [cropping.crop, cropping.crop])
-    return found
+    return found.contiguous()  # a view would hold on to all that was cropped
 
 
 def fitted_size(shape: Size, size: Size) -> Size:

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from noiseproof.core.inputs import Inputs
+from noiseproof.core.memory import give_back
 from noiseproof.data.labels import Labels, as_labels
 from noiseproof.data.pixels import scaled
 from noiseproof.data.splits import Split
 from noiseproof.specs import PixelScale
 
 CACHE_BYTES = 1 << 30  # of samples that a split keeps once they were read
+GIVEN_BACK_AFTER = 1 << 28  # bytes that were read and not kept
 T = TypeVar("T")
 
 
@@ -101,6 +103,7 @@ class Kept(Generic[T]):
     ) -> None:
         self._make, self._size, self._left, self._threads = make, size, limit, threads
         self._found: dict[int, T] = {}
+        self._passed = 0  # bytes that were read and not kept, since memory was given back
 
     def several(self, places: Sequence[int]) -> list[T]:
         """Those at the places, in their order."""
@@ -110,6 +113,11 @@ class Kept(Generic[T]):
             if (size := self._size(one)) <= self._left:
                 self._found[place] = one
                 self._left -= size
+            else:
+                self._passed += size
+        if self._passed > GIVEN_BACK_AFTER:
+            self._passed = 0
+            give_back()
         return [made[place] if place in made else self._found[place] for place in places]
 
     def _all(self, places: Sequence[int]) -> list[T]:
