@@ -281,6 +281,23 @@ def test_the_clean_score_of_a_random_network_is_the_mean_of_passes_with_its_spre
     assert "the mean of 10 passes that differ (+- " in str(curve)
 
 
+def test_the_clean_score_beside_a_stream_is_that_mean_too(store: Store) -> None:
+    with pytest.warns(RandomForwardWarning):
+        (trace,) = npf.track(
+            Dropping(),
+            own_answers(),
+            parse("gaussian(0.3)"),
+            npf.specs.parse_stream("redraw(every=30)"),
+            chips=1,
+            store=store,
+            subject=Subject(task="classify", data="numbers"),
+        )
+    passes = [row.score for row in store.rows() if row.noise == "none"]
+    assert len(passes) == 10
+    assert trace.clean is not None
+    assert trace.clean.score == pytest.approx(sum(passes) / 10)
+
+
 def test_a_random_network_is_explained_by_the_chip_alone() -> None:
     with pytest.warns(RandomForwardWarning):
         found = npf.explain(Dropping(), own_answers(), parse("gaussian(1e-9)"), chips=2)

@@ -34,11 +34,11 @@ class ChipParts(Parts):
     on_cost: Callable[[str], None] | None = None
 
     def alone(self, cache: RowCache) -> list[Row]:
-        clean = self.units.clean_rows
+        clean = self.units.evaluator.clean_rows
         wanted = {g.name: self._rows(only_part(self.by, g.name)) for g in self.groups}
         cache.expect([*clean, *(row for named in wanted.values() for row in self._unlike(named))])
         new = {name: cache.new(self._unlike(named)) for name, named in wanted.items()}
-        found = [cache.row(row, self.units.clean, left=1) for row in clean]
+        found = [cache.row(row, self.units.evaluator.filled_clean, left=1) for row in clean]
         if self.on_cost is not None and any(new.values()):
             self.on_cost(self._cost(new, found[0]))
         for group in self.groups:

@@ -180,9 +180,12 @@ def _measured(
     # Otherwise nobody knows yet how many there will be.
     if pace.is_fixed:
         assert most is not None
-        cache.expect([*units.clean_rows, *_all(named, units, same, most)])
+        cache.expect([*units.evaluator.clean_rows, *_all(named, units, same, most)])
     # First: no curve can be read from a store without its clean row, however early a run is killed.
-    rows = [cache.row(row, units.clean, left=progress.left) for row in units.clean_rows]
+    rows = [
+        cache.row(row, units.evaluator.filled_clean, left=progress.left)
+        for row in units.evaluator.clean_rows
+    ]
     for point, unit in progress.order(lambda: time.monotonic() - started):
         row = replace(named[point], chip=unit, images=units.images(unit))
         if found[point] and same[point]:

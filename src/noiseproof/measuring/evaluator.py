@@ -62,6 +62,9 @@ from noiseproof.tasks import (
     taken,
 )
 
+CLEAN_PASSES = 10
+"""Of a network that is random by itself: its clean score has an interval too."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluator:
@@ -93,6 +96,13 @@ class Evaluator:
     @property
     def device(self) -> torch.device:
         return device_of(self.state)
+
+    @property
+    def clean_rows(self) -> list[Row]:
+        """The names of the rows of the clean network: one, or several passes of a network that is
+        random by itself."""
+        passes = CLEAN_PASSES if self.is_random else 1
+        return [replace(self.clean_row, chip=number) for number in range(passes)]
 
     @property
     def chip_row(self) -> Row:

@@ -122,7 +122,8 @@ def track_setup(
             if way is ways[0]:
                 # First, as everywhere: a stream says nothing without what it falls from.
                 cache = RowCache(known=stored, store=store, on_row=None, fresh=fresh)
-                rows.append(cache.row(evaluator.clean_row, evaluator.filled_clean, left=1))
+                named = evaluator.clean_rows
+                rows += [cache.row(row, evaluator.filled_clean, left=1) for row in named]
                 warn_near_chance(evaluator, rows[0])
             warn_without_effect(evaluator, asked)
             if way == ways[0]:

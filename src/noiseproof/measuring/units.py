@@ -34,8 +34,6 @@ from noiseproof.tasks import Result
 SIZES = (50, 100, 200, 500, 1000, 2000, 5000, 10_000)  # of a nested chip's sample
 USUAL_RATIO = 10.0  # sd of images on a chip over sd of chips: .5 over .05, as at a curve's cliff
 TIMED_IMAGES = 100
-CLEAN_PASSES = 10
-"""Of a network that is random by itself: its clean score has an interval too."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,17 +66,6 @@ class Units:
         """How many units see every test image once, of per-image chips."""
         assert isinstance(self.design, PerImage)
         return blocks_of(self.design, len(self.evaluator.test))
-
-    @property
-    def clean_rows(self) -> list[Row]:
-        """The names of the rows of the clean network: one, or several passes of a network that is
-        random by itself."""
-        passes = CLEAN_PASSES if self.evaluator.is_random else 1
-        return [replace(self.evaluator.clean_row, chip=number) for number in range(passes)]
-
-    def clean(self, row: Row) -> Row:
-        """The row of the clean network with its results."""
-        return self.evaluator.filled_clean(row)
 
     def evaluate(self, spec: Spec, row: Row) -> Row:
         """The row with its results: make the chip, recalibrate if asked, score it."""

@@ -12,7 +12,7 @@ from noiseproof import stats
 from noiseproof.core.checks import UnpairedWarning
 from noiseproof.results import drawing
 from noiseproof.results.axes import Role
-from noiseproof.results.clean import clean_document, clean_sentence
+from noiseproof.results.clean import clean_document, clean_sentence, mean_of_passes
 from noiseproof.results.curves import condition_line, way_of, words_of
 from noiseproof.results.dice import UNPAIRED, difference_of_chips, have_same_dice
 from noiseproof.results.estimates import NEW_CHIPS
@@ -180,15 +180,16 @@ def stream_key(row: Row) -> tuple[Any, ...]:
 def traces_of(rows: Iterable[Row]) -> list[Trace]:
     """The traces in `rows`, in the order in which they come; rows outside streams are left out."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
-    clean: dict[tuple[str, ...], Row] = {}
+    clean: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         if is_clean(row) and row.part == "all":
-            clean.setdefault(network_key(row), row)
+            clean.setdefault(network_key(row), []).append(row)
         if row.stream:
             place = (stream_key(row), key_of(row, Role.REMEDY))
             groups.setdefault(place, []).append(row)
+    means = {network: mean_of_passes(passes) for network, passes in clean.items()}
     return [
-        Trace(rows=tuple(group), clean=clean.get(network_key(group[0])))
+        Trace(rows=tuple(group), clean=means.get(network_key(group[0])))
         for group in groups.values()
     ]
 

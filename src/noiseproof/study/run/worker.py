@@ -184,7 +184,9 @@ class Worker:
     def _clean(self, piece: CleanPiece, trained: Trained) -> Outcome:
         evaluator = evaluator_of(trained, self.data, self._model(trained), self.device)
         units = Units(evaluator=evaluator, design=Chips(), targets=())
-        return Measured(rows=tuple(units.clean(row) for row in units.clean_rows))
+        return Measured(
+            rows=tuple(units.evaluator.filled_clean(row) for row in units.evaluator.clean_rows)
+        )
 
     def _measure(self, piece: MeasurePiece, trained: Trained) -> Outcome:
         task = piece.task
