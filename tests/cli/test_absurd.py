@@ -99,3 +99,27 @@ def test_what_would_end_the_process_or_mean_nothing_is_refused(
     words = {"NET": trained, "FILE": tmp_path / "file", "STUDY": study}
     options, sentence = MORE[kind]
     check_one_line(run(*(words.get(str(word), word) for word in options)), sentence)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (("measure", "x", "--seed", "1e5"), "Invalid value for '--seed': .*: see `noiseproof mea"),
+        (("measure",), "Missing argument 'weights': see `noiseproof measure --help`$"),
+        (("measur", "x"), r"No such command 'measur'.*: see `noiseproof --help`$"),
+        (("measure", "x", "--nois", "3"), "No such option: --nois .*--noise"),
+        (("measure", "x", "--chips"), "Option '--chips' requires an argument"),
+        (("study", "go"), "No such command 'go': see `noiseproof study --help`$"),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_one_line(
+    run: Run, line: tuple[str, ...], sentence: str
+) -> None:
+    check_one_line(run(*line), sentence)
+
+
+def test_nothing_asked_is_the_help(run: Run) -> None:
+    code, out, err = run()
+    assert code == 2
+    assert "measure" in out + err
+    assert "Usage:" in out + err

@@ -101,4 +101,30 @@ def _one_line_warning(
 def main() -> None:
     """The entry point of the program."""
     with one_line_errors():
-        app()
+        sys.exit(_called() or 0)
+
+
+UsageError: type[typer.BadParameter] = typer.BadParameter.__mro__[1]
+"""What typer finds wrong with a command line; it has no public name, and its home has moved."""
+
+
+def _called() -> int | None:
+    """What the command line asks for, done; the exit code, None for success.
+
+    Raises:
+        ValueError: for a command line that cannot be read.
+    """
+    try:
+        # Not standalone: typer would print its own boxes of several lines.
+        code: int | None = app(standalone_mode=False)
+    except typer.Abort:  # what typer makes of an interrupt
+        raise KeyboardInterrupt from None
+    except UsageError as error:
+        context = error.ctx
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()  # nothing is asked: the help
+            return 2
+        path = "noiseproof" if context is None else f"noiseproof {context.info_name}"
+        where = "noiseproof" if context is None or context.parent is None else path
+        raise ValueError(f"{error.format_message().rstrip('.')}: see `{where} --help`") from None
+    return code
