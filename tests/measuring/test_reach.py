@@ -153,6 +153,18 @@ def test_layers_that_there_are_not_are_refused(wrong: dict[str, str], sentence: 
         npf.measure(Net(), answered(Net()), SPEC, chips=2, **wrong)  # type: ignore[arg-type]
 
 
+def test_a_chip_to_take_away_is_the_chip_that_was_measured() -> None:
+    net = Net()
+    test = answered(net)
+    (row, *_) = npf.measure(net, test, SPEC, chips=1).points[0].rows
+    chip = npf.manufacture(net, SPEC, inputs=X[:2])
+    assert int((chip(X).argmax(1) == test.labels).sum()) == row.correct
+    assert not torch.equal(chip.a.kernel, net.a.kernel)
+    with pytest.warns(ReachWarning, match="kernel .* no example inputs show what those"):
+        blind = npf.manufacture(net, SPEC)
+    assert torch.equal(blind.a.kernel, net.a.kernel)
+
+
 # --- tables ---------------------------------------------------------------------------------------
 
 

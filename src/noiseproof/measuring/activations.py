@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs, count
-from noiseproof.data import Labels, Split
+from noiseproof.data import Split
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import (
     ExplainOptions,
+    Noise,
     OnPass,
     asked_calibration,
     asked_measurement,
@@ -58,7 +59,7 @@ from noiseproof.results import (
     snr_db,
     variance_ratio,
 )
-from noiseproof.specs import Match, Spec
+from noiseproof.specs import Match
 from noiseproof.stats import Floats
 from noiseproof.tasks import TASKS, unscored
 
@@ -69,18 +70,18 @@ MAX_VALUES = 2**26
 @with_keywords(ExplainOptions, chips=USUAL_CHIPS, recalibrate=())
 def explain(
     model: nn.Module,
-    test: Split | tuple[Inputs, Labels] | Tensor | dict[str, Tensor],
-    spec: Spec,
+    data: object,
+    noise: Noise,
     **options: Unpack[ExplainOptions],
 ) -> Activations:
     """How far the activations of `model` on noisy chips are from those without noise, point by
     point: as the chips come, and after each way to `recalibrate`.
 
-    `test` is a `Split`, a pair of inputs (N, ...) and labels, or inputs alone, a tensor or a dict,
-    which have no score. Points are the layers that own kernel weights and the normalisation layers,
-    in order of execution, each call a point; of a layer that returns several tensors the first.
-    Where an output has another shape on a chip than on the clean network (in the heads of a
-    detector, which see what it proposes) there is no SNR.
+    `data` and `noise` are as in `measure`; inputs alone, a tensor or a dict, have no score. Points
+    are the layers that own kernel weights and the normalisation layers, in order of execution, each
+    call a point; of a layer that returns several tensors the first. Where an output has another
+    shape on a chip than on the clean network (in the heads of a detector, which see what it
+    proposes) there is no SNR.
 
     - `recalibrate`: ways to compare beside the chip as it comes (default: none), on the first of
       the `calibration` images.
@@ -98,13 +99,12 @@ def explain(
     """
     check_keywords("explain", options, ExplainOptions)
     network = asked_network(options)
-    data: object = test
-    if isinstance(test, Tensor | dict):
-        data, network = _unlabelled(test), replace(network, score=unscored)
+    if isinstance(data, Tensor | dict):
+        data, network = _unlabelled(data), replace(network, score=unscored)
     ways = [None, *options.get("recalibrate", ())]
     request = ExplainRequest(
         network=network,
-        measurement=asked_measurement(spec, options),
+        measurement=asked_measurement(noise, options),
         calibration=asked_calibration(ways, calibration_inputs(options)),
     )
     return explain_setup(

@@ -11,13 +11,12 @@ from torch import nn
 
 from noiseproof.core.checks import NoEffectWarning, ReachWarning
 from noiseproof.core.device import using_threads
-from noiseproof.core.inputs import Inputs
-from noiseproof.data import Labels, Split
 from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import (
     MeasureOptions,
+    Noise,
     asked_calibration,
     asked_measurement,
     asked_network,
@@ -33,7 +32,7 @@ from noiseproof.measuring.units import Units, open_units
 from noiseproof.measuring.watching import resolved_request
 from noiseproof.noise import touched
 from noiseproof.results import Curve, OnRow, Row, RowCache, Store, Tally, curves_of
-from noiseproof.specs import Chips, Pace, Spec, check_length, facts_of
+from noiseproof.specs import Chips, Pace, check_length, facts_of
 from noiseproof.stats import FIRST, Progress, most_units
 from noiseproof.tasks import facts_of_score
 
@@ -44,18 +43,19 @@ WIDEST = 0.5
 @with_keywords(MeasureOptions, design="chips")
 def measure(
     model: nn.Module,
-    test: Split | tuple[Inputs, Labels] | object,
-    specs: Spec | Sequence[Spec],
+    data: object,
+    noise: Noise | Sequence[Noise],
     **options: Unpack[MeasureOptions],
 ) -> Curve:
-    """What `model` scores on simulated chips for each of `specs`, one kind of noise at several
-    levels.
+    """What `model` scores on simulated chips under `noise`: a spec or its text, or several
+    levels of one kind.
 
-    `test` is a `Split`, or a pair of inputs and labels. Inputs: a tensor (N, ...), as images
-    (N, C, H, W), or a tuple or dict of tensors, which `model` gets as positional or keyword
-    arguments. Labels: classes (N,), masks (N, H, W) or boxes, which also say the score (accuracy,
-    mean IoU, mAP). uint8 pixels pass through `scale`, all else goes in as it is. With a `score` of
-    your own, `score(model, test) -> float`, `test` is whatever it takes. `model` is left as it is.
+    `data` is a `Split`, a pair of inputs and labels (tensors, arrays, lists), a `Dataset` or a
+    `DataLoader`. Inputs: a tensor (N, ...), as images (N, C, H, W), or a tuple or dict of tensors,
+    which `model` gets as positional or keyword arguments. Labels, which also say the score: classes
+    (N,) (accuracy), masks (N, H, W) (mean IoU), boxes (mAP), tokens (N, T), real numbers (R
+    squared). uint8 pixels pass through `scale`, all else goes in as it is. With a `score` of your
+    own, `score(model, data) -> float`, `data` is whatever it takes. `model` is left as it is.
 
     - `design`: which images see which chips. `chips` (default): each chip sees all test images;
       `nested`: many chips with a few images each; `per-image`: every image on a chip of its own;
@@ -75,7 +75,7 @@ def measure(
       as in `requests.Network` and `requests.Measurement`.
 
     Raises:
-        ValueError: for values out of range, or specs of different kinds of noise; for a design that
+        ValueError: for values out of range, or different kinds of noise; for a design that
             does not hold for the noise, the score or the network; for a store of scores of your own
             that a `subject` does not name.
         TypeError: for a keyword that there is not.
@@ -88,11 +88,11 @@ def measure(
     images = calibration_inputs(options)
     request = MeasureRequest(
         network=asked_network(options),
-        measurement=asked_measurement(specs, options),
+        measurement=asked_measurement(noise, options),
         calibration=asked_calibration(only_way(options.get("recalibrate"), images), images),
     )
     return measure_setup(
-        held(model, test, request.network, request.calibration),
+        held(model, data, request.network, request.calibration),
         request,
         store=options.get("store"),
         on_row=options.get("on_row"),

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs
-from noiseproof.data import Labels, Split
 from noiseproof.measuring.doubts import causes
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.opening import open_evaluator
@@ -46,11 +45,11 @@ class InspectOptions(TypedDict, total=False):
 @with_keywords(InspectOptions)
 def inspect_network(
     model: nn.Module,
-    test: Split | tuple[Inputs, Labels] | object,
+    data: object,
     **options: Unpack[InspectOptions],
 ) -> Inspection:
-    """What there is to know of `model` before it is measured on `test`, both as `measure` takes
-    them: print it, or look at its fields. One clean pass over all of `test`, and a few passes of
+    """What there is to know of `model` before it is measured on `data`, both as `measure` takes
+    them: print it, or look at its fields. One clean pass over all of `data`, and a few passes of
     few inputs, by which the designs' costs are told.
 
     Raises:
@@ -59,7 +58,7 @@ def inspect_network(
     """
     check_keywords("inspect_network", options, InspectOptions)
     network = asked_network(options)
-    return inspect_setup(held(model, test, network, Calibration()))
+    return inspect_setup(held(model, data, network, Calibration()))
 
 
 def inspect_setup(setup: Setup) -> Inspection:

@@ -7,8 +7,6 @@ from typing import Unpack
 from torch import nn
 
 from noiseproof.core.device import using_threads
-from noiseproof.core.inputs import Inputs
-from noiseproof.data import Labels, Split
 from noiseproof.measuring.chip_parts import ChipParts
 from noiseproof.measuring.curves import check_named, read_as, warn_without_effect
 from noiseproof.measuring.doubts import warn_near_chance
@@ -16,6 +14,7 @@ from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.image_parts import ImageParts
 from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import (
+    Noise,
     RankOptions,
     asked_measurement,
     asked_network,
@@ -29,17 +28,17 @@ from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import open_units
 from noiseproof.measuring.watching import resolved_request
 from noiseproof.results import OnRow, Ranking, RowCache, Store, Tally, rankings_of
-from noiseproof.specs import Auto, Chips, Design, PerImage, Spec, check_length
+from noiseproof.specs import Auto, Chips, Design, PerImage, check_length
 
 
 @with_keywords(RankOptions, design="auto")
 def rank_layers(
     model: nn.Module,
-    test: Split | tuple[Inputs, Labels] | object,
-    spec: Spec,
+    data: object,
+    noise: Noise,
     **options: Unpack[RankOptions],
 ) -> Ranking:
-    """The layers of a network by the score that is lost when `spec` acts on one of them alone, and
+    """The layers of a network by the score that is lost when `noise` acts on one of them alone, and
     the score with the most sensitive ones kept digital.
 
     - `by`: layer (default), block or role: what is ranked.
@@ -54,9 +53,9 @@ def rank_layers(
     - `seed`, `targets`, `scale`, `score`, `batch_size`, `device`, `threads`, `subject`: as in
       `requests.Network` and `requests.Measurement`.
 
-    Deterministic stages of `spec`, as quantisation, act where its noise does. The score with groups
+    Deterministic stages, as quantisation, act where the noise does. The score with groups
     kept digital comes from fresh dice, so that the choice of the groups is not rewarded for the
-    dice that made it; the images are the same. `test` is as in `measure`.
+    dice that made it; the images are the same. `data` and `noise` are as in `measure`.
 
     Raises:
         ValueError: for values out of range, and a design that does not hold for the noise, the
@@ -68,12 +67,12 @@ def rank_layers(
     check_keywords("rank_layers", options, RankOptions)
     request = RankRequest(
         network=asked_network(options),
-        measurement=asked_measurement(spec, {"design": Auto()} | dict(options)),
+        measurement=asked_measurement(noise, {"design": Auto()} | dict(options)),
         by=options.get("by", "layer"),
         keep=tuple(options.get("keep", ())),
     )
     return rank_setup(
-        held(model, test, request.network, request.calibration),
+        held(model, data, request.network, request.calibration),
         request,
         store=options.get("store"),
         on_row=options.get("on_row"),

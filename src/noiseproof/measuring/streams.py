@@ -14,15 +14,15 @@ import torch
 from torch import nn
 
 from noiseproof.core.device import using_threads
-from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import stream
 from noiseproof.core.seeds import derived
-from noiseproof.data import Labels, Split
+from noiseproof.data import Split
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import (
+    Noise,
     TrackOptions,
     asked_calibration,
     asked_measurement,
@@ -46,12 +46,13 @@ from noiseproof.specs import WANDERS_WITHIN, Course, Spec, Stream
 @with_keywords(TrackOptions, chips=USUAL_CHIPS, recalibrate="off")
 def track(
     model: nn.Module,
-    test: Split | tuple[Inputs, Labels],
-    spec: Spec,
+    data: object,
+    noise: Noise,
     changes: Stream,
     **options: Unpack[TrackOptions],
 ) -> list[Trace]:
-    """The score along a stream of test images on chips whose noise `changes`.
+    """The score along a stream of test images on chips whose noise `changes`. `data` and
+    `noise` are as in `measure`.
 
     The test images come in a random order (the same for all chips), again and again where the
     stream is longer than the test set. No batch reaches over the end of a window.
@@ -86,12 +87,12 @@ def track(
     ways = several_ways(options.get("recalibrate", "off"))
     request = TrackRequest(
         network=asked_network(options),
-        measurement=asked_measurement(spec, options),
+        measurement=asked_measurement(noise, options),
         calibration=asked_calibration(ways, calibration_inputs(options)),
         course=course,
     )
     return track_setup(
-        held(model, test, request.network, request.calibration),
+        held(model, data, request.network, request.calibration),
         request,
         store=options.get("store"),
         on_row=options.get("on_row"),

@@ -1,13 +1,22 @@
-"""A chip as an ordinary module: `manufacture(model, spec, seed=0, chip=3)`."""
+"""A chip as an ordinary module: `manufacture(model, noise, seed=0, chip=3)`."""
 
+import copy
 import warnings
 from collections.abc import Sequence
 from typing import TypeVar
 
 from torch import nn
 
-from noiseproof.core.checks import NoEffectWarning
-from noiseproof.network import check_module, places, state_of, with_state
+from noiseproof.core.checks import NoEffectWarning, ReachWarning
+from noiseproof.core.inputs import Inputs
+from noiseproof.network import (
+    check_module,
+    examine_,
+    places,
+    state_of,
+    unwatched,
+    with_state,
+)
 from noiseproof.noise.perturbation import DEFAULT_TARGETS, perturb, touched
 from noiseproof.specs import Spec, parse
 
@@ -16,29 +25,38 @@ M = TypeVar("M", bound=nn.Module)
 
 def manufacture(
     model: M,
-    spec: Spec | str,
+    noise: Spec | str,
     *,
     seed: int = 0,
     chip: int = 0,
     targets: Sequence[str] = DEFAULT_TARGETS,
+    inputs: Inputs | None = None,
 ) -> M:
     """A copy of `model` with the weights of chip number `chip`: use it with any evaluation code.
 
     The same (seed, chip) gives the same chip always and everywhere; at two levels it is the same
     dice, scaled. Modes, tied weights and the state dict's keys carry over; `model` is left alone.
 
-    - `spec`: the noise, its level included, or its text.
+    - `noise`: a spec, its level included, or its text.
     - `seed`, `chip`: name the chip (default: 0, 0).
     - `targets`: roles of tensors that get noise (default: kernel).
+    - `inputs`: a few, as the network takes them, which show what layers of classes that are not
+      torch's multiply with, as `measure` sees it from its data (default: torch's own alone).
 
     Raises:
-        ValueError: for an unknown target.
+        ValueError: for an unknown target, and inputs that the network cannot take.
     Warns:
         NoEffectWarning: when the noise reaches no tensor.
+        ReachWarning: when parameters may be kernels of such layers, and no inputs show it.
     """
     check_module(model)
-    spec = parse(spec) if isinstance(spec, str) else spec
-    state, where = state_of(model), places(model)
+    spec = parse(noise) if isinstance(noise, str) else noise
+    state, seen = state_of(model), copy.deepcopy(model).eval()
+    if inputs is not None:
+        examine_(seen, state_of(seen), inputs)
+    where = places(seen)
+    if inputs is None and "kernel" in targets and (text := unwatched(state, where, targets)):
+        warnings.warn(text, ReachWarning, stacklevel=2)
     if spec.is_random and not any(touched(state, where, spec, targets).values()):
         warnings.warn(
             f"{spec} on {','.join(targets)} changes no tensor of this {type(model).__name__}",
