@@ -187,7 +187,7 @@ def test_a_folder_of_weights_that_cannot_be_made_is_told_before_anything_is_trai
 def test_ctrl_c_says_how_to_go_on(
     error: BaseException, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def app() -> None:
+    def app(**options: object) -> None:
         raise error
 
     monkeypatch.setattr(cli, "app", app)
