@@ -199,6 +199,8 @@ def test_factors_are_what_a_comparison_selects_by() -> None:
         "augment": True,
         "noise": "gaussian(level, reference=std, scope=tensor)",
         "targets": "kernel",
+        "stats_as": "",
+        "fold_norm": False,
         "digital": "",
         "recalibrate": "off",
         "design": "nested(50)",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from noiseproof.core.checks import DEVICES
-from noiseproof.specs import DESIGNS, GROUPINGS, ROLES, catalog
+from noiseproof.specs import DESIGNS, FORMS, GROUPINGS, ROLES, catalog
 
 Complete = Callable[[str], list[tuple[str, str]]]
 
@@ -43,6 +43,7 @@ norms = among(catalog.NORMS)
 datasets = among({name: facts.about for name, facts in catalog.DATASETS.items()})
 designs = among({name: cls.about for name, cls in DESIGNS.items()})
 devices = among(DEVICES)
+forms = among(FORMS)
 groupings = among(GROUPINGS)
 noises = among(NOISES)
 tasks = among({name: facts.about for name, facts in catalog.TASKS.items()})

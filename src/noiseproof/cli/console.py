@@ -57,16 +57,14 @@ def print_inventory(
     if noise is not None:
         sizes = [(t.elements, t.touched) for t in tensors if t.role != "constant"]
         reached = sum(size for size, is_touched in sizes if is_touched)
-        print_coverage(noise, targets, reached, sum(size for size, _ in sizes))
+        print_coverage(noise, ",".join(targets), reached, sum(size for size, _ in sizes))
 
 
-def print_coverage(noise: Spec, targets: Sequence[str], reached: int, total: int) -> None:
-    """The share of a network that the noise touches, so that nothing stays clean silently."""
+def print_coverage(noise: Spec, where: str, reached: int, total: int) -> None:
+    """The share of a network that the noise touches, so that nothing stays clean silently; `where`:
+    what it is on, in words."""
     share = 100 * reached / total if total else 0.0
-    print(
-        f"{noise.family} on {','.join(targets)} touches {reached:,} of {total:,} elements "
-        f"({share:.1f} %)"
-    )
+    print(f"{noise.family} on {where} touches {reached:,} of {total:,} elements ({share:.1f} %)")
 
 
 def print_curves(

@@ -68,7 +68,7 @@ def explain(
     """Show where along a network noise destroys the signal, and what recalibration repairs."""
     request = ExplainRequest(
         network=network_request(
-            weights, network, data, images=data.images, task=data.task, digital=noise.digital
+            weights, network, data, images=data.images, task=data.task, noise=noise
         ),
         measurement=Measurement(
             specs=(parse(noise.noise),),

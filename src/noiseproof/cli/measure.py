@@ -31,8 +31,8 @@ class LevelOptions(NoiseOptions):
     levels: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated levels (sigma / reference) of the last stage that has one. "
-            "Default: the spec as it is."
+            help="Of the last stage that has one (sigma / reference), as 0,0.05,0.1. "
+            "Default: as --noise says."
         ),
     ] = None
 
@@ -74,23 +74,19 @@ class ChipOptions:
     ] = "chips"
     chips: Annotated[
         int | None,
-        typer.Option(
-            help="Per level; with --precision or --budget at most. Default: 25; nested 200."
-        ),
+        typer.Option(help="Per level, or at most. Default: 25; nested 200."),
     ] = None
     passes: Annotated[
-        int | None, typer.Option(help="per-image: passes over the test images. Default: 1.")
+        int | None, typer.Option(help="per-image: passes over the test images (1).")
     ] = None
     precision: Annotated[
         float | None,
-        typer.Option(help="Until the 95 % interval's half-width is this (0.01: a point)."),
+        typer.Option(help="95 % interval: plus or minus this (0.01: a point)."),
     ] = None
-    budget: Annotated[
-        str | None, typer.Option(help="For this time, as 60s, 5m or 1h, where it tells the most.")
-    ] = None
+    budget: Annotated[str | None, typer.Option(help="For this time, as 60s, 5m or 1h.")] = None
     above: Annotated[
         float | None,
-        typer.Option(help="Also the yield: the share of chips at least so good (0.9: 90 %)."),
+        typer.Option(help="Also the share of chips as good (0.9: 90 %)."),
     ] = None
     seed: Seed = 0
 
@@ -119,7 +115,7 @@ def measure(
             images=data.images,
             task=data.task,
             compiled=network.compiled,
-            digital=noise.digital,
+            noise=noise,
         ),
         measurement=Measurement(
             specs=tuple(specs),

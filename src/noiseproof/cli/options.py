@@ -13,6 +13,7 @@ from noiseproof.core.threads import parse_threads
 from noiseproof.measuring import Calibration, Network
 from noiseproof.specs import (
     Estimator,
+    Stored,
     asked_cropping,
     parse_digital,
     parse_estimator,
@@ -42,6 +43,23 @@ Digital = Annotated[
     typer.Option(
         help="Layers kept digital: first, last, first:K, last:K, name:PATTERN, kind:KIND."
     ),
+]
+StatsAs = Annotated[
+    str,
+    typer.Option(
+        "--stats-as",
+        help="What noise on norm_stats is on: variance (default), deviation, inverse, own.",
+        show_default=False,
+        autocompletion=completion.forms,
+    ),
+]
+FoldNorm = Annotated[
+    bool,
+    typer.Option("--fold-norm", help="First fold normalisation into kernels."),
+]
+Eps = Annotated[
+    float | None,
+    typer.Option(help="Of BatchNorm, in place of its own (Keras: 1e-3)."),
 ]
 Model = Annotated[
     str | None,
@@ -78,7 +96,7 @@ Device = Annotated[
 Threads = Annotated[
     str,
     typer.Option(
-        help="CPU threads: a number, or auto: as many as there are free cores.",
+        help="A number, or auto: as many as cores are free.",
         autocompletion=completion.threads,
     ),
 ]
@@ -166,6 +184,14 @@ class NoiseOptions:
     noise: Noise = "gaussian(0.1, reference=std)"
     targets: Targets = "kernel"
     digital: Digital = ""
+    stats_as: StatsAs = "variance"
+    fold_norm: FoldNorm = False
+    eps: Eps = None
+
+    @property
+    def stored(self) -> Stored:
+        """How the network lies on the chip."""
+        return Stored(stats_as=self.stats_as, fold_norm=self.fold_norm, eps=self.eps)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -266,12 +292,13 @@ def network_request(
     network: NetworkOptions,
     data: DataOptions,
     *,
+    noise: NoiseOptions | None = None,
     images: int | None = None,
     task: str | None = None,
     compiled: bool = False,
-    digital: str = "",
 ) -> Network:
     """The network that these options name."""
+    asked = NoiseOptions() if noise is None else noise
     return Network(
         weights=weights,
         model=network.model,
@@ -290,5 +317,6 @@ def network_request(
         images=images,
         task=task,
         compiled=compiled,
-        digital=parse_digital(digital),
+        digital=parse_digital(asked.digital),
+        stored=asked.stored,
     )

@@ -1,5 +1,6 @@
 """What the commands that measure do once their request is whole: open, compute, print."""
 
+import warnings
 from dataclasses import replace
 
 from noiseproof import stats
@@ -13,6 +14,7 @@ from noiseproof.cli.console import (
 )
 from noiseproof.cli.options import DrawnOptions, PageOptions, StoreOptions
 from noiseproof.cli.printing import print_json, say
+from noiseproof.core.checks import NoEffectWarning
 from noiseproof.measuring import (
     Calibration,
     ExplainRequest,
@@ -38,7 +40,7 @@ from noiseproof.report import (
     write_figure,
     write_ranking_figure,
 )
-from noiseproof.results import Row, Store, Tally, as_json, findings
+from noiseproof.results import Row, Store, Tally, as_json, findings, where_of
 from noiseproof.specs import sized
 
 WIDTH_OF_PAGE = 120  # of explain's tables, without a terminal
@@ -67,8 +69,11 @@ def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
         )
     print_curves(curves, above=asked.above)
     strongest = max(asked.specs, key=lambda one: one.level or 0)
-    state, where = analog_places(setup)
-    print_coverage(strongest, asked.targets, *coverage(state, where, strongest, asked.targets))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoEffectWarning)  # of the network: said when it was opened
+        state, where = analog_places(setup)
+    share = coverage(state, where, strongest, asked.targets)
+    print_coverage(strongest, where_of(curves[0].first), *share)
     say_rows(output, tally)
     if output.as_json:
         print_json(as_json(curves, above=asked.above))

@@ -67,7 +67,7 @@ def sensitivity(
 ) -> None:
     """Rank layers by the score that noise in one of them alone takes."""
     request = RankRequest(
-        network=network_request(weights, network, data, images=data.images, digital=noise.digital),
+        network=network_request(weights, network, data, images=data.images, noise=noise),
         measurement=Measurement(
             specs=(parse(noise.noise),),
             targets=parse_targets(noise.targets),

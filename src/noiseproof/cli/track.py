@@ -89,7 +89,7 @@ def track(
 ) -> None:
     """Follow a network along a stream of test images while the noise of its chip changes."""
     request = TrackRequest(
-        network=network_request(weights, network, data, task=data.task, digital=noise.digital),
+        network=network_request(weights, network, data, task=data.task, noise=noise),
         measurement=Measurement(
             specs=(parse(noise.noise),),
             targets=parse_targets(noise.targets),

@@ -52,6 +52,7 @@ from noiseproof.specs import (
     Match,
     PixelScale,
     Spec,
+    Stored,
 )
 from noiseproof.tasks import (
     TASKS,
@@ -83,6 +84,7 @@ class Evaluator:
     compiled: bool  # by torch.compile, once for all chips
     work: Work | None  # what the network multiplies; None where no pass could be watched
     digital: str  # the layers that are kept so, in words
+    stored: Stored  # how it lies on the chip
     has_own_maps: bool  # layers that only a pass has shown to multiply
     clean_row: Row  # a row with everything filled in but the results
     randomness: Randomness = Randomness.NONE  # of a pass by itself
@@ -128,6 +130,8 @@ class Evaluator:
             noise=str(spec),
             level=spec.level,
             targets=",".join(targets),
+            stats_as=self.stored.form(tuple(targets)),
+            mapping=self.stored.mapping,
             digital=digital_words(
                 self.places, targets, asked=self.digital, has_own_maps=self.has_own_maps
             ),

@@ -19,14 +19,13 @@ from noiseproof.measuring.identity import (
     structure_of,
 )
 from noiseproof.measuring.setup import Setup
-from noiseproof.measuring.watching import example_of, watched
+from noiseproof.measuring.watching import analog_of, example_of
 from noiseproof.network import (
     Chip,
     State,
-    kept_digital,
     network_sha256,
     outputs,
-    places,
+    set_eps_,
     skeleton_of,
     state_of,
 )
@@ -54,13 +53,13 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
     skeleton = skeleton_of(setup.model)
     if network.device is not None:
         skeleton = skeleton.to(pick_device(network.device))
+    set_eps_(skeleton, network.stored)
     state = state_of(skeleton)
     usual = own.BATCH_SIZE
     if score is None:
         data = check_fits(skeleton, data, scale)
         usual = TASKS[data.task].batch_size
     example = example_of(data, state, scale)
-    work, has_own_maps = watched(skeleton, state, example)
     needed = 0 if estimator is None else estimator.calibration_images
     used = rows(calibration, slice(0, needed)) if calibration is not None and needed else None
     assert needed == (0 if used is None else count(used)), "whoever made the setup has counted"
@@ -69,11 +68,14 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
     # Only pixels pass through the scale: rows of float inputs must
     # not differ by one that had no part.
     pixels = isinstance(data, Split) and data.has_pixels
+    # Before anything is folded, which computes the same, but for rounding.
+    sha256 = subject.checkpoint or network_sha256(skeleton, state)
     look = _looked(score, skeleton, state, example)
+    analog = analog_of(skeleton, network, example)
     row = Row(
-        checkpoint=subject.checkpoint or network_sha256(skeleton, state),
+        checkpoint=sha256,
         model=subject.model or type(setup.model).__name__,
-        norm=subject.norm,
+        norm=network.stored.norm_text(subject.norm),
         task=data.task if score is None and isinstance(data, Split) else subject.task,
         score_is="" if score is None else facts_of_score(score).text(),
         data=subject.data,
@@ -99,9 +101,9 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
         threads=torch.get_num_threads(),
     )
     return Evaluator(
-        skeleton=skeleton,
-        state=state,
-        places=kept_digital(places(skeleton), network.digital),
+        skeleton=analog.skeleton,
+        state=analog.state,
+        places=analog.places,
         scale=scale,
         test=data,
         own_score=score,
@@ -109,9 +111,10 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
         calibration=used,
         calibration_source=subject.calibration,
         compiled=network.compiled,
-        work=work,
+        work=analog.work,
         digital=digital_text(network.digital),
-        has_own_maps=has_own_maps,
+        stored=network.stored,
+        has_own_maps=analog.has_own_maps,
         batch_size=network.batch_size or usual.on(device_of(state)),
         clean_row=row,
         randomness=look.randomness,

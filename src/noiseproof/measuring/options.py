@@ -23,6 +23,7 @@ from noiseproof.specs import (
     PixelScale,
     Pooled,
     Spec,
+    Stored,
     asked_cropping,
     parse,
     parse_design,
@@ -41,7 +42,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class RunOptions(TypedDict, total=False):
-    """What every function takes, as in `Network` and `Measurement`; `digital` may be its text."""
+    """What every function takes, as in `Network` and `Measurement`; `digital` may be its text;
+    `stats_as`, `fold_norm` and `eps` are as in `Stored`."""
 
     targets: Sequence[str]
     seed: int
@@ -50,6 +52,9 @@ class RunOptions(TypedDict, total=False):
     device: str | None
     threads: int | str | None
     digital: str | Sequence[Layers]
+    stats_as: str
+    fold_norm: bool
+    eps: float | None
     subject: Subject | None
 
 
@@ -140,11 +145,12 @@ class SetupOptions(TypedDict, total=False):
 
 DEFAULTS: dict[str, object] = {
     field.name: field.default
-    for request in (Network, Measurement, RankRequest)
+    for request in (Network, Measurement, RankRequest, Stored)
     for field in fields(request)
     if field.default is not MISSING
 }
 IN_MEMORY = ("scale", "score", "batch_size", "device", "compiled", "threads", "digital", "subject")
+STORED = tuple(field.name for field in fields(Stored))
 
 
 def with_keywords(known: type, **own: object) -> Callable[[F], F]:
@@ -185,12 +191,12 @@ def asked_network(options: Mapping[str, Any]) -> Network:
     """What `options` say of a network in memory."""
     # Only what was given, so that the default stands in one place, the request.
     given = {name: options[name] for name in IN_MEMORY if name in options}
-    return Network(**given | _digital(options))
+    return Network(**given | _digital(options) | _stored(options))
 
 
 def named_network(weights: str | Path, options: Mapping[str, Any]) -> tuple[Network, Calibration]:
     """What `options` say of a network by name, and of the images drawn for it."""
-    given = _of(Network, options) | _digital(options)
+    given = _of(Network, options) | _digital(options) | _stored(options)
     if options.get("normalize") is not None:
         given["scale"] = parse_pixel_scale(options["normalize"])
     given["cropping"] = asked_cropping(options.get("resize"), options.get("crop"))
@@ -211,6 +217,10 @@ def _digital(options: Mapping[str, Any]) -> dict[str, tuple[Layers, ...]]:
         return {}
     digital = options["digital"]
     return {"digital": parse_digital(digital) if isinstance(digital, str) else tuple(digital)}
+
+
+def _stored(options: Mapping[str, Any]) -> dict[str, Stored]:
+    return {"stored": Stored(**{name: options[name] for name in STORED if name in options})}
 
 
 def asked_measurement(specs: Noise | Sequence[Noise], options: Mapping[str, Any]) -> Measurement:

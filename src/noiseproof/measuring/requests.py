@@ -19,6 +19,7 @@ from noiseproof.specs import (
     Layers,
     Pace,
     Spec,
+    Stored,
     catalog,
     check_above,
     check_design,
@@ -90,6 +91,7 @@ class Network:
       or kind:KIND (default: none).
     - `threads`: of the CPU: a number, or auto: as many as there are free cores (default: torch's
       own number).
+    - `stored`: how it lies on the chip (default: as torch has it, nothing folded).
     - `subject`: what rows call it.
 
     Raises:
@@ -115,6 +117,7 @@ class Network:
     compiled: bool = False
     threads: int | str | None = None
     digital: tuple[Layers, ...] = ()
+    stored: Stored = field(default_factory=Stored)
     subject: Subject | None = None
 
     def __post_init__(self) -> None:

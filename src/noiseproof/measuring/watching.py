@@ -1,25 +1,31 @@
-"""What a pass of a network shows before it is measured: its kernels, and what they compute."""
+"""What a network is when it is measured: as it lies on the chip, with kernels that a pass shows."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from torch import nn
 
+from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import seeded
 from noiseproof.data import Split
-from noiseproof.measuring.requests import Request
+from noiseproof.measuring.requests import Network, Request
 from noiseproof.measuring.setup import Setup
 from noiseproof.network import (
     Place,
     State,
     Work,
     examine_,
+    fold_of,
     kept_digital,
+    norm_layers,
     places,
+    set_eps_,
     skeleton_of,
     state_of,
+    stored_as,
     work_of,
 )
 from noiseproof.noise import resolved
@@ -50,13 +56,66 @@ def watched(skeleton: nn.Module, state: State, example: Inputs | None) -> tuple[
         return None, False
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Analog:
+    """A network as it lies on the chip."""
+
+    skeleton: nn.Module
+    state: State
+    places: dict[str, Place]
+    work: Work | None  # what it multiplies; None where no pass could be watched
+    has_own_maps: bool  # layers that only a pass has shown to multiply
+
+
+def analog_of(skeleton: nn.Module, network: Network, example: Inputs | None) -> Analog:
+    """The network as `network.stored` says, and what each of its tensors is when it is measured.
+    `skeleton` is marked by the pass that is watched.
+
+    Raises:
+        ValueError: for layers that there are not, and where the network cannot be folded or its
+            statistics cannot be stored so.
+    Warns:
+        NoEffectWarning: where nothing is folded, or a part of the normalisation is not.
+    """
+    state, stored = state_of(skeleton), network.stored
+    if stored.fold_norm:
+        skeleton, state = _folded(skeleton, state, example)
+    work, has_own_maps = watched(skeleton, state, example)
+    where = kept_digital(places(skeleton), network.digital)
+    if stored.stats_as != "variance":
+        where = stored_as(where, skeleton, stored.stats_as)
+    return Analog(
+        skeleton=skeleton, state=state, places=where, work=work, has_own_maps=has_own_maps
+    )
+
+
+def _folded(skeleton: nn.Module, state: State, example: Inputs | None) -> tuple[nn.Module, State]:
+    """The network with each batch normalisation in the layer in front of it, where that is one."""
+    if example is None:
+        raise ValueError("fold_norm needs test inputs of a known form, to see what follows what")
+    there = list(norm_layers(skeleton))
+    fold = fold_of(skeleton, state, example)
+    folded = [] if fold is None else [pair.norm for pair in fold.pairs]
+    left = [name for name in there if name not in folded]
+    if left or not there:
+        what = f"{len(left)} of {len(there)} normalisation layers stay as they are"
+        shown = f" ({', '.join(left[:3])}{', ...' if len(left) > 3 else ''})" if left else ""
+        warnings.warn(
+            f"fold_norm folds only BatchNorm that alone follows a convolution or linear layer: "
+            f"{what}{shown}",
+            NoEffectWarning,
+            stacklevel=2,
+        )
+    return (skeleton, state) if fold is None else (fold.skeleton, fold.state(state))
+
+
 def analog_places(setup: Setup) -> tuple[State, dict[str, Place]]:
-    """The tensors of an opened network, and what each is when it is measured: with the kernels
-    that a pass shows, and the layers that are kept digital."""
+    """The tensors of an opened network, and what each is when it is measured."""
     skeleton = skeleton_of(setup.model)
-    state = state_of(skeleton)
-    watched(skeleton, state, example_of(setup.test, state, setup.scale or UNSCALED))
-    return state, kept_digital(places(skeleton), setup.network.digital)
+    set_eps_(skeleton, setup.network.stored)
+    example = example_of(setup.test, state_of(skeleton), setup.scale or UNSCALED)
+    found = analog_of(skeleton, setup.network, example)
+    return found.state, found.places
 
 
 def digital_words(

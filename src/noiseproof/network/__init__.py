@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from noiseproof.network.costs import Work as Work
     from noiseproof.network.costs import costs_of as costs_of
     from noiseproof.network.costs import work_of as work_of
+    from noiseproof.network.folding import fold_of as fold_of
     from noiseproof.network.layouts import as_matrix as as_matrix
     from noiseproof.network.layouts import by_output as by_output
     from noiseproof.network.layouts import channels as channels
@@ -66,6 +67,10 @@ if TYPE_CHECKING:
     from noiseproof.network.state import state_of as state_of
     from noiseproof.network.state import state_sha256 as state_sha256
     from noiseproof.network.state import with_state as with_state
+    from noiseproof.network.statistics import Statistic as Statistic
+    from noiseproof.network.storing import read_back as read_back
+    from noiseproof.network.storing import set_eps_ as set_eps_
+    from noiseproof.network.storing import stored_as as stored_as
 
 __getattr__, __dir__ = face(
     __name__,
@@ -73,6 +78,10 @@ __getattr__, __dir__ = face(
         "is_norm": "network.norms",
         "Chip": "network.chip",
         "DIGITAL": "network.selecting",
+        "Statistic": "network.statistics",
+        "read_back": "network.storing",
+        "set_eps_": "network.storing",
+        "stored_as": "network.storing",
         "Reach": "network.reach",
         "Work": "network.costs",
         "chosen_tensors": "network.selecting",
@@ -95,6 +104,7 @@ __getattr__, __dir__ = face(
         "Replay": "network.replay",
         "Shortcut": "network.shortcuts",
         "Starts": "network.shortcuts",
+        "fold_of": "network.folding",
         "first_called": "network.shortcuts",
         "users_of": "network.shortcuts",
         "ScaledBatchNorm": "network.norms",

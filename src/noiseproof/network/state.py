@@ -27,6 +27,7 @@ from noiseproof.network.linear_maps import (
 )
 from noiseproof.network.norms import is_batch_norm
 from noiseproof.network.owners import dice_names, printed
+from noiseproof.network.statistics import Statistic
 
 State = dict[str, Tensor]
 
@@ -47,6 +48,8 @@ class Place(Layout):
     layers: tuple[str, ...] = ("",)
     kind: str = ""
     order: int | None = None
+    # How a running variance is stored, where that is not as torch has it.
+    statistic: Statistic | None = None
     # What its random streams are called; "": as the tensor.
     dice: str = field(default="", compare=False)
 

@@ -15,7 +15,15 @@ import torch
 from torch import Generator, Tensor
 
 from noiseproof.core.rng import stream
-from noiseproof.network import Chip, Place, State, as_matrix, by_output, chosen_tensors
+from noiseproof.network import (
+    Chip,
+    Place,
+    State,
+    as_matrix,
+    by_output,
+    chosen_tensors,
+    read_back,
+)
 from noiseproof.noise.stages import DRAWS, applied
 from noiseproof.specs import (
     Additive,
@@ -74,7 +82,8 @@ class Programme:
 
     @cached_property
     def names(self) -> list[str]:
-        """The tensors that this programme writes."""
+        """The tensors that this programme's noise is on. A gamma may be written beside its running
+        variance, see `network.Statistic`."""
         return [n for n in self._noisy if self.only is None or n in self.only]
 
     @property
@@ -86,8 +95,7 @@ class Programme:
     @cached_property
     def base(self) -> State:
         """The whole state after the stages that come before the first random one."""
-        fixed = {name: self._start[name].to(self.state[name].device) for name in self.names}
-        return {**self.state, **fixed}
+        return {**self.state, **self._read({name: self._start[name] for name in self.names})}
 
     def chip(self, seed: int, chip: int) -> Chip:
         """Chip number `chip`; its products are exact."""
@@ -105,8 +113,7 @@ class Programme:
                 for name, w in noisy.items()
                 if name in self._kept
             }
-        chosen = {n: noisy[n].to(self.state[n].device) for n in self.names}
-        return Chip({**self.state, **chosen})
+        return Chip({**self.state, **self._read({name: noisy[name] for name in self.names})})
 
     def noise(self, seed: int, chip: int) -> State:
         """What a last additive stage adds to `base` on chip number `chip`, on the CPU: `base`
@@ -118,7 +125,7 @@ class Programme:
         if not self._random:
             return {}
         (stage, label), *later = self._random
-        if later or not isinstance(stage, Additive):
+        if later or not isinstance(stage, Additive) or self._statistics:
             raise ValueError(f"{self.spec} is not one additive stage after all others")
         return {
             name: DRAWS[stage.kind](self._start[name].shape, self._stream(seed, chip, name, label))
@@ -145,6 +152,22 @@ class Programme:
             drawn = [f"{self.dice[n]} {tuple(self.state[n].shape)}" for n in names]
             found.append(f"{role}:{hashlib.sha256(repr(drawn).encode()).hexdigest()[:8]}")
         return ",".join(found)
+
+    @cached_property
+    def _statistics(self) -> list[str]:
+        """The tensors that are stored in another form than torch's."""
+        return [name for name in self.names if self.places[name].statistic is not None]
+
+    def _stored(self, name: str) -> Tensor:
+        """The tensor as it is stored, on the CPU: float64 is not on every device."""
+        tensor, statistic = self.state[name].cpu(), self.places[name].statistic
+        return tensor if statistic is None else statistic.stored(tensor).to(tensor)
+
+    def _read(self, noisy: State) -> State:
+        """What the network computes with, where its tensors are stored so; each on its device."""
+        if self._statistics:
+            noisy = read_back(noisy, self.state, self.places)
+        return {name: tensor.to(self.state[name].device) for name, tensor in noisy.items()}
 
     def _stream(self, seed: int, chip: int, name: str, label: str) -> Generator:
         return stream(seed, chip, self.places[name].dice or name, label)
@@ -197,7 +220,7 @@ class Programme:
     @cached_property
     def _start(self) -> State:
         """The targeted tensors before the first random stage, on the CPU."""
-        fixed = {n: self.state[n].cpu() for n in self._noisy}  # float64 is not on every device
+        fixed = {n: self._stored(n) for n in self._noisy}
         for stage, label in self._labelled[: len(self._labelled) - len(self._random)]:
             references = self._references_of(fixed, stage)
             fixed = {

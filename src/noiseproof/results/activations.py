@@ -258,7 +258,8 @@ class Activations(Shown):
         """Everything with its interval, its n and its provenance."""
         provenance, first = provenance_of(self.clean), self.off.row
         provenance |= {"noise": first.noise, "targets": first.targets, "seed": first.seed}
-        provenance |= {"digital": first.digital, "reached_macs": first.reached_macs}
+        provenance |= {"digital": first.digital, "stats_as": first.stats_as or "variance"}
+        provenance |= {"mapping": first.mapping, "reached_macs": first.reached_macs}
         provenance |= {"reached_weights": first.reached_weights}
         provenance |= {"interval": stats.CONFIDENCE, "unit of replication": "chip"}
         provenance |= {"tiny share": TINY, "least ratio": FLOOR}

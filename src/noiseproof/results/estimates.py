@@ -262,6 +262,8 @@ class Estimate:
             "noise": self.noise,
             "targets": first.targets.split(",") if first.targets else [],
             "digital": first.digital,
+            "stats_as": first.stats_as or "variance",
+            "mapping": first.mapping,
             "reached": {"macs": first.reached_macs, "weights": first.reached_weights},
             "seeds": sorted({row.seed for row in self.rows}),
             "recalibrate": first.recalibrate,

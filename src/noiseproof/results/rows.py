@@ -41,6 +41,8 @@ class Row:
     design: Annotated[str, CONDITION] = "chips"  # which images see which chips, see `specs.designs`
     part: Annotated[str, CONDITION] = "all"  # which of the targeted tensors are noisy
     digital: Annotated[str, CONDITION, Since(5)] = ""  # layers kept so (`specs.layers`), tables too
+    stats_as: Annotated[str, CONDITION, Since(6)] = ""  # form of noisy statistics, `FORMS`
+    mapping: Annotated[str, CONDITION, Since(6)] = ""  # fold_norm=yes: normalisation in the kernels
     stream: Annotated[str, CONDITION] = ""  # how the noise changes with time; "" where it stays
     seen: Annotated[int, UNIT] = 0  # in a stream: images before these
     images: Annotated[int, UNIT]  # that this unit saw

@@ -206,6 +206,8 @@ class Ranking(Shown):
             "noise": row.noise,
             "targets": row.targets.split(","),
             "kept_digital": row.digital,
+            "stats_as": row.stats_as or "variance",
+            "mapping": row.mapping,
             "reached": {"macs": row.reached_macs, "weights": row.reached_weights},
             "design": row.design,
             "seed": row.seed,

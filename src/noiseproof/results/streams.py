@@ -157,6 +157,7 @@ class Trace(Shown):
             "noise": self.first.noise,
             "targets": self.first.targets.split(","),
             "digital": self.first.digital,
+            "mapping": self.first.mapping,
             "reached": {
                 "macs": self.first.reached_macs,
                 "weights": self.first.reached_weights,

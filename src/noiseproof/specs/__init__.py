@@ -82,6 +82,9 @@ if TYPE_CHECKING:
     from noiseproof.specs.selection import chosen_steps as chosen_steps
     from noiseproof.specs.selection import only_part as only_part
     from noiseproof.specs.selection import parse_steps as parse_steps
+    from noiseproof.specs.storing import FORMS as FORMS
+    from noiseproof.specs.storing import OWN_FORMS as OWN_FORMS
+    from noiseproof.specs.storing import Stored as Stored
     from noiseproof.specs.streams import WANDERS_WITHIN as WANDERS_WITHIN
     from noiseproof.specs.streams import Course as Course
     from noiseproof.specs.streams import Stream as Stream
@@ -123,7 +126,10 @@ __getattr__, __dir__ = face(
         "Pace": "specs.pace",
         "PerImage": "specs.designs",
         "PixelScale": "specs.catalog",
+        "FORMS": "specs.storing",
+        "OWN_FORMS": "specs.storing",
         "Plan": "specs.recipes",
+        "Stored": "specs.storing",
         "Pooled": "specs.estimators",
         "Quantize": "specs.noise",
         "REFERENCES": "specs.noise",

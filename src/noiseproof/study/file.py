@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from noiseproof.specs import (
+    FORMS,
     REFERENCES,
     SCOPES,
     catalog,
@@ -106,6 +107,7 @@ class Ready(Part):
     norm: Norm | None = None
     norm_where: Where = "all"
     normalize: Annotated[str, checked(catalog.parse_pixel_scale)] | None = None
+    eps: Positive | None = None
     seed: SeedNumber = 0
 
 
@@ -118,6 +120,8 @@ class Measurements(Part):
     scope: listed(Literal[*SCOPES]) = ("tensor",)  # type: ignore[valid-type]
     levels: listed(Positive)  # type: ignore[valid-type]
     targets: listed(Annotated[str, AfterValidator(targets_text)]) = ("kernel",)  # type: ignore[valid-type]
+    stats_as: listed(Literal[*FORMS]) = ("variance",)  # type: ignore[valid-type]
+    fold_norm: listed(bool) = (False,)  # type: ignore[valid-type]
     digital: listed(Annotated[str, AfterValidator(digital_words)]) = ("",)  # type: ignore[valid-type]
     recalibrate: listed(Annotated[str, AfterValidator(recalibration_text)]) = ("off",)  # type: ignore[valid-type]
     augment_calibration: bool = False

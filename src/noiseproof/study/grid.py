@@ -5,8 +5,9 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
-from noiseproof.specs import Pace, parse, parse_design, parse_estimator, parse_targets
+from noiseproof.specs import Pace, Stored, parse, parse_design, parse_estimator, parse_targets
 from noiseproof.study.comparable import check_measured, is_selected
 from noiseproof.study.file import (
     MOST_NETWORKS,
@@ -128,13 +129,26 @@ def _ready(ready: Ready, data: str) -> Network:
         seed=ready.seed,
         weights=ready.weights,
         normalize=ready.normalize,
+        eps=ready.eps,
     )
 
 
 def _points(measurements: Measurements) -> int:
     """Levels of curves on one network."""
     sweeps = len(measurements.families) * len(measurements.levels) * len(measurements.digital)
-    return sweeps * len(measurements.targets) * len(measurements.recalibrate)
+    return sweeps * len(_conditions(measurements)) * len(measurements.recalibrate)
+
+
+def _conditions(measurements: Measurements) -> list[tuple[tuple[str, ...], Stored]]:
+    """What noise is on, and how that is stored, each pair once: without noise on the statistics
+    their form makes no difference."""
+    crossed = itertools.product(measurements.targets, measurements.stats_as, measurements.fold_norm)
+    found: dict[tuple[tuple[str, ...], Stored], None] = {}
+    for text, form, fold in crossed:
+        targets = parse_targets(text)
+        used = form if "norm_stats" in targets else "variance"
+        found[targets, Stored(stats_as=used, fold_norm=fold)] = None
+    return list(found)
 
 
 def _calibrates(recalibrate: str) -> bool:
@@ -144,11 +158,18 @@ def _calibrates(recalibrate: str) -> bool:
 
 
 def _tasks(network: Network, measurements: Measurements) -> list[Task]:
+    crossed = itertools.product(
+        measurements.families,
+        _conditions(measurements),
+        measurements.digital,
+        measurements.recalibrate,
+    )
     return [
         Task(
             network=network,
             specs=tuple(parse(family).at(sorted(measurements.levels))),
-            targets=parse_targets(targets),
+            targets=targets,
+            stored=replace(stored, eps=network.eps),
             digital=digital,
             recalibrate=recalibrate,
             augment=measurements.augment_calibration and _calibrates(recalibrate),
@@ -157,8 +178,5 @@ def _tasks(network: Network, measurements: Measurements) -> list[Task]:
             passes=measurements.passes,
             pace=Pace(precision=measurements.precision),
         )
-        for family in measurements.families
-        for targets in measurements.targets
-        for digital in measurements.digital
-        for recalibrate in measurements.recalibrate
+        for family, (targets, stored), digital, recalibrate in crossed
     ]

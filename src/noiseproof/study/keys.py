@@ -23,7 +23,8 @@ from noiseproof.specs import (
 Value = str | int | float | bool
 FACTORS = (
     *("network", "model", "norm", "lr", "epochs", "batch_size", "weight_decay", "augment"),
-    *("seed", "noise", "targets", "digital", "recalibrate", "design", "level"),
+    *("seed", "noise", "targets", "stats_as", "fold_norm", "digital"),
+    *("recalibrate", "design", "level"),
 )
 
 

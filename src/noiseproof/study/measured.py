@@ -129,7 +129,7 @@ def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]
     """What there is of every curve of the grid; curves without a row are left out."""
     by_place: dict[Place, list[Curve]] = {}
     for curve in _curves(rows):
-        if further(curve.first, *Role).keys() - {"computes", "digital"}:
+        if further(curve.first, *Role).keys() - set(KNOWN):
             continue  # measured under what a study file has no word for
         by_place.setdefault(_place_of(curve), []).append(curve)
     found = []
@@ -200,7 +200,10 @@ def at_levels(measured: Iterable[Measured]) -> list[Measured]:
     ]
 
 
-Place = tuple[str, str, str, str, str, str, str, bool, int]
+KNOWN = ("computes", "stats_as", "mapping", "digital")
+"""The later axes of rows that a study file has words for."""
+
+Place = tuple[str, str, str, str, str, str, str, str, str, bool, int]
 
 
 def _place(task: Task, sha256: str) -> Place:
@@ -210,6 +213,8 @@ def _place(task: Task, sha256: str) -> Place:
         task.network.norm_text,
         task.family,
         ",".join(task.targets),
+        task.stored.form(task.targets),
+        task.stored.mapping,
         task.digital,
         task.recalibrate,
         task.augment,
@@ -225,6 +230,8 @@ def _place_of(curve: Curve) -> Place:
         row.norm,
         curve.family,
         row.targets,
+        row.stats_as,
+        row.mapping,
         _asked_digital(row),
         row.recalibrate,
         row.calibration == "train augmented",

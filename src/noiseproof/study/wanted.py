@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from noiseproof.specs import Design, Pace, Spec, images_of, norm_text, sized
+from noiseproof.specs import Design, Pace, Spec, Stored, images_of, norm_text, sized
 from noiseproof.stats import FIRST, most_units, units_wanted
 from noiseproof.study.keys import Value
 
 Recipe = dict[str, int | float | bool | None]
 RECIPE_FACTORS = ("lr", "epochs", "batch_size", "weight_decay", "augment")
-CURVE = ("noise", "targets", "digital", "recalibrate", "design")  # factors that no network has
+# Factors that no network has.
+CURVE = ("noise", "targets", "stats_as", "fold_norm", "digital", "recalibrate", "design")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +27,12 @@ class Network:
     recipe: tuple[tuple[str, int | float | bool | None], ...] | None = None
     weights: str | None = None
     normalize: str | None = None
+    eps: float | None = None  # of its normalisation, where that is not its own
 
     @property
     def norm_text(self) -> str:
-        """`batch`, `none (last:1/3)`, `own`: as rows call it."""
-        return norm_text(self.norm, self.norm_where)
+        """`batch`, `none (last:1/3)`, `own (eps=0.001)`: as rows call it."""
+        return Stored(eps=self.eps).norm_text(norm_text(self.norm, self.norm_where))
 
     @cached_property
     def factors(self) -> dict[str, Value]:
@@ -55,6 +57,7 @@ class Task:
     network: Network
     specs: tuple[Spec, ...]
     targets: tuple[str, ...]
+    stored: Stored  # how the network lies on the chip
     digital: str  # the layers that are kept so, as rows call them
     recalibrate: str
     augment: bool
@@ -69,9 +72,9 @@ class Task:
         return self.specs[0].family
 
     @property
-    def opened(self) -> tuple[str, str, bool]:
+    def opened(self) -> tuple[Stored, str, str, bool]:
         """How the network has to be opened: tasks that agree in it share that."""
-        return (self.digital, self.recalibrate, self.augment)
+        return (self.stored, self.digital, self.recalibrate, self.augment)
 
     @cached_property
     def factors(self) -> dict[str, Value]:
@@ -79,6 +82,8 @@ class Task:
         return self.network.factors | {
             "noise": self.family,
             "targets": ",".join(self.targets),
+            "stats_as": self.stored.stats_as if "norm_stats" in self.targets else "",
+            "fold_norm": self.stored.fold_norm,
             "digital": self.digital,
             "recalibrate": self.recalibrate,
             "design": str(self.design),

@@ -78,8 +78,11 @@ def _absent(without: Sequence[Task], failed: set[str]) -> list[str]:
 
 
 def _name(task: Task, names: Names) -> str:
+    form = task.stored.form(task.targets)
     told: Mapping[str, str] = {
         "targets": ",".join(task.targets),
+        "stats_as": form and f"statistics stored as their {form}",
+        "mapping": task.stored.mapping,
         "digital": task.digital and f"digital {task.digital}",
         "noise": names.value("noise", task.family),
         "recalibrate": task.recalibrate,

@@ -208,7 +208,7 @@ class _Run:
         self._note(network, trained.sha256, card, found)
         if found is None:
             self.ready.append((CleanPiece(network=network), trained))
-        evaluators: dict[tuple[str, str, bool], Evaluator] = {}
+        evaluators: dict[tuple[object, ...], Evaluator] = {}
         by_point = known_of(known)
         for task in tasks:
             if task.opened not in evaluators:

@@ -22,7 +22,16 @@ from noiseproof.measuring import (
     requests,
 )
 from noiseproof.results import Row, agree
-from noiseproof.specs import Chips, Plan, Recipe, parse_digital, parse_estimator, sized
+from noiseproof.specs import (
+    Chips,
+    Plan,
+    Recipe,
+    Stored,
+    norm_text,
+    parse_digital,
+    parse_estimator,
+    sized,
+)
 from noiseproof.study.run.pieces import (
     CleanPiece,
     Data,
@@ -64,7 +73,7 @@ def evaluator_of(
     task: Task | None = None,
 ) -> Evaluator:
     """A network of a study, as it is or as a task has it: with a way to recalibrate, and layers
-    that are kept digital.
+    that are kept digital, stored as the task says.
 
     Raises:
         ValueError: where this machine's network computes something else than the driver's.
@@ -73,7 +82,7 @@ def evaluator_of(
     subject = Subject(
         checkpoint=trained.sha256,
         model=network.model,
-        norm=network.norm_text,
+        norm=norm_text(network.norm, network.norm_where),
         task=data.task,
         data=data.name,
         calibration="train augmented" if augment else "train",
@@ -87,6 +96,7 @@ def evaluator_of(
             device=device,
             subject=subject,
             digital=() if task is None else parse_digital(task.digital),
+            stored=Stored(eps=network.eps) if task is None else task.stored,
         ),
     )
     evaluator = open_evaluator(setup, None if task is None else parse_estimator(task.recalibrate))
@@ -134,7 +144,7 @@ class Worker:
     ) -> None:
         self.data, self.device, self.on_training = data, device, on_training
         self._models: OrderedDict[str, nn.Module] = OrderedDict()
-        self._evaluators: OrderedDict[tuple[str, str, str, bool], Evaluator] = OrderedDict()
+        self._evaluators: OrderedDict[tuple[object, ...], Evaluator] = OrderedDict()
         self._curves: OrderedDict[Task, Units] = OrderedDict()
 
     def do(self, piece: Piece, trained: Trained | None) -> Outcome:
