@@ -394,3 +394,35 @@ def test_what_a_recipe_could_not_ask_for_before_leaves_older_names_as_they_are()
         "compiled": True,
     }
     assert newer.name != usual.name
+
+
+def test_the_form_of_statistics_is_crossed_where_noise_is_on_them() -> None:
+    found = grid(
+        [{"model": "resnet8"}],
+        [
+            {
+                "levels": [0.1, 0.2],
+                "targets": ["kernel", "kernel,norm_stats"],
+                "stats_as": ["variance", "deviation"],
+                "fold_norm": [False, True],
+            }
+        ],
+        comparisons=[
+            {
+                "question": "q",
+                "order": [{"stats_as": "variance"}, {"stats_as": "deviation"}],
+                "by": ["targets", "fold_norm"],
+            }
+        ],
+    )
+    assert [
+        (task.factors["targets"], task.factors["stats_as"], task.factors["fold_norm"])
+        for task in found.tasks
+    ] == [
+        ("kernel", "", False),
+        ("kernel", "", True),
+        ("kernel,norm_stats", "variance", False),
+        ("kernel,norm_stats", "variance", True),
+        ("kernel,norm_stats", "deviation", False),
+        ("kernel,norm_stats", "deviation", True),
+    ]

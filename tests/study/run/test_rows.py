@@ -45,6 +45,8 @@ def test_a_study_ends_in_the_rows_of_measure(whole: Ran, tmp_path: Path) -> None
                 seed=network.seed,
                 targets=task.targets,
                 digital=task.digital,
+                stats_as=task.stored.stats_as,
+                fold_norm=task.stored.fold_norm,
                 recalibrate=task.recalibrate,
                 calibration=None if task.recalibrate == "off" else calibration,
                 scale=source.scale,

@@ -34,7 +34,7 @@ order = [
   { noise = "gaussian(level, reference=std, scope=tensor)" },
   { noise = "gaussian(level, reference=std, scope=tensor)", seed = 3 },
 ]
-by = ["network", "targets", "digital", "recalibrate", "design"]
+by = ["network", "targets", "stats_as", "fold_norm", "digital", "recalibrate", "design"]
 """
 TRAININGS = """
 [[profiles.quick.trainings]]
@@ -58,6 +58,15 @@ chips = 6
 levels = 0.2
 targets = "kernel,bias"
 design = "per-image"
+
+[[profiles.quick.measurements]]
+levels = 0.2
+only = { norm = "batch" }
+targets = ["kernel,norm_stats", "bias"]
+stats_as = ["deviation", "own"]
+fold_norm = [false, true]
+design = "nested(50)"
+chips = 2
 
 [[profiles.quick.measurements]]
 levels = 0.2
