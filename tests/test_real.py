@@ -98,6 +98,52 @@ def test_a_chip_of_a_public_network_is_the_literal_one() -> None:
     assert curve.points[0].rows[0].unpacked().tolist() == hits.tolist()
 
 
+class Literal(torch.nn.Module):
+    """BatchNorm by a statistic that is stored as its deviation, or as one over it."""
+
+    def __init__(self, norm: torch.nn.BatchNorm2d, form: str, name: str, level: float) -> None:
+        super().__init__()
+        d = (norm.running_var.double() + norm.eps).sqrt()
+        self.form, self.norm = form, norm
+        self.mean = self.noisy(norm.running_mean, f"{name}.running_mean", level)
+        self.stored = self.noisy(
+            (d if form == "deviation" else 1 / d).float(), f"{name}.running_var", level
+        )
+
+    def noisy(self, tensor: torch.Tensor, name: str, level: float) -> torch.Tensor:
+        z = torch.randn(tensor.shape, generator=npf.rng.stream(3, 0, name, "gaussian0"))
+        return tensor + level * tensor.double().std(correction=0).float() * z
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        by = 1 / self.stored if self.form == "deviation" else self.stored
+        by, mean, gamma, beta = (
+            t[:, None, None] for t in (by, self.mean, self.norm.weight, self.norm.bias)
+        )
+        return (x - mean) * by * gamma + beta
+
+
+@needs_checkpoints
+@pytest.mark.parametrize(("form", "level"), [("deviation", 0.3), ("inverse", 0.01)])
+def test_noise_on_a_stored_statistic_is_that_of_a_literal_layer(form: str, level: float) -> None:
+    scale = parse_pixel_scale("imagenet")
+    test = npf.data.open_dataset("cifar10").read("test").first(300)
+    model = npf.models.build("resnet20").eval()
+    fill(model, load_state(Path(str(CHECKPOINTS)) / RESNET20), name="resnet20")
+    spec = npf.noise.parse(f"gaussian({level}, reference=std)")
+    curve = npf.measure(
+        model, test, spec, chips=1, seed=3, scale=scale, targets=("norm_stats",), stats_as=form
+    )
+    for name, norm in list(model.named_modules()):
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            parent, _, own = name.rpartition(".")
+            setattr(model.get_submodule(parent), own, Literal(norm, form, name, level))
+    with torch.no_grad():
+        hits = model(npf.data.scaled(test.inputs, scale)).argmax(1) == test.labels
+    row = curve.points[0].rows[0]
+    assert row.unpacked().tolist() == hits.tolist()
+    assert 0.3 < row.score < 0.9  # the noise is felt, and leaves something to compare
+
+
 @needs_checkpoints
 def test_recalibration_wins_back_most_of_what_a_strong_noise_costs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
