@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
+from PIL import Image
 from torch import Tensor, nn
 
 from noiseproof.core.rng import seeded
@@ -212,3 +214,20 @@ def test_a_detector_is_not_measured_on_classes_it_does_not_know() -> None:
     check_classes(split, 8)
     with pytest.raises(ValueError, match="the labels go up to 7, the network knows 7 classes"):
         check_classes(split, 7)
+
+
+def test_pictures_are_as_public_weights_had_them_unless_said_otherwise(tmp_path: Path) -> None:
+    weights = tmp_path / "mobilenet_v2-7ebf99e0.pth"  # of the second training: 232 pixels
+    torch.save(torchvision.models.mobilenet_v2(num_classes=3).state_dict(), weights)
+    for number in range(3):
+        folder = tmp_path / "pictures" / str(number)
+        folder.mkdir(parents=True)
+        Image.new("RGB", (260, 300), (80 * number, 10, 20)).save(folder / "a.png")
+    named = {"model": "torchvision:mobilenet_v2", "data": f"folder:{tmp_path / 'pictures'}"}
+    own = open_setup(weights, **named)  # type: ignore[arg-type]
+    assert own.subject.data.endswith("(resize 232, crop 224)")
+    asked = open_setup(weights, **named, resize=64, normalize="half")  # type: ignore[arg-type]
+    assert asked.subject.data.endswith("(resize 64, crop 56)")
+    assert str(asked.scale) == "0.5,0.5,0.5,0.5,0.5,0.5"
+    renamed = weights.rename(tmp_path / "mine.pth")
+    assert open_setup(renamed, **named).subject.data.endswith("pictures")  # type: ignore[arg-type]

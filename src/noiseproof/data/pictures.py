@@ -92,7 +92,8 @@ def _readable(path: Path) -> Iterator[None]:
 
 def cropped(path: Path, cropping: Cropping) -> Tensor:
     """The image (3, crop, crop) of a file. Errors as `open_image`."""
-    pixels = F.resize(open_image(path), [cropping.resize], antialias=True)
+    how = InterpolationMode(cropping.interpolation)
+    pixels = F.resize(open_image(path), [cropping.resize], how, antialias=True)
     found: Tensor = F.center_crop(pixels, [cropping.crop, cropping.crop])
     return found.contiguous()  # a view would hold on to all that was cropped
 

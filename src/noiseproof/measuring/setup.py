@@ -21,7 +21,16 @@ from noiseproof.data import (
 )
 from noiseproof.measuring.options import SetupOptions, check_keywords, named_network, with_keywords
 from noiseproof.measuring.requests import Calibration, Network, Subject
-from noiseproof.models import Card, build, file_sha256, fill, load_state, read_card, weights_file
+from noiseproof.models import (
+    Card,
+    build,
+    file_sha256,
+    fill,
+    load_state,
+    pictures_of,
+    read_card,
+    weights_file,
+)
 from noiseproof.network import State, check_module
 from noiseproof.specs import PixelScale, norm_text, parse_pixel_scale
 from noiseproof.tasks import TASKS, ScoreFunction, check_classes, check_fits, unscored
@@ -107,7 +116,7 @@ def opened(network: Network, calibration: Calibration) -> Setup:
         pick_device(network.device)
     file = weights_file(network.weights)
     card = read_card(file)
-    network = _with_card(network, card, file)
+    network = _with_pictures(_with_card(network, card, file), file)
     assert network.data is not None
     source = open_dataset(
         network.data,
@@ -174,6 +183,21 @@ def _with_card(network: Network, card: Card | None, file: Path) -> Network:
         if value is None:
             raise ValueError(f"{file} has no card, so {option} must say what it is")
     return network
+
+
+def _with_pictures(network: Network, file: Path) -> Network:
+    """What is not given of how pictures in folders become inputs, as the library of public weights
+    has it."""
+    assert network.model is not None
+    assert network.data is not None
+    if not network.data.startswith("folder:"):
+        return network
+    own = pictures_of(network.model, file.name)
+    if own is None:
+        return network
+    return replace(
+        network, cropping=network.cropping or own.cropping, scale=network.scale or own.scale
+    )
 
 
 def _filled(network: Network, state: State, source: Source) -> nn.Module:

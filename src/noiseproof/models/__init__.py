@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from noiseproof.models.checkpoint import save_weights as save_weights
     from noiseproof.models.checkpoint import weights_file as weights_file
     from noiseproof.models.checkpoint import write_card as write_card
+    from noiseproof.models.own_pictures import pictures_of as pictures_of
 
 __getattr__, __dir__ = face(
     __name__,
     {
         "Card": "models.checkpoint",
         "build": "models.building",
+        "pictures_of": "models.own_pictures",
         "file_sha256": "models.checkpoint",
         "fill": "models.checkpoint",
         "load_state": "models.checkpoint",

@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 
+from noiseproof.core.checks import one_of
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cropping:
-    """The shorter side is resized to `resize` pixels, and the centre `crop` x `crop` is kept, as
-    torchvision evaluates classifiers.
+    """The shorter side is resized to `resize` pixels, by bilinear or bicubic `interpolation`, and
+    the centre `crop` x `crop` is kept, as torchvision evaluates classifiers.
 
     Raises:
-        ValueError: for a crop that is larger than what it is of.
+        ValueError: for a crop that is larger than what it is of, and another interpolation.
     """
 
     resize: int = 256
     crop: int = 224
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         if not 1 <= self.crop <= self.resize:
@@ -21,8 +24,13 @@ class Cropping:
                 f"crop must be between 1 and resize ({self.resize} pixels), got {self.crop}"
             )
 
+        one_of("interpolation", self.interpolation, ("bilinear", "bicubic"))
+
     def __str__(self) -> str:
-        return "" if self == Cropping() else f" (resize {self.resize}, crop {self.crop})"
+        if self == Cropping():
+            return ""
+        how = "" if self.interpolation == "bilinear" else f", {self.interpolation}"
+        return f" (resize {self.resize}, crop {self.crop}{how})"
 
 
 def asked_cropping(resize: int | None, crop: int | None) -> Cropping | None:
