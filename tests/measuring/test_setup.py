@@ -228,6 +228,6 @@ def test_pictures_are_as_public_weights_had_them_unless_said_otherwise(tmp_path:
     assert own.subject.data.endswith("(resize 232, crop 224)")
     asked = open_setup(weights, **named, resize=64, normalize="half")  # type: ignore[arg-type]
     assert asked.subject.data.endswith("(resize 64, crop 56)")
-    assert str(asked.scale) == "0.5,0.5,0.5,0.5,0.5,0.5"
+    assert str(asked.scale) == "0.5,0.5"
     renamed = weights.rename(tmp_path / "mine.pth")
     assert open_setup(renamed, **named).subject.data.endswith("pictures")  # type: ignore[arg-type]
