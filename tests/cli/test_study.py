@@ -111,12 +111,20 @@ def test_a_plan_says_what_is_left_and_how_long_it_takes(
     assert found["seconds"] == pytest.approx(sum(line["seconds"] for line in found["work"]))
     assert all(line["seconds"] > 0 for line in found["work"])
     assert not (tmp_path / "new").exists()
+    [power] = found["power"]
+    assert [cell["n"] for cell in power["cells"]] == [[2, 2]] * 2
+    assert {cell["spread_from"] for cell in power["cells"]} == {
+        "assumed: nothing like it is measured yet"
+    }
+    assert "The smallest difference, in points, that these seeds and chips can tell apart" in err
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(progress.LOOK_EVERY, "cpu")  # as a GPU, where a training seldom tells
         code, out, err = run("plan", study, "--out", tmp_path / "new", "--device", "cpu", "--json")
     assert all(line["seconds"] > 0 for line in json.loads(out)["work"])
     code, out, err = run("plan", study, "--out", done, "--device", "cpu", "--json")
     assert (code, json.loads(out)["seconds"]) == (0, 0.0), err
+    [power] = json.loads(out)["power"]
+    assert power["cells"][0]["spread_from"] == "rows of profile quick: 2 cases, n = 2 a side"
 
 
 def test_a_second_run_measures_nothing_and_status_says_so(

@@ -11,15 +11,32 @@ from noiseproof.cli.printing import print_json, say
 from noiseproof.cli.study_options import ClusterOptions, MachineOptions, NeedOptions, PlaceOptions
 from noiseproof.core.device import using_threads
 from noiseproof.core.threads import parse_threads
-from noiseproof.study import STORE, estimate, open_run, open_study, out_folder, run_study
+from noiseproof.study import (
+    STORE,
+    estimate,
+    open_run,
+    open_study,
+    out_folder,
+    powers_of,
+    profiles_of,
+    run_study,
+)
+from noiseproof.study.report import power_document, power_lines
 
 
 def plan_study(
     file: Path, place: PlaceOptions, needs: NeedOptions, machine: MachineOptions, *, as_json: bool
 ) -> None:
-    """Time a little of each kind of work, and say how long all of it takes."""
+    """Say what the planned seeds and chips can tell apart; then time a little of each kind of work,
+    and say how long all of it takes."""
     study, name, grid = open_study(file, place.profile)
     opened = open_run(file, name, out=place.out, device=machine.device, **asdict(needs))
+    profiles = list(profiles_of(file, study, name, place.out))
+    powers = powers_of(
+        study.comparisons_of(name), grid, profiles, test_images=len(opened.data.test)
+    )
+    for line in power_lines(powers, grid):
+        print(line)
     with using_threads(parse_threads(machine.threads)):
         lines = estimate(
             opened.grid, opened.data, opened.places, device=machine.device, on_step=say
@@ -33,6 +50,7 @@ def plan_study(
                 "networks": len(grid.networks),
                 "curves": len(grid.tasks),
                 "seconds": sum(line.seconds for line in lines),
+                "power": power_document(powers),
                 "work": [asdict(line) | {"seconds": line.seconds} for line in lines],
             }
         )

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
     from noiseproof.stats.pacing import Progress as Progress
     from noiseproof.stats.pacing import most_units as most_units
     from noiseproof.stats.pacing import units_wanted as units_wanted
+    from noiseproof.stats.power import MOST as MOST
+    from noiseproof.stats.power import POWER as POWER
+    from noiseproof.stats.power import fewest as fewest
+    from noiseproof.stats.power import smallest_difference as smallest_difference
+    from noiseproof.stats.power import t_power as t_power
+    from noiseproof.stats.power import welch_power as welch_power
     from noiseproof.stats.spread import TAIL as TAIL
     from noiseproof.stats.spread import Spread as Spread
     from noiseproof.stats.spread import binomial_interval as binomial_interval
@@ -48,8 +54,10 @@ __getattr__, __dir__ = face(
         "FIRST": "stats.stopping",
         "Floats": "stats.intervals",
         "Interval": "stats.intervals",
+        "MOST": "stats.power",
         "PERCENT": "stats.display",
         "PLAIN": "stats.display",
+        "POWER": "stats.power",
         "Progress": "stats.pacing",
         "Spread": "stats.spread",
         "TAIL": "stats.spread",
@@ -62,6 +70,7 @@ __getattr__, __dir__ = face(
         "crossed_interval": "stats.intervals",
         "digits": "stats.display",
         "duration": "stats.display",
+        "fewest": "stats.power",
         "hull_distance": "stats.hull",
         "hull_interval": "stats.hull",
         "largest_step": "stats.hull",
@@ -71,11 +80,14 @@ __getattr__, __dir__ = face(
         "paired_interval": "stats.intervals",
         "percent": "stats.display",
         "sd": "stats.intervals",
+        "smallest_difference": "stats.power",
         "stein_interval": "stats.stopping",
         "t_interval": "stats.intervals",
+        "t_power": "stats.power",
         "unit_of": "stats.display",
         "units_needed": "stats.stopping",
         "units_wanted": "stats.pacing",
         "welch_interval": "stats.intervals",
+        "welch_power": "stats.power",
     },
 )

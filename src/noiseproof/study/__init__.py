@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from noiseproof.study.folder import out_folder as out_folder
     from noiseproof.study.folder import results_of as results_of
     from noiseproof.study.grid import grid_of as grid_of
+    from noiseproof.study.power import ComparisonPower as ComparisonPower
+    from noiseproof.study.power import powers_of as powers_of
+    from noiseproof.study.profiles import Profile as Profile
+    from noiseproof.study.profiles import profiles_of as profiles_of
     from noiseproof.study.progress import NetworkProgress as NetworkProgress
     from noiseproof.study.progress import progress_of as progress_of
     from noiseproof.study.run.driver import News as News
@@ -27,10 +31,12 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = face(
     __name__,
     {
+        "ComparisonPower": "study.power",
         "Grid": "study.wanted",
         "Line": "study.run.estimate",
         "NetworkProgress": "study.progress",
         "News": "study.run.driver",
+        "Profile": "study.profiles",
         "STORE": "study.folder",
         "Study": "study.file",
         "estimate": "study.run.estimate",
@@ -38,6 +44,8 @@ __getattr__, __dir__ = face(
         "open_run": "study.run.run",
         "open_study": "study.folder",
         "out_folder": "study.folder",
+        "powers_of": "study.power",
+        "profiles_of": "study.profiles",
         "progress_of": "study.progress",
         "read_study": "study.file",
         "results_of": "study.folder",

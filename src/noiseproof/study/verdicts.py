@@ -58,13 +58,13 @@ class Cell:
     @property
     def is_paired(self) -> bool:
         """Are both sides the same networks, or the same chips?"""
-        same = set(_pairs(self.better)) == set(_pairs(self.worse)) and len(self.better.values) > 0
+        same = set(by_unit(self.better)) == set(by_unit(self.worse)) and len(self.better.values) > 0
         return same and all(have_same_dice(a, b) for a in self.better.rows for b in self.worse.rows)
 
     def difference(self, *, together: bool = False) -> Interval:
         """Better minus worse; `together`: with Bonferroni's confidence for all cells."""
         confidence = 1 - (1 - CONFIDENCE) / self.cells if together else CONFIDENCE
-        a, b = _pairs(self.better), _pairs(self.worse)
+        a, b = by_unit(self.better), by_unit(self.worse)
         paired = self.is_paired
         other = [b[name] for name in a] if paired else list(b.values())
         return difference_of_chips(list(a.values()), other, paired=paired, confidence=confidence)
@@ -273,7 +273,7 @@ def side_of(
     return Side(selection=selection, values=values, missing=missing, rows=tuple(rows))
 
 
-def _pairs(side: Side) -> dict[tuple[object, ...], float]:
+def by_unit(side: Side) -> dict[tuple[object, ...], float]:
     """Values by what pairs them: the chip, or the network."""
     return {
         (seed, chip) if chip >= 0 else (name,): value

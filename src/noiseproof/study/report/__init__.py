@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from noiseproof.study.report.document import document_of as document_of
     from noiseproof.study.report.markdown import summary_head as summary_head
     from noiseproof.study.report.markdown import summary_row as summary_row
+    from noiseproof.study.report.power import power_document as power_document
+    from noiseproof.study.report.power import power_lines as power_lines
     from noiseproof.study.report.writing import write_study_report as write_study_report
 
 __getattr__, __dir__ = face(
@@ -21,6 +23,8 @@ __getattr__, __dir__ = face(
     {
         "StudyReport": "study.report.content",
         "document_of": "study.report.document",
+        "power_document": "study.report.power",
+        "power_lines": "study.report.power",
         "report_of": "study.report.content",
         "summary_head": "study.report.markdown",
         "summary_row": "study.report.markdown",

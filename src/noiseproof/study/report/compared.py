@@ -1,16 +1,24 @@
 """A comparison with its verdict: what each cell says, and the pairs that have no cell."""
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from noiseproof.stats import CONFIDENCE
-from noiseproof.study.comparable import is_selected
 from noiseproof.study.file import SCORES, Comparison
 from noiseproof.study.keys import Value
 from noiseproof.study.measured import Measured
-from noiseproof.study.report.words import Names, apart, counts, many, share, side_names, with_n
+from noiseproof.study.planned import PlannedSide, planned_cells
+from noiseproof.study.report.words import (
+    Names,
+    apart,
+    confidence_text,
+    counts,
+    many,
+    share,
+    side_names,
+    with_n,
+)
 from noiseproof.study.verdicts import At, Cell, Side, Verdict, peak_says, said, verdict_of
 from noiseproof.study.wanted import Grid, Task
 
@@ -68,7 +76,7 @@ class Compared:
     @property
     def together_text(self) -> str:
         """`99.58 %`, which no line break parts."""
-        return f"{100 * self.confidence:.2f}".rstrip("0").rstrip(".") + "\u00a0%"
+        return confidence_text(self.confidence)
 
     def word(self, cell: Cell) -> str:
         """What the cell counts as in the verdict."""
@@ -208,25 +216,8 @@ def compared_of(
 
 def _planned(comparison: Comparison, tasks: Sequence[Task], names: Names) -> Iterator[Pair]:
     """The pairs that the grid lets be compared."""
-    found = [factors for task in tasks for factors in _expanded(comparison, task)]
-    known = [f for f in found if all(name in f for name in comparison.by)]
-    for at in dict.fromkeys(tuple((name, f[name]) for name in comparison.by) for f in known):
-        here = [f for f in found if is_selected(f, dict(at))]
-        sides = [s for s in comparison.order if any(is_selected(f, dict(s)) for f in here)]
-        pairs = itertools.pairwise(comparison.order)
-        if comparison.peak:
-            ends = (comparison.order[0], comparison.order[-1])
-            pairs = itertools.product(comparison.order[1:-1], ends)  # type: ignore[assignment]
-        for better, worse in pairs:
-            if better in sides and worse in sides:
-                yield at, names.selection(better), names.selection(worse)
-
-
-def _expanded(comparison: Comparison, task: Task) -> list[dict[str, Value]]:
-    """The factors of a curve, or of each of its levels."""
-    if "level" not in comparison.by:
-        return [dict(task.factors)]
-    return [{**task.factors, "level": float(spec.level or 0)} for spec in task.specs]
+    for cell in planned_cells(comparison, tasks):
+        yield _pair_name(cell.at, cell.better, cell.worse, names)
 
 
 def _fits(task: Task, selection: dict[str, Value]) -> bool:
@@ -234,7 +225,7 @@ def _fits(task: Task, selection: dict[str, Value]) -> bool:
     return all(name == "level" or task.factors.get(name) == v for name, v in selection.items())
 
 
-def _pair_name(at: At, better: Side, worse: Side, names: Names) -> Pair:
+def _pair_name(at: At, better: Side | PlannedSide, worse: Side | PlannedSide, names: Names) -> Pair:
     return at, names.selection(better.selection), names.selection(worse.selection)
 
 

@@ -107,6 +107,11 @@ def listed(texts: Sequence[str]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
+def confidence_text(confidence: float) -> str:
+    """`99.58 %`, which no line break parts."""
+    return f"{100 * confidence:.2f}".rstrip("0").rstrip(".") + "\u00a0%"
+
+
 def many(count: int, thing: str) -> str:
     """`1 cell`, `12 cells`."""
     return f"{count:,} {thing}" + ("" if count == 1 else "s")
