@@ -200,7 +200,7 @@ def _spread(comparison: Comparison, cell: PlannedCell, sources: Sequence[_Source
         for chosen in (_of_model(cell, source.cells), _of_pair(cell, source.cells), source.cells):
             found = _pooled(chosen, is_paired=_is_paired(comparison, cell))
             if found is not None:
-                return Spread(sds=found, source=_told(source.profile, comparison, chosen))
+                return Spread(sds=found, source=_told(source.profile, chosen))
     if comparison.unit == "chip":
         assumed = ASSUMED_CHIP
     else:
@@ -256,9 +256,10 @@ def _pooled_sd(groups: Iterable[Sequence[float]]) -> float:
     return 100 * math.sqrt(sum(free * sd * sd for free, sd in known) / degrees)
 
 
-def _told(profile: str, comparison: Comparison, cells: Sequence[Cell]) -> str:
+def _told(profile: str, cells: Sequence[Cell]) -> str:
     """`rows of profile quick: 40 cases, n = 3 a side`."""
-    n = sorted({len(side.values) for cell in cells for side in (cell.better, cell.worse)})
+    sides = [len(side.values) for cell in cells for side in (cell.better, cell.worse)]
+    n = sorted({size for size in sides if size > 1})  # one value says nothing of a spread
     shown = f"{n[0]}" if len(n) == 1 else f"{n[0]} to {n[-1]}"
     cases = f"{len(cells)} case" + ("" if len(cells) == 1 else "s")
     return f"rows of profile {profile}: {cases}, n = {shown} a side"
