@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats as sps
 
-from noiseproof.stats.hull import Floats, hull_distance, hull_interval, largest_step
+from noiseproof.stats.hull import (
+    Floats,
+    _distances,
+    hull_distance,
+    hull_draws,
+    hull_interval,
+    largest_step,
+)
 
 TRIANGLE = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
 
@@ -101,3 +109,55 @@ def test_a_target_of_another_size_is_refused() -> None:
         hull_distance(TRIANGLE, np.ones(3))
     with pytest.raises(ValueError, match="finite"):
         hull_distance(TRIANGLE, np.array([np.nan, 0.0]))
+
+
+# --- many hulls at once, and how sure a distance is -----------------------------------------------
+
+
+SETS = st.integers(1, 4).flatmap(
+    lambda d: st.tuples(
+        st.lists(
+            st.lists(st.tuples(*[st.floats(-1, 1, width=16)] * d), min_size=4, max_size=4),
+            min_size=1,
+            max_size=3,
+        ).map(np.array),
+        st.tuples(*[st.floats(-1, 1, width=16)] * d).map(np.array),
+    )
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(SETS)
+def test_many_hulls_at_once_have_the_distances_that_scipy_finds(
+    case: tuple[Floats, Floats],
+) -> None:
+    points, target = case
+    alone = [hull_distance(one, target) for one in points]
+    assert _distances(points, target) == pytest.approx(alone, abs=3e-7)
+
+
+def test_of_one_coordinate_and_level_the_interval_is_students() -> None:
+    """And not the resampled one, which three trainings leave too narrow."""
+    values = [0.52, 0.47, 0.51]
+    side = [np.full((1, 8), value) for value in values]
+    found = hull_interval([side], np.array([1.0]), draws=40_000)
+    half = sps.t.ppf(0.975, 2) * np.std(values, ddof=1) / np.sqrt(3)
+    assert found.mean == pytest.approx(0.5)
+    # The end is a quantile of 40,000 draws of Student's law, whose density there is 0.0108 for two
+    # degrees of freedom: five standard errors are 5 sqrt(0.025 0.975 / 40000) / 0.0108 = 0.36 of
+    # the mean's standard error, 8.5 % of the half-width.
+    assert found.mean - found.low == pytest.approx(half, rel=0.085)
+    assert found.high - found.mean == pytest.approx(half, rel=0.085)
+
+
+def test_sides_of_the_same_trainings_err_together() -> None:
+    """Two sides that always move alike have the distance of one; by themselves they do not."""
+    side = [np.array([[value]]) for value in (0.4, 0.5, 0.6)]
+    target = np.array([0.5, 0.5])
+    alike = hull_draws([side, side], target, groups=("a", "a")).away
+    single = hull_draws([side], target[:1]).away
+    assert alike == pytest.approx(single)
+    apart = hull_draws([side, side], target).away
+    assert np.mean(apart) > np.mean(single)
+    with pytest.raises(ValueError, match=r"equally many trainings or chips, got \[3, 2\]"):
+        hull_draws([side, side[:2]], target, groups=("a", "a"))

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from noiseproof.study.file import Comparison
+from noiseproof.study.file import Claim, Comparison
 from noiseproof.study.keys import Value
 from noiseproof.study.wanted import CURVE, Grid, Task
 
@@ -47,8 +47,11 @@ def check_alike(
         )
 
 
-def check_measured(comparison: Comparison, grid: Grid, where: str) -> None:
+def check_measured(comparison: Comparison, claim: Claim, grid: Grid, where: str) -> None:
     """Raise ValueError for a comparison that the grid's curves will not decide."""
+    if comparison.hull:
+        _check_hull(comparison, claim, grid, where)
+        return
     sides = [
         [task for task in grid.tasks if is_selected(task.factors, selection)]
         for selection in comparison.order
@@ -74,6 +77,36 @@ def check_measured(comparison: Comparison, grid: Grid, where: str) -> None:
     if comparison.score != "clean":
         for one, other in itertools.pairwise(sides):
             _check_same_noise(comparison, _cells(one, by), _cells(other, by), where)
+
+
+def _check_hull(comparison: Comparison, claim: Claim, grid: Grid, where: str) -> None:
+    """Raise ValueError where no set of published figures is measured on all sides, or a set's sides
+    are measured otherwise."""
+    measured = 0
+    for figures in claim.pairs(len(comparison.order)):
+        fitting = [task for task in grid.tasks if is_selected(task.factors, figures[0].where)]
+        sides = [
+            _cells([t for t in fitting if is_selected(t.factors, selection)], comparison.by)
+            for selection in comparison.order
+        ]
+        for selection, side in zip(comparison.order, sides, strict=True):
+            for tasks in side.values():
+                check_alike(comparison, selection, [task.factors for task in tasks])
+        for one, other in itertools.pairwise(sides):
+            _check_same_noise(comparison, one, other, where)
+        for at in set[tuple[Value | None, ...]].intersection(*(set(side) for side in sides)):
+            measured += 1
+            grids = {tuple(s.level for s in task.specs) for side in sides for task in side[at]}
+            if len(grids) > 1:
+                shown = " and ".join(
+                    ", ".join(f"{level:g}" for level in one) for one in sorted(grids)[:2]
+                )
+                raise ValueError(f"{where}: a hull needs the same levels on all sides, got {shown}")
+    if not measured:
+        raise ValueError(
+            f"{where}: a hull needs all sides of a set of published figures measured under one "
+            f"combination of {', '.join(comparison.by) or 'factors'}: the grid has none"
+        )
 
 
 Cells = dict[tuple[Value | None, ...], list[Task]]

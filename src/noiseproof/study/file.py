@@ -53,6 +53,11 @@ SCORES = {
     "average": "accuracy on noisy chips, mean over the levels",
     "clean": "accuracy without noise",
 }
+NONFINITE = {
+    "misses": "an output that is not finite is a miss",
+    "class 0": "an output that is not finite is class 0, as argmax counts it: right for one image "
+    "of as many as there are classes",
+}
 MOST_NETWORKS, MOST_POINTS = 10_000, 1_000_000
 
 
@@ -77,6 +82,29 @@ class Claim(Part):
     published: tuple[Published, ...] = ()
 
     _tuple = field_validator("published", mode="before")(lambda v: tuple(_many(v)))
+
+    def pairs(self, sides: int) -> tuple[tuple[Published, ...], ...]:
+        """The published figures of one `where` each, one for every side, in the sides' order.
+
+        Raises:
+            ValueError: where two figures of one `where` are of one side.
+        """
+        groups: list[list[Published]] = []
+        for one in self.published:
+            if one.side is None or one.side >= sides or "level" in one.where:
+                continue
+            fitting = [group for group in groups if group[0].where == one.where]
+            if not fitting:
+                groups.append([one])
+            elif one.side in [other.side for other in fitting[0]]:
+                raise ValueError(
+                    f"published figures of one where need different sides, got side {one.side} "
+                    f"twice: {one.what!r}"
+                )
+            else:
+                fitting[0].append(one)
+        whole = [group for group in groups if len(group) == sides]
+        return tuple(tuple(sorted(group, key=lambda one: one.side or 0)) for group in whole)
 
 
 class Trainings(Part):
@@ -175,6 +203,10 @@ class Comparison(Part):
     in points: what is claimed is that the better side is not worse by more than this. `peak`: the
     claim is instead that a value between the ends of `order` is better than both of them.
     `decides`: it is a part of the claim; where no comparison says so, the first is the claim.
+
+    `hull`: it asks instead whether the published figures of the sides can be means over any levels
+    of the measured curves, under each combination of `by`; `margin` is then how far off they may
+    be, and `nonfinite` what an output that is not finite counts as.
     """
 
     question: Text
@@ -185,6 +217,8 @@ class Comparison(Part):
     margin: Annotated[float, Field(ge=0, le=100)] = 0.0
     peak: bool = False
     decides: bool = False
+    hull: bool = False
+    nonfinite: Literal[*NONFINITE] = "misses"  # type: ignore[valid-type]
 
     @field_validator("order", "by", mode="before")
     @classmethod
@@ -209,6 +243,26 @@ class Comparison(Part):
             raise ValueError("score normalised is of one level: add level to by")
         if self.score != "normalised" and "level" in self.by:
             raise ValueError(f"score {self.score} has no level: take level out of by")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_hull(self) -> Self:
+        if not self.hull:
+            if "nonfinite" in self.model_fields_set:
+                raise ValueError(f"nonfinite is of a hull, got {self.nonfinite!r}: add hull = true")
+            return self
+        if self.score != "average_normalised":
+            raise ValueError(
+                "a hull is of shares of the clean accuracy at all levels: score must be "
+                f"average_normalised, got {self.score!r}"
+            )
+        if self.peak:
+            raise ValueError("a hull has no peak: take one of the two out")
+        if self.unit != "training":
+            raise ValueError(
+                "a hull is of trainings, or of the chips of the only one, as there are: take unit "
+                f"out, got {self.unit!r}"
+            )
         return self
 
 
@@ -258,6 +312,18 @@ class Study(Part):
         for name, profile in self.profiles.items():
             if not self.comparisons and not profile.comparisons:
                 raise ValueError(f"nothing decides the claim: add comparisons (profile {name})")
+        return self
+
+    @model_validator(mode="after")
+    def _published(self) -> Self:
+        every = [*self.comparisons, *(c for p in self.profiles.values() for c in p.comparisons)]
+        for one in every:
+            if one.hull and not self.claim.pairs(len(one.order)):
+                raise ValueError(
+                    f"comparison {one.question!r}: a hull needs published figures of one where and "
+                    f"no level, one for each side of order (side = 0 to {len(one.order) - 1}), got "
+                    f"{len(self.claim.published)} figures that make no such set"
+                )
         return self
 
     def comparisons_of(self, profile: str) -> tuple[Comparison, ...]:

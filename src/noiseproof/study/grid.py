@@ -64,7 +64,8 @@ def grid_of(study: Study, profile: str) -> Grid:
                 tasks[task] = None
     grid = Grid(networks=tuple(networks.values()), tasks=tuple(tasks), images=chosen.images)
     for place, comparison in enumerate(study.comparisons_of(profile)):
-        check_measured(comparison, grid, f"comparisons[{place}] in profile {profile}")
+        where = f"comparisons[{place}] in profile {profile}"
+        check_measured(comparison, study.claim, grid, where)
     return grid
 
 

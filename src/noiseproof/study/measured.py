@@ -89,16 +89,19 @@ class Measured:
         return float(np.mean([self._share(p) for p in self.points])) if self.has_learned else nan
 
     def _share(self, point: Estimate) -> float:
-        """Noisy over clean, on the same images where the facts know all that the curve's units
-        saw."""
-        clean = self.clean
+        """Noisy over clean, on the same images."""
+        clean = self.clean_on(point.rows)
+        return point.score.mean / clean if clean else nan
+
+    def clean_on(self, rows: Sequence[Row]) -> float:
+        """The score without noise on the images that these units saw, where the facts know all that
+        the curve's units saw; else on all images."""
         # A unit that sees 50 images has luck with them, and so has the clean network: the share is
         # taken on the same images. Divided by the accuracy on all images, that luck would move
         # every level of a curve alike (LOG.md has both).
-        if self._hits:
-            images = sum(row.images for row in point.rows)
-            clean = sum(self._hits[row.chip] for row in point.rows) / images
-        return point.score.mean / clean if clean else nan
+        if not self._hits:
+            return self.clean
+        return sum(self._hits[row.chip] for row in rows) / sum(row.images for row in rows)
 
     @cached_property
     def _hits(self) -> Sequence[int]:

@@ -78,13 +78,20 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class Outcome:
     """What came of a comparison. `kind`: reproduced, contradicted, depends, partly reproduced,
-    partly contradicted, not decided, or not measured; `text`: the same as a clause."""
+    partly contradicted, not decided, or not measured, and of hulls: consistent, excluded, partly
+    consistent, partly excluded; `text`: the same as a clause."""
 
     comparison: Comparison
     kind: str
     text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict(Outcome):
+    """Of sides that are compared."""
+
     cells: tuple[Cell, ...]
 
 
@@ -131,7 +138,7 @@ def _decided(
     count = {word: sum(one == word for one in together.values()) for word in (FOR, AGAINST, OPEN)}
     tally = _tally(count[FOR], count[AGAINST], count[OPEN])
     if count[FOR] and count[AGAINST]:
-        return "depends", f"{tally}; what decides: {_depends_on(comparison, together)}"
+        return "depends", f"{tally}; what decides: {depends_on(together)}"
     if count[FOR]:
         return "partly reproduced", tally
     if count[AGAINST]:
@@ -158,13 +165,24 @@ PARTS = {
     "depends": ("goes both ways", "go both ways"),
     "partly contradicted": ("is contradicted in some cases", "are contradicted in some cases"),
     "contradicted": ("is contradicted", "are contradicted"),
+    "consistent": ("is consistent with the figures", "are consistent with the figures"),
+    "partly consistent": (
+        "is consistent with the figures in some cases",
+        "are consistent with the figures in some cases",
+    ),
+    "partly excluded": ("is excluded in some cases", "are excluded in some cases"),
+    "excluded": ("is excluded", "are excluded"),
     "not decided": ("is not decided", "are not decided"),
     "not measured": ("is not measured", "are not measured"),
 }
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
-def of_parts(verdicts: Sequence[Verdict]) -> tuple[str, str]:
+SUPPORTED = ("reproduced", "partly reproduced", "depends", "consistent", "partly consistent")
+OPPOSED = ("contradicted", "partly contradicted", "depends", "excluded", "partly excluded")
+
+
+def of_parts(verdicts: Sequence[Outcome]) -> tuple[str, str]:
     """Kind and clause of a claim that holds as far as all of its parts do."""
     kinds = [verdict.kind for verdict in verdicts]
     if len(verdicts) == 1:
@@ -175,8 +193,8 @@ def of_parts(verdicts: Sequence[Verdict]) -> tuple[str, str]:
 def _kind_of_parts(kinds: Sequence[str]) -> str:
     if len(set(kinds)) == 1:
         return kinds[0]
-    supported = any(kind in ("reproduced", "partly reproduced", "depends") for kind in kinds)
-    opposed = any(kind in ("contradicted", "partly contradicted", "depends") for kind in kinds)
+    supported = any(kind in SUPPORTED for kind in kinds)
+    opposed = any(kind in OPPOSED for kind in kinds)
     if supported and opposed:
         return "depends"
     if supported:
@@ -206,7 +224,7 @@ def said(kind: str, text: str) -> str:
     return f"{'it ' if kind == 'depends' else ''}{kind}. {text[:1].upper()}{text[1:]}"
 
 
-def _depends_on(comparison: Comparison, says: Mapping[At, str]) -> str:
+def depends_on(says: Mapping[At, str]) -> str:
     """The factors each of which alone tells for from against; all of them where none does."""
     decided = {at: word for at, word in says.items() if word != OPEN}
     telling, varied = [], []

@@ -41,7 +41,8 @@ class Part:
 
 def answer_svg(report: StudyReport, *, number: int = 0) -> str:
     """The differences of all cases with the intervals that the verdict counts, part by part; ""
-    where nothing is measured. `number` keeps names apart that two figures on a page would share."""
+    where nothing is measured, or no part is of differences. `number` keeps names apart that two
+    figures on a page would share."""
     parts = _parts(report)
     if not any(part.cells for part in parts):
         return ""
@@ -79,6 +80,8 @@ def _parts(report: StudyReport) -> list[Part]:
     found: list[Part] = []
     top = GAP / 2
     for one in report.parts:
+        if not isinstance(one, Compared):
+            continue
         wrapped = textwrap.wrap(printable(one.comparison.question), LETTERS)
         if len(wrapped) > LINES:
             wrapped = [*wrapped[: LINES - 1], f"{wrapped[LINES - 1][: LETTERS - 2]} ..."]

@@ -121,6 +121,13 @@ class Compared:
         )
 
     @property
+    def n_text(self) -> str:
+        """`3 trainings a side`."""
+        unit = "trainings" if self.comparison.unit == "training" else "chips of one network"
+        n = counts(len(s.values) for one in self.cells for s in (one.better, one.worse))
+        return f"{n} {unit} a side"
+
+    @property
     def rule_text(self) -> str:
         """What would be for the claim, where that is not plainly a difference above zero."""
         points = "point" if self.comparison.margin == 1 else "points"

@@ -9,6 +9,7 @@ from noiseproof.study.facts import Facts
 from noiseproof.study.file import Study
 from noiseproof.study.measured import Measured, measured_of
 from noiseproof.study.report.compared import Compared, compared_of
+from noiseproof.study.report.hulls import Hulled, hulled_of
 from noiseproof.study.report.panels import Panel, panels_of
 from noiseproof.study.report.progress import NetworkLine, Progress, networks_of, progress_of
 from noiseproof.study.report.published import Beside, Matched, beside_of, matched_of
@@ -26,7 +27,7 @@ class StudyReport:
     command: str
     names: Names
     progress: Progress
-    compared: tuple[Compared, ...]
+    compared: tuple[Compared | Hulled, ...]
     beside: tuple[Beside, ...]
     matched: tuple[Matched, ...]
     panels: tuple[Panel, ...]
@@ -34,12 +35,12 @@ class StudyReport:
     provenance: tuple[tuple[str, str], ...]
 
     @property
-    def first(self) -> Compared:
+    def first(self) -> Compared | Hulled:
         """The comparison whose curves are drawn."""
         return self.compared[0]
 
     @property
-    def parts(self) -> tuple[Compared, ...]:
+    def parts(self) -> tuple[Compared | Hulled, ...]:
         """The comparisons that decide, each a part of the claim."""
         return tuple(one for one in self.compared if one.comparison.decides) or (self.first,)
 
@@ -90,7 +91,12 @@ def report_of(
         command=command,
         names=names,
         progress=progress_of(grid, facts, measured, names),
-        compared=tuple(compared_of(one, grid, measured, names) for one in comparisons),
+        compared=tuple(
+            hulled_of(one, study.claim, grid, measured, names)
+            if one.hull
+            else compared_of(one, grid, measured, names)
+            for one in comparisons
+        ),
         beside=tuple(beside_of(first, published, measured)),
         matched=tuple(matched_of(first, published, measured)),
         panels=panels_of(first, measured, names),

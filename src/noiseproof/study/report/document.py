@@ -4,8 +4,10 @@ from typing import Any
 
 from noiseproof import stats
 from noiseproof.results import number_or_none
+from noiseproof.study.hulls import HullCell
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
+from noiseproof.study.report.hulls import HULL_SAYS, Hulled
 from noiseproof.study.report.progress import NetworkLine
 from noiseproof.study.report.published import Beside, Matched
 from noiseproof.study.verdicts import Cell, Side
@@ -32,7 +34,9 @@ def document_of(report: StudyReport) -> Json:
         },
         "missing": list(progress.gaps),
         "comparisons": [
-            _comparison(one) | {"decides": one in report.parts} for one in report.compared
+            (_hull(one) if isinstance(one, Hulled) else _comparison(one))
+            | {"decides": one in report.parts}
+            for one in report.compared
         ],
         "published": [_beside(one) for one in report.beside],
         "matched": [_matched(one) for one in report.matched],
@@ -52,6 +56,7 @@ def _comparison(compared: Compared) -> Json:
         "unit": comparison.unit,
         "margin": comparison.margin,
         "peak": comparison.peak,
+        "hull": False,
         "by": list(comparison.by),
         "read_together": compared.is_together,
         "confidence_together": compared.confidence,
@@ -72,6 +77,63 @@ def _cell(cell: Cell, compared: Compared) -> Json:
         "difference_together": stats.as_json(cell.difference(together=True)),
         "says_together": cell.says(together=True),
         "counts_as": compared.word(cell),
+    }
+
+
+def _hull(hulled: Hulled) -> Json:
+    comparison, verdict = hulled.comparison, hulled.verdict
+    return {
+        "question": comparison.question,
+        "kind": verdict.kind,
+        "text": verdict.text,
+        "score": comparison.score,
+        "levels": [list(one) for one in dict.fromkeys(cell.levels for cell in hulled.cells)],
+        "unit": comparison.unit,
+        "margin": comparison.margin,
+        "hull": True,
+        "nonfinite": comparison.nonfinite,
+        "by": list(comparison.by),
+        "read_together": hulled.is_together,
+        "confidence_together": hulled.confidence,
+        "definitions": [
+            {
+                "at": dict(one.at),
+                "says": one.says(),
+                "says_together": one.says(together=True),
+                "counts_as": HULL_SAYS[one.says(together=hulled.is_together)],
+            }
+            for one in verdict.definitions
+        ],
+        "cells": [_hull_cell(cell, hulled) for one in hulled.hull_sets for cell in one.cells],
+        "not_compared": list(hulled.absent),
+    }
+
+
+def _hull_cell(cell: HullCell, hulled: Hulled) -> Json:
+    return {
+        "at": dict(cell.at),
+        "sets": cell.sets,
+        "sides": [
+            {
+                "what": side.figure.what,
+                "published": side.figure.percent,
+                "where": dict(side.figure.where),
+                "selection": dict(side.selection),
+                "n": len(side.networks),
+                "missing": side.missing,
+                "chips": list(side.chips),
+            }
+            for side in cell.sides
+        ],
+        "levels": [0.0, *cell.levels],
+        "curve": [[float(share) for share in point] for point in cell.curve],
+        "distance": stats.as_json(cell.distance()),
+        "says": cell.says(),
+        "distance_together": stats.as_json(cell.distance(together=True)),
+        "says_together": cell.says(together=True),
+        "counts_as": HULL_SAYS[hulled.word(cell)],
+        "at_least_between_levels": cell.between,
+        "largest_step": cell.step,
     }
 
 

@@ -9,8 +9,9 @@ from noiseproof.core.version import __version__
 from noiseproof.study.report import phrases, tables
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport, verdict_lead
+from noiseproof.study.report.hulls import READ, Hulled
 from noiseproof.study.report.tables import Table
-from noiseproof.study.report.words import counts, many, plain
+from noiseproof.study.report.words import many, plain
 from noiseproof.study.verdicts import said
 
 PICTURE = "report.svg"  # of the answer, beside the file
@@ -24,7 +25,13 @@ def markdown_of(report: StudyReport) -> str:
         *_published(report),
         *_matched(report),
         "## Comparisons",
-        *(part for one in report.compared for part in _comparison(one, report)),
+        *(
+            part
+            for one in report.compared
+            for part in (
+                _hull(one, report) if isinstance(one, Hulled) else _comparison(one, report)
+            )
+        ),
         *_levels(report),
         *_networks(report),
         *_provenance(report),
@@ -55,7 +62,7 @@ def _head(report: StudyReport) -> list[str]:
 
 def _answer(report: StudyReport) -> list[str]:
     """The picture, where there is one."""
-    if not any(part.cells for part in report.parts):
+    if not any(part.cells for part in report.parts if isinstance(part, Compared)):
         return []
     return [f"![{PICTURE_WORDS}]({PICTURE})", text(phrases.answer_sentence(report))]
 
@@ -84,7 +91,7 @@ def _matched(report: StudyReport) -> list[str]:
     return parts
 
 
-def _comparison(compared: Compared, report: StudyReport) -> list[str]:
+def _facts(compared: Compared | Hulled, report: StudyReport) -> list[str]:
     lead = verdict_lead(report.progress)
     facts = [
         f"- Score: {text(compared.score_text)}.",
@@ -94,10 +101,27 @@ def _comparison(compared: Compared, report: StudyReport) -> list[str]:
         f"- Rule: {text(compared.rule_text)}." if compared.rule_text else "",
         f"- {text(lead)}: **{text(compared.verdict_text)}**.",
     ]
-    parts = [
+    return [
         f"### {text(compared.comparison.question)}",
         "\n".join(fact for fact in facts if fact),
     ]
+
+
+def _hull(hulled: Hulled, report: StudyReport) -> list[str]:
+    parts = _facts(hulled, report)
+    if hulled.cells:
+        parts.append(text(f"{READ} {hulled.together_note}".strip()))
+    for one in hulled.hull_sets:
+        table = tables.hull_table(hulled, one)
+        parts += [text(one.sentence), _folded(table, "All definitions, the nearest first")]
+    if hulled.absent:
+        lines = phrases.first_lines(hulled.absent)
+        parts += [text(phrases.ABSENT_HULLS), "\n".join(f"- {text(line)}" for line in lines)]
+    return parts
+
+
+def _comparison(compared: Compared, report: StudyReport) -> list[str]:
+    parts = _facts(compared, report)
     if compared.cells:
         parts.append(text(f"{compared.pairing_text} {compared.together_note}".strip()))
         parts.append(_folded(tables.cells_table(compared), "All cases"))
@@ -234,20 +258,14 @@ def summary_row(report: StudyReport) -> str:
         "<br>".join(published) or "no figure",
         "<br>".join(_measured(part, alone=len(parts) == 1) for part in parts),
         f"**{cell(verdict)}**",
-        "<br>".join(dict.fromkeys(_n(part) for part in parts)),
+        "<br>".join(dict.fromkeys(part.n_text for part in parts)),
         code(report.command),
     )
     return f"| {' | '.join(columns)} |"
 
 
-def _measured(part: Compared, *, alone: bool) -> str:
+def _measured(part: Compared | Hulled, *, alone: bool) -> str:
     found = cell(part.span_text) or "not measured"
     if alone:
         return found
     return f"{cell(part.comparison.question)} (*{cell(part.verdict.kind)}*): {found}"
-
-
-def _n(part: Compared) -> str:
-    unit = "trainings" if part.comparison.unit == "training" else "chips of one network"
-    n = counts(len(s.values) for one in part.cells for s in (one.better, one.worse))
-    return f"{n} {unit} a side"

@@ -11,6 +11,8 @@ from noiseproof.study.report import figures, phrases, tables
 from noiseproof.study.report.answer import answer_svg
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport, verdict_lead
+from noiseproof.study.report.hull_figure import can_be_drawn, hull_svg
+from noiseproof.study.report.hulls import HULL_SAYS, READ, Hulled
 from noiseproof.study.report.panels import MOST
 from noiseproof.study.report.words import SAYS
 
@@ -42,7 +44,10 @@ def page_of(report: StudyReport) -> str:
             for one in report.matched
         ],
         matched_note=phrases.MATCHED,
-        compared=[_compared(one, place) for place, one in enumerate(report.compared)],
+        compared=[
+            _hulled(one, place) if isinstance(one, Hulled) else _compared(one, place)
+            for place, one in enumerate(report.compared)
+        ],
         panels=_panels(report),
         legend=_legend(report),
         panels_note=phrases.panels_sentence(report),
@@ -51,9 +56,8 @@ def page_of(report: StudyReport) -> str:
         networks=tables.networks_table(report),
         learned=tables.learned_text(report),
         gaps=phrases.first_lines(report.progress.gaps),
-        absent_note=phrases.ABSENT,
         limits=phrases.LIMITS,
-        tones={word: tone for tone, word in SAYS.items()},
+        tones={word: tone for words in (SAYS, HULL_SAYS) for tone, word in words.items()},
     )
 
 
@@ -65,6 +69,28 @@ def _compared(compared: Compared, place: int) -> dict[str, Any]:
         "absent": phrases.first_lines(compared.absent),
         "peaks": tables.peaks_table(compared) if compared.peaks else None,
         "forest": Markup(figures.forest_svg(compared, number=place)) if has_cells else None,
+        "absent_note": phrases.ABSENT,
+        "note": f"{compared.pairing_text} {compared.together_note}",
+        "sets": (),
+    }
+
+
+def _hulled(hulled: Hulled, place: int) -> dict[str, Any]:
+    return {
+        "about": hulled,
+        "table": None,
+        "absent": phrases.first_lines(hulled.absent),
+        "peaks": None,
+        "forest": None,
+        "absent_note": phrases.ABSENT_HULLS,
+        "note": f"{READ} {hulled.together_note}",
+        "picture_note": phrases.HULL_PICTURE,
+        "pictures": [
+            Markup(hull_svg(hulled, one, number=3000 + 100 * place + which))
+            for which, one in enumerate(hulled.hull_sets)
+            if can_be_drawn(one)
+        ],
+        "sets": [(one.sentence, tables.hull_table(hulled, one)) for one in hulled.hull_sets],
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
+from noiseproof.study.report.hulls import Hulled
 from noiseproof.study.report.panels import MOST
 from noiseproof.study.report.published import Matched
 from noiseproof.study.report.words import Names, listed, many, plain
@@ -28,6 +29,12 @@ LIMITS = (
     "where nothing else is said."
 )
 ABSENT = "Not compared, since a side has no whole curve of a network that has learned:"
+ABSENT_HULLS = "Not read: published figures or definitions without a curve for every side:"
+HULL_PICTURE = (
+    "Share of the clean accuracy that is kept, one side against the other: the curves of the "
+    "nearest definitions from the clean networks (100, 100) on, a mark for each level, their hulls "
+    "shaded. The published pair can be a mean over levels of a definition only within its hull."
+)
 LINES = 20  # of a list of what is missing that are shown
 
 
@@ -41,9 +48,11 @@ def parts_lines(report: StudyReport) -> list[str]:
     ]
 
 
-def _absent_sentence(part: Compared) -> str:
+def _absent_sentence(part: Compared | Hulled) -> str:
     if not part.absent:
         return ""
+    if isinstance(part, Hulled):
+        return f"Not in the verdict: {many(len(part.absent), 'case')} (listed below)."
     return (
         f"Not in the verdict: {many(len(part.absent), 'pair')} of the grid that could not be "
         "compared (listed below)."
@@ -52,9 +61,10 @@ def _absent_sentence(part: Compared) -> str:
 
 def answer_sentence(report: StudyReport) -> str:
     """How to read the picture of the answer."""
-    margins = any(part.comparison.margin for part in report.parts)
+    parts = [part for part in report.parts if isinstance(part, Compared)]
+    margins = any(part.comparison.margin for part in parts)
     zero = "zero, or of minus the margin (dashed)," if margins else "zero"
-    if any(part.comparison.peak for part in report.parts):
+    if any(part.comparison.peak for part in parts):
         return (
             "Each mark: a value between the ends minus one end, in points, with its interval; "
             f"right of {zero} it is better. A case is for the claim where one value is better than "

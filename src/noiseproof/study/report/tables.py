@@ -7,10 +7,20 @@ from noiseproof.study.keys import Value
 from noiseproof.study.measured import LEARNED
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
+from noiseproof.study.report.hulls import HULL_SAYS, Hulled, HullSet, trainings_text
 from noiseproof.study.report.panels import Line, Panel
 from noiseproof.study.report.progress import FAILED, NetworkLine
 from noiseproof.study.report.published import Beside, Match, Matched
-from noiseproof.study.report.words import SAYS, Names, factor_name, plain, share, with_n, without
+from noiseproof.study.report.words import (
+    SAYS,
+    Names,
+    counts,
+    factor_name,
+    plain,
+    share,
+    with_n,
+    without,
+)
 
 FEW = 8  # rows; a longer table is folded
 
@@ -123,6 +133,34 @@ def cells_table(compared: Compared) -> Table:
         rows.append(row)
     words = {len(by) + 3, len(by) + 5} | set(range(len(by))) | {0}
     return Table(heads=heads, rows=tuple(rows), left=frozenset(words), starts=frozenset(starts))
+
+
+def hull_table(hulled: Hulled, one: HullSet) -> Table:
+    """The cases of a set of figures."""
+    several = len(hulled.cells) > 1
+    heads: tuple[str, ...] = ("definition", "distance, points [95\u00a0%]", "by itself")
+    if several:
+        heads += (f"points [{hulled.together_text}]", "together")
+    heads += ("at least", "largest step", "trainings", "chips")
+    rows = []
+    for cell in one.cells:
+        row: tuple[str, ...] = (
+            hulled.definition(cell, one),
+            share(cell.distance()),
+            HULL_SAYS[cell.says()],
+        )
+        if several:
+            together = cell.distance(together=True)
+            row += (share(together), HULL_SAYS[cell.says(together=True)])
+        lost = sum(side.missing for side in cell.sides)
+        row += (
+            f"{100 * cell.between:.1f}",
+            f"{100 * cell.step:.1f}",
+            trainings_text(cell) + (f", {lost} not learned" if lost else ""),
+            counts(chips for side in cell.sides for chips in side.chips),
+        )
+        rows.append(row)
+    return Table(heads=heads, rows=tuple(rows), left=frozenset({0, 2, 4} if several else {0, 2}))
 
 
 def peaks_table(compared: Compared) -> Table:
