@@ -148,6 +148,12 @@ def test_normalisation_that_cannot_be_folded_is_said_to_stay() -> None:
         npf.measure(Before(), data, SPEC, chips=2, fold_norm=True)
 
 
+def test_folding_a_network_without_normalisation_changes_nothing_and_says_so() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(50, 4))
+    with pytest.warns(NoEffectWarning, match="the Sequential has no normalisation"):
+        npf.measure(net, own_answers(), SPEC, chips=2, fold_norm=True)
+
+
 def test_eps_is_another_network_and_is_computed_with() -> None:
     net, test = network(), own_answers()
     wide = npf.measure(net, test, SPEC, chips=2, eps=5.0)

@@ -98,11 +98,12 @@ def _folded(skeleton: nn.Module, state: State, example: Inputs | None) -> tuple[
     folded = [] if fold is None else [pair.norm for pair in fold.pairs]
     left = [name for name in there if name not in folded]
     if left or not there:
-        what = f"{len(left)} of {len(there)} normalisation layers stay as they are"
-        shown = f" ({', '.join(left[:3])}{', ...' if len(left) > 3 else ''})" if left else ""
+        shown = f"{', '.join(left[:3])}{', ...' if len(left) > 3 else ''}"
         warnings.warn(
-            f"fold_norm folds only BatchNorm that alone follows a convolution or linear layer: "
-            f"{what}{shown}",
+            "fold_norm folds only BatchNorm that alone follows a convolution or linear layer: "
+            f"{len(left)} of {len(there)} normalisation layers stay as they are ({shown})"
+            if there
+            else f"fold_norm changes nothing: the {type(skeleton).__name__} has no normalisation",
             NoEffectWarning,
             stacklevel=2,
         )
