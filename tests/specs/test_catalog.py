@@ -34,6 +34,8 @@ def test_a_size_stands_behind_the_name_of_scenes(
         ("camvid@tall", "unknown data set 'camvid@tall': expected one of bccd, camvid"),
         ("NAME@HxW", "unknown data set 'NAME@HxW'"),
         ("camvid@-5x5", "unknown data set 'camvid@-5x5'"),
+        ("folder:", "data set folder: has an empty path: name one, as in folder:PATH"),
+        ("masks:", "data set masks: has an empty path"),
         ("cifar11", "unknown data set 'cifar11': expected one of .*cifar10, "),
     ],
 )

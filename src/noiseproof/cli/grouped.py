@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable
 from copy import copy
 from dataclasses import MISSING, Field, fields, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from typer.models import OptionInfo
@@ -45,6 +46,7 @@ def grouped(*examples: str) -> Callable[[Command], Command]:
         flat.__signature__ = inspect.Signature(sorted(parameters, key=lambda one: one.kind))  # type: ignore[attr-defined]
         flat.__annotations__ = {one.name: one.annotation for one in parameters}
         flat.examples = examples  # type: ignore[attr-defined]
+        flat.paths = tuple(one.name for one in parameters if _is_path(one.annotation))  # type: ignore[attr-defined]
         return flat
 
     return flatten
@@ -55,6 +57,12 @@ def epilog_of(command: Command) -> str:
     examples: tuple[str, ...] = getattr(command, "examples", ())
     word = "Example:" if len(examples) == 1 else "Examples:"
     return "\n\n".join([word, *examples]) if examples else ""
+
+
+def _is_path(annotation: Any) -> bool:
+    """Is it `Annotated[Path, ...]`, or of a path or None?"""
+    kind = get_args(annotation)[:1] or (annotation,)
+    return Path in (*kind, *get_args(kind[0]))
 
 
 def _options(group: Any) -> list[Parameter]:

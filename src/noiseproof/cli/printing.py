@@ -6,14 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from noiseproof.core.checks import one_of
+
+if TYPE_CHECKING:
+    from noiseproof.results import Tally
 
 
 def say(text: str) -> None:
     """One line for the person, beside the results."""
     print(f"noiseproof: {text}", file=sys.stderr)
+
+
+def say_rows(store: Path, tally: "Tally") -> None:
+    """Where the rows are, and how many of them were there before."""
+    reused = f"; {tally.text}" if tally.there else ""
+    print(f"Rows: {store}{reused}")
 
 
 _STDOUT: ContextVar[TextIO | None] = ContextVar("stdout", default=None)

@@ -13,7 +13,7 @@ from noiseproof.cli.console import (
     print_traces,
 )
 from noiseproof.cli.options import DrawnOptions, PageOptions, StoreOptions
-from noiseproof.cli.printing import print_json, say
+from noiseproof.cli.printing import print_json, say, say_rows
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.measuring import (
     Calibration,
@@ -74,7 +74,7 @@ def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
         state, where = analog_places(setup)
     share = coverage(state, where, strongest, asked.targets)
     print_coverage(strongest, where_of(curves[0].first), *share)
-    say_rows(output, tally)
+    say_rows(output.store, tally)
     if output.as_json:
         print_json(as_json(curves, above=asked.above))
 
@@ -98,7 +98,7 @@ def run_track(request: TrackRequest, output: DrawnOptions) -> None:
     if output.figure is not None:
         print(f"Caption: {write_figure([], output.figure, traces=traces)}")
         print(f"Figure: {output.figure}")
-    say_rows(output, tally)
+    say_rows(output.store, tally)
     if output.as_json:
         provenance = _provenance(traces[0].first, "chip") | {"seed": traces[0].first.seed}
         print_json({"traces": [trace.as_json() for trace in traces], "provenance": provenance})
@@ -127,7 +127,7 @@ def run_ranking(request: RankRequest, output: DrawnOptions) -> None:
     if output.figure is not None:
         print(f"Caption: {write_ranking_figure(ranking, output.figure)}")
         print(f"Figure: {output.figure}")
-    say_rows(output, tally)
+    say_rows(output.store, tally)
     if output.as_json:
         replicate = "block of images" if ranking.is_per_image else "chip"
         provenance = _provenance(ranking.first, replicate)
@@ -168,12 +168,6 @@ def run_explain(
     print(f"Page: {output.out}")
     if output.as_json:
         print_json({"page": str(output.out), **found.as_json()})
-
-
-def say_rows(output: StoreOptions, tally: Tally) -> None:
-    """Where the rows are, and how many of them were there before."""
-    reused = f"; {tally.text}" if tally.there else ""
-    print(f"Rows: {output.store}{reused}")
 
 
 def _provenance(first: Row, replicate: str) -> dict[str, object]:

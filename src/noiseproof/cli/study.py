@@ -15,6 +15,7 @@ from noiseproof.cli.study_options import (
     MachineOptions,
     NeedOptions,
     PlaceOptions,
+    RowOptions,
     StudyFigureOptions,
 )
 
@@ -52,12 +53,18 @@ def plan(
 
 
 @grouped("noiseproof study run studies/architectures/study.toml --profile quick")
-def run(file: File, place: PlaceOptions, needs: NeedOptions, machine: ClusterOptions) -> None:
+def run(
+    file: File,
+    place: PlaceOptions,
+    needs: NeedOptions,
+    machine: ClusterOptions,
+    output: RowOptions,
+) -> None:
     """Train and measure what is missing. Killed and started again, it goes on."""
     _open(file, place)
     from noiseproof.cli.studying import carry_on
 
-    carry_on(file, place, needs, machine)
+    carry_on(file, place, needs, machine, fresh=output.fresh)
 
 
 @grouped("noiseproof study status studies/architectures/study.toml")

@@ -6,7 +6,17 @@ from typing import Annotated, ClassVar
 
 import typer
 
-from noiseproof.cli.options import DATA, OUTPUT, AsJson, DataDir, Device, Download, Figure, Threads
+from noiseproof.cli.options import (
+    DATA,
+    OUTPUT,
+    AsJson,
+    DataDir,
+    Device,
+    Download,
+    Figure,
+    Fresh,
+    Threads,
+)
 from noiseproof.core.checks import check_device
 from noiseproof.core.threads import parse_threads
 
@@ -74,6 +84,14 @@ class ClusterOptions(MachineOptions):
     """Where it is computed, a cluster too."""
 
     ray: Ray = None
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class RowOptions:
+    """What becomes of rows that are there."""
+
+    PANEL: ClassVar[str] = OUTPUT
+    fresh: Fresh = False
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

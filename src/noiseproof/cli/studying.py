@@ -7,12 +7,14 @@ import typer
 
 from noiseproof.cli.bars import StudyBar
 from noiseproof.cli.console import print_plan
-from noiseproof.cli.printing import print_json, say
+from noiseproof.cli.printing import print_json, say, say_rows
 from noiseproof.cli.study_options import ClusterOptions, MachineOptions, NeedOptions, PlaceOptions
 from noiseproof.core.device import using_threads
 from noiseproof.core.threads import parse_threads
+from noiseproof.results import Tally
 from noiseproof.study import (
     STORE,
+    News,
     estimate,
     open_run,
     open_study,
@@ -56,10 +58,19 @@ def plan_study(
         )
 
 
-def carry_on(file: Path, place: PlaceOptions, needs: NeedOptions, machine: ClusterOptions) -> None:
+def carry_on(
+    file: Path, place: PlaceOptions, needs: NeedOptions, machine: ClusterOptions, *, fresh: bool
+) -> None:
     """Run what is missing, and exit with 1 where some of it failed."""
     study, name, _ = open_study(file, place.profile)
+    tally = Tally()
     with StudyBar() as bar:
+
+        def show(news: News) -> None:
+            nonlocal tally
+            tally = news.tally
+            bar.update(news)
+
         failures = run_study(
             file,
             name,
@@ -67,11 +78,12 @@ def carry_on(file: Path, place: PlaceOptions, needs: NeedOptions, machine: Clust
             device=machine.device,
             threads=parse_threads(machine.threads),
             ray=machine.ray,
-            on_news=bar.update,
+            on_news=show,
             on_training=bar.training,
+            fresh=fresh,
             **asdict(needs),
         )
-    print(f"Rows: {out_folder(study, name, place.out) / STORE}")
+    say_rows(out_folder(study, name, place.out) / STORE, tally)
     for failure in failures:
         say(failure)
     if failures:

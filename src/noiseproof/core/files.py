@@ -11,6 +11,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
+def not_empty(name: str, path: str | Path) -> Path:
+    """The path.
+
+    Raises:
+        ValueError: for "", which would be the working folder.
+    """
+    if path == "":
+        raise ValueError(f"{name} is an empty path: name a folder, . for the working folder")
+    return Path(path)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name that takes the place of `path` when the block ends well, so that no reader

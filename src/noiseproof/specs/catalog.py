@@ -341,7 +341,10 @@ def norm_text(norm: str | None, where: str) -> str:
 def check_dataset(name: str) -> str:
     """`name`, if it can be a data set; raises ValueError otherwise."""
     base, size = parse_size(name)
-    if ":" in base:
+    kind, colon, place = base.partition(":")
+    if colon and not place:
+        raise ValueError(f"data set {name} has an empty path: name one, as in {kind}:PATH")
+    if colon:
         return name
     one_of("data set", base, [*DATASETS, *(other for other in OUTSIDE_DATASETS if ":" in other)])
     if size is not None and not TASKS[DATASETS[base].task].is_of_scenes:

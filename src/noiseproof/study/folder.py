@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from noiseproof.core.files import not_empty
 from noiseproof.results import Row, Store, exported
 from noiseproof.study.facts import Facts, read_facts
 from noiseproof.study.file import Study, read_study
@@ -29,9 +30,9 @@ def out_folder(study: Study, profile: str, out: str | Path | None = None) -> Pat
     """Where a run leaves its rows.
 
     Raises:
-        ValueError: where that is a file.
+        ValueError: where that is a file, or an empty path.
     """
-    folder = Path("runs") / f"{study.name}-{profile}" if out is None else Path(out)
+    folder = Path("runs") / f"{study.name}-{profile}" if out is None else not_empty("out", out)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--out {folder} is not a folder: name the folder of a run")
     return folder

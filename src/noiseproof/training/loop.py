@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.core.device import device_name, pick_device, sent, using_threads
-from noiseproof.core.files import replacing
+from noiseproof.core.files import not_empty, replacing
 from noiseproof.core.inputs import Inputs, device_of_inputs, map_tensors, rows, tensors, to
 from noiseproof.core.rng import seeded, stream
 from noiseproof.core.version import __version__
@@ -85,7 +85,7 @@ def advance(
     - `look_every`: steps between two looks at the loss, after which `on_progress` is called
       (default: as suits the device).
     """
-    folder, where = Path(out), pick_device(device)
+    folder, where = not_empty("out", out), pick_device(device)
     weights, resume = folder / WEIGHTS, folder / RESUME
     model = _build(plan, source).to(where)
     if where.type == "cuda":

@@ -12,7 +12,7 @@ from statistics import mean
 
 from noiseproof.measuring import Evaluator, settled
 from noiseproof.models import Card
-from noiseproof.results import Row, Store, network_key
+from noiseproof.results import Row, Store, Tally, network_key
 from noiseproof.study.facts import Facts, NetworkFacts, read_facts, write_facts
 from noiseproof.study.folder import FACTS, STORE
 from noiseproof.study.run.clean_hits import clean_hits
@@ -43,7 +43,8 @@ OnNews = Callable[["News"], None]
 
 @dataclass(frozen=True, kw_only=True)
 class News:
-    """Where a run stands: trainings and rows, done and in all as far as is known."""
+    """Where a run stands: trainings and rows, done and in all as far as is known. `tally`: how many
+    rows, those without noise too, were there before the run, of how many that it needs."""
 
     trained: int
     trainings: int
@@ -52,6 +53,7 @@ class News:
     rows: int
     rows_in_all: int
     text: str
+    tally: Tally
 
 
 def drive(
@@ -62,8 +64,10 @@ def drive(
     *,
     device: str = "auto",
     on_news: OnNews | None = None,
+    fresh: bool = False,
 ) -> list[str]:
     """Run what is missing of `grid` by the workers of `pool`; returns what failed, a line each.
+    `fresh`: measure all anew; each new row takes the place of the old one.
 
     Raises:
         ValueError: for weights that are missing or do not fit, files that cannot be written, or
@@ -77,7 +81,7 @@ def drive(
     if grid.trainings:
         make_folder(places.weights)
     with alone(places.out), Store(places.out / STORE) as store:
-        run = _Run(grid, data, places, pool, store, device, on_news)
+        run = _Run(grid, data, places, pool, store, device, on_news, fresh)
         return run.to_the_end()
 
 
@@ -93,15 +97,16 @@ class _Run:
         store: Store,
         device: str,
         on_news: OnNews | None,
+        fresh: bool,
     ) -> None:
         self.grid, self.data, self.places, self.pool = grid, data, places, pool
-        self.store, self.device, self.on_news = store, device, on_news
+        self.store, self.device, self.on_news, self.fresh = store, device, on_news, fresh
         self.trained: dict[str, Trained] = {}
         self.facts: Facts = read_facts(places.out / FACTS)
         self.ready: deque[tuple[Piece, Trained | None]] = deque()
         self.points: dict[Task, Points] = {}
         self.open: list[Points] = []  # curves that still need units
-        self.rows_in = self.rows_wanted = 0
+        self.rows_in = self.rows_wanted = self.there = 0
         self.blanks: dict[str, Row] = {}  # clean rows without results, of what has weights
         self.flying: dict[Piece, Trained | None] = {}
         self.again: deque[tuple[Piece, Trained | None]] = deque()
@@ -201,6 +206,8 @@ class _Run:
         evaluator = evaluator_of(trained, self.data, model, self.device)
         # Named once, here: the workers' own figures differ in their last digits.
         evaluator, known = settled(evaluator, self.store)
+        # Not read, but not removed either: an old row goes when the new one is there.
+        known = [] if self.fresh else known
         clean = evaluator.clean_row
         trained = replace(trained, computes=clean.computes)
         self.trained[network.name], self.blanks[network.name] = trained, clean
@@ -208,6 +215,7 @@ class _Run:
         self._note(network, trained.sha256, card, found)
         if found is None:
             self.ready.append((CleanPiece(network=network), trained))
+        self.there += found is not None
         evaluators: dict[tuple[object, ...], Evaluator] = {}
         by_point = known_of(known)
         for task in tasks:
@@ -215,6 +223,7 @@ class _Run:
                 evaluators[task.opened] = evaluator_of(trained, self.data, model, self.device, task)
             self.points[task] = Points(task, evaluators[task.opened], by_point)
             self.open.append(self.points[task])
+            self.there += self.points[task].done
         for task in tasks:
             self._follow(self.points[task], 0, 0)
 
@@ -295,7 +304,7 @@ class _Run:
     def _take_rows(self, piece: Piece, outcome: Measured) -> None:
         # All rows of a piece in one transaction, and before any bookkeeping: a kill between the two
         # costs a lookup, never a row.
-        self.store.add_all(outcome.rows)
+        self.store.add_all(outcome.rows, fresh=self.fresh)
         if isinstance(piece, MeasurePiece):
             points = self.points[piece.task]
             rows, wanted = points.done, points.wanted
@@ -347,6 +356,7 @@ class _Run:
                 rows=self.rows_in,
                 rows_in_all=self._rows_in_all(),
                 text=text,
+                tally=Tally(wanted=self.rows_wanted + len(self.blanks), there=self.there),
             )
         )
 

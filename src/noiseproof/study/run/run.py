@@ -5,9 +5,10 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 from noiseproof.core.device import pick_device, using_threads
+from noiseproof.core.files import not_empty
 from noiseproof.measuring import check_keywords, with_keywords
 from noiseproof.study.folder import open_study, out_folder
 from noiseproof.study.run.driver import OnNews, drive
@@ -51,19 +52,27 @@ def open_run(file: str | Path, profile: str | None = None, **where: Unpack[Where
     study, name, grid = open_study(file, profile)
     pick_device(where.get("device", USUAL["device"]))
     folder = out_folder(study, name, where.get("out"))
-    weights, data_dir = where.get("weights"), where.get("data_dir")
-    ready = where.get("checkpoints") or os.environ.get("NOISEPROOF_CHECKPOINTS")
+    weights, data_dir, ready = (
+        _place(where, name) for name in ("weights", "data_dir", "checkpoints")
+    )
+    if ready is None and (usual := os.environ.get("NOISEPROOF_CHECKPOINTS")):
+        ready = Path(usual)
     places = Places(
         out=folder,
-        weights=folder / "weights" if weights is None else Path(weights),
-        checkpoints=Path(ready) if ready else None,
+        weights=folder / "weights" if weights is None else weights,
+        checkpoints=ready,
         beside=Path(file).parent,
-        data_dir=None if data_dir is None else Path(data_dir),
+        data_dir=data_dir,
         download=where.get("download", USUAL["download"]),
     )
     own_code = where.get("own_code", USUAL["own_code"])
     data = load_data(grid, open_source(grid, places, own_code=own_code))
     return Opened(grid=grid, places=places, data=data)
+
+
+def _place(where: Where, name: Literal["weights", "data_dir", "checkpoints"]) -> Path | None:
+    found = where.get(name)
+    return None if found is None else not_empty(name, found)
 
 
 @with_keywords(Where, **USUAL)
@@ -75,6 +84,7 @@ def run_study(
     ray: str | None = None,
     on_news: OnNews | None = None,
     on_training: Callable[[str, Progress], None] | None = None,
+    fresh: bool = False,
     **where: Unpack[Where],
 ) -> list[str]:
     """Train and measure what is missing of a study; returns what failed, a line each.
@@ -91,6 +101,7 @@ def run_study(
       number. A cluster's workers have their own.
     - `ray`: send the work to a Ray cluster: `auto`, `local` or HOST:PORT.
     - `own_code`: allow models and data that are code of one's own.
+    - `fresh`: measure all again; each new row takes the place of the old one. Weights stay.
     - `on_news`: hears where the run stands.
     - `on_training`: called as `on_training(name, progress)` at each step of a training in this
       process.
@@ -107,7 +118,7 @@ def run_study(
     if ray is None:
         local = LocalPool(data, device=device, on_training=on_training)
         with using_threads(threads):
-            return drive(grid, data, places, local, device=device, on_news=on_news)
+            return drive(grid, data, places, local, device=device, on_news=on_news, fresh=fresh)
 
     with closing(RayPool(open_cluster(ray), data, device=device)) as pool:
-        return drive(grid, data, places, pool, device="cpu", on_news=on_news)
+        return drive(grid, data, places, pool, device="cpu", on_news=on_news, fresh=fresh)
