@@ -18,32 +18,49 @@ from noiseproof.study.report import (
 )
 
 HERE = Path(__file__).parent
-PROFILE = "quick"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
 
 def measured() -> list[Path]:
-    """The folders of rows."""
-    return sorted(file.parent for file in HERE.glob(f"*/{PROFILE}/rows.parquet"))
+    """The folders of rows, one for each profile of a study that is measured, in the order of the
+    studies' names and of the profiles in their files."""
+    found = {file.parent for file in HERE.glob("*/*/rows.parquet")}
+    return [
+        file.parent / profile
+        for file in sorted(HERE.glob("*/study.toml"))
+        for profile in read_study(file).profiles
+        if file.parent / profile in found
+    ]
+
+
+def weights_of(network: str) -> Path:
+    """The folder of folders that holds a trained network."""
+    here, deep = HERE / "weights", HERE / "depth" / "weights"
+    return deep if (deep / network).is_dir() else here
 
 
 def report_in(folder: Path) -> StudyReport:
     """The report of a folder's rows, with the command that measures them again."""
     file = folder.parent / "study.toml"
     study = read_study(file)
-    grid = grid_of(study, PROFILE)
-    has_ready = any(network.recipe is None for network in grid.networks)
+    profile = folder.name
+    grid = grid_of(study, profile)
+    (weights,) = {weights_of(network.name) for network in grid.trainings}
+    # Weights that lie in the repository are found beside the study's file.
+    ready = [one.weights for one in grid.networks if one.weights is not None]
+    has_ready = any(not (folder.parent / weights).is_file() for weights in ready)
     command = (
-        f"noiseproof study run {file.relative_to(HERE.parent)} --profile {PROFILE} "
-        f"--weights studies/weights{' --checkpoints FOLDER' if has_ready else ''}"
+        f"noiseproof study run {file.relative_to(HERE.parent)} --profile {profile} "
+        f"--weights {weights.relative_to(HERE.parent)}"
     )
+    command += " --checkpoints FOLDER" if has_ready else ""
     rows = exported(folder / "rows.parquet")
     facts = read_facts(folder / "networks.json")
-    return report_of(study, PROFILE, grid, facts, rows, command=command)
+    return report_of(study, profile, grid, facts, rows, command=command)
 
 
 def main() -> None:
-    """One row for each study that has rows."""
+    """One row for each profile that has rows."""
     lines = [summary_head()]
     for folder in measured():
         report = report_in(folder)

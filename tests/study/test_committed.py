@@ -26,7 +26,7 @@ report_in: Callable[[Path], StudyReport] = cache(TABLE["report_in"])
 
 
 def name(path: Path) -> str:
-    return path.parent.name
+    return path.parent.name if path.is_file() else f"{path.parent.name}-{path.name}"
 
 
 @pytest.mark.parametrize("file", FILES, ids=name)
@@ -38,7 +38,10 @@ def test_every_profile_of_a_study_has_a_grid(file: Path) -> None:
 
 
 def test_every_study_has_been_measured() -> None:
-    assert [folder.parent for folder in MEASURED] == [file.parent for file in FILES]
+    assert {folder.parent for folder in MEASURED} == {file.parent for file in FILES}
+    assert {folder.parent for folder in MEASURED if folder.name == "quick"} == {
+        file.parent for file in FILES
+    }
 
 
 @pytest.mark.parametrize("folder", MEASURED, ids=name)
@@ -51,32 +54,40 @@ def test_the_committed_report_is_that_of_the_committed_rows(folder: Path) -> Non
 @pytest.mark.parametrize("folder", MEASURED, ids=name)
 def test_the_measured_networks_are_committed(folder: Path) -> None:
     facts = read_facts(folder / "networks.json")
-    trainings = grid_of(read_study(folder.parent / "study.toml"), "quick").trainings
+    trainings = grid_of(read_study(folder.parent / "study.toml"), folder.name).trainings
     measured = [network.name for network in trainings if network.name in facts]
     assert measured
     for network in measured:
-        card = json.loads((STUDIES / "weights" / network / "weights.json").read_text())
+        home = TABLE["weights_of"](network)
+        card = json.loads((home / network / "weights.json").read_text())
         assert card["sha256"] == facts[network].sha256
 
 
 # --- the same intervals without noiseproof --------------------------------------------------------
 
 
-Place = tuple[str, str, str, str]
+Place = tuple[str, str, str, str, bool, str, str]
 Unit = tuple[int, float, str]
 
 
 @cache
 def curves(folder: Path) -> dict[Place, dict[float, list[Unit]]]:
-    """(weights, targets, noise without its level, recalibration) -> level -> units."""
+    """(weights, normalisation, targets, form of the statistics, folded or not, noise without its
+    level, recalibration) -> level -> units."""
     pq = pytest.importorskip("pyarrow.parquet")
-    columns = ["checkpoint", "targets", "noise", "recalibrate", "level", "chip", "score", "design"]
+    columns = ["checkpoint", "norm", "targets", "stats_as", "mapping", "noise", "recalibrate"]
+    columns += ["level", "chip", "score", "design"]
+    there = set(pq.read_schema(folder / "rows.parquet").names)  # older tables lack a form
+    columns = [one for one in columns if one in there]
     found: dict[Place, dict[float, list[Unit]]] = {}
     for row in pq.read_table(folder / "rows.parquet", columns=columns).to_pylist():
         noise = row["noise"]
         if noise != "none":
             noise = noise.replace(f"({row['level']:g},", "(level,")
-        place = (row["checkpoint"], row["targets"], noise, row["recalibrate"])
+        form = row.get("stats_as") or ("variance" if "norm_stats" in row["targets"] else "")
+        folded = row.get("mapping") == "fold_norm=yes"
+        of_curve = (row["targets"], form, folded, noise, row["recalibrate"])
+        place = (row["checkpoint"], row["norm"], *of_curve)
         unit = (row["chip"], row["score"], row["design"])
         found.setdefault(place, {}).setdefault(row["level"], []).append(unit)
     return found
@@ -97,16 +108,17 @@ def side(
     wanted = at | selection
     values: dict[str, float] = {}
     for fact in read_facts(folder / "networks.json").values():
-        of_curve = ("targets", "noise", "recalibrate", "design")
+        of_curve = ("targets", "stats_as", "fold_norm", "noise", "recalibrate", "design")
         if any(fact.factors[key] != wanted[key] for key in wanted if key not in of_curve):
             continue
         for place, levels in curves(folder).items():
-            named = dict(zip(("targets", "noise", "recalibrate"), place[1:], strict=True))
-            if place[0] != fact.sha256 or named["noise"] == "none":
+            named = dict(zip(of_curve[:-1], place[2:], strict=True))
+            if place[:2] != (fact.sha256, fact.factors["norm"]) or named["noise"] == "none":
                 continue
             if any(named[key] != wanted[key] for key in named if key in wanted):
                 continue
-            ((_, clean, _),) = curves(folder)[fact.sha256, "", "none", "off"][None]
+            clean_place = (*place[:2], "", "", False, "none", "off")
+            ((_, clean, _),) = curves(folder)[clean_place][None]
             every = levels.values()
             value = {
                 "clean": lambda clean=clean: clean,
@@ -126,9 +138,9 @@ def side(
 def test_the_clean_hits_are_those_of_the_units_own_images(folder: Path) -> None:
     pq = pytest.importorskip("pyarrow.parquet")
     table = pq.read_table(folder / "rows.parquet", filters=[("noise", "=", "none")]).to_pylist()
-    clean = {row["checkpoint"]: row for row in table}
+    clean = {(row["checkpoint"], row["norm"]): row for row in table}
     for fact in read_facts(folder / "networks.json").values():
-        row = clean[fact.sha256]
+        row = clean[fact.sha256, str(fact.factors["norm"])]
         bits = np.frombuffer(bytes.fromhex(row["hits"]), dtype=np.uint8)
         hits = np.unpackbits(bits)[: row["images"]]
         for design, found in fact.clean_hits.items():
