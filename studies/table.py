@@ -7,7 +7,7 @@ from pathlib import Path
 
 from noiseproof.core.files import replacing
 from noiseproof.results.store import exported
-from noiseproof.study import grid_of, read_study
+from noiseproof.study import grid_of, other_profiles, read_study
 from noiseproof.study.facts import read_facts
 from noiseproof.study.report import (
     StudyReport,
@@ -56,7 +56,8 @@ def report_in(folder: Path) -> StudyReport:
     command += " --checkpoints FOLDER" if has_ready else ""
     rows = exported(folder / "rows.parquet")
     facts = read_facts(folder / "networks.json")
-    return report_of(study, profile, grid, facts, rows, command=command)
+    others = other_profiles(file, study, profile, folder)
+    return report_of(study, profile, grid, facts, rows, command=command, others=others)
 
 
 def main() -> None:

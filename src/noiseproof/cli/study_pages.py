@@ -8,7 +8,13 @@ from noiseproof.cli.options import ShowOptions
 from noiseproof.cli.printing import print_json
 from noiseproof.cli.study_options import PlaceOptions, StudyFigureOptions
 from noiseproof.report import parse_labels
-from noiseproof.study import open_study, out_folder, progress_of, results_of
+from noiseproof.study import (
+    open_study,
+    other_profiles,
+    out_folder,
+    progress_of,
+    results_of,
+)
 from noiseproof.study.report import (
     document_of,
     report_of,
@@ -37,7 +43,8 @@ def write_pages(
     if not rows:
         raise ValueError(f"{folder} holds no rows: run `noiseproof study run {file}` first")
     command = f"noiseproof study run {file} --profile {name}"
-    found = report_of(study, name, grid, facts, rows, command=command)
+    others = other_profiles(file, study, name, place.out)
+    found = report_of(study, name, grid, facts, rows, command=command, others=others)
     labels = parse_labels(show.label)
     if output.figure is None and (show.only or labels or show.title or show.size):
         raise ValueError("--only, --label, --title and --size are the figure's: give --figure")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from noiseproof.study.power import ComparisonPower as ComparisonPower
     from noiseproof.study.power import powers_of as powers_of
     from noiseproof.study.profiles import Profile as Profile
+    from noiseproof.study.profiles import other_profiles as other_profiles
     from noiseproof.study.profiles import profiles_of as profiles_of
     from noiseproof.study.progress import NetworkProgress as NetworkProgress
     from noiseproof.study.progress import progress_of as progress_of
@@ -43,6 +44,7 @@ __getattr__, __dir__ = face(
         "grid_of": "study.grid",
         "open_run": "study.run.run",
         "open_study": "study.folder",
+        "other_profiles": "study.profiles",
         "out_folder": "study.folder",
         "powers_of": "study.power",
         "profiles_of": "study.profiles",

@@ -119,9 +119,12 @@ def powers_of(
     test_images: int,
 ) -> list[ComparisonPower]:
     """The power of each comparison of a grid. `profiles`: those of the study that have rows, this
-    one's first. A comparison that no two sides of the grid meet in is left out."""
+    one's first. Left out: a comparison that no two sides of the grid meet in, and one that asks for
+    hulls, whose interval is a bootstrap."""
     found = []
     for comparison in comparisons:
+        if comparison.hull:
+            continue
         planned = list(planned_cells(comparison, grid.tasks))
         sources = list(_sources(comparison, profiles))
         # A peak has to beat both ends: with half the risk at each, both are beaten in 4 of 5.
@@ -185,7 +188,7 @@ def _sources(comparison: Comparison, profiles: Sequence[Profile]) -> Iterable[_S
         for one in (comparison, *profile.comparisons):
             if one is not comparison and one.question != comparison.question:
                 continue
-            if (one.unit, one.score) != (comparison.unit, comparison.score):
+            if (one.unit, one.score, one.hull) != (comparison.unit, comparison.score, False):
                 continue
             try:
                 cells = verdict_of(one, profile.measured).cells

@@ -8,6 +8,7 @@ from noiseproof.results import Estimate, Row
 from noiseproof.study.facts import Facts
 from noiseproof.study.file import Study
 from noiseproof.study.measured import Measured, measured_of
+from noiseproof.study.profiles import Profile
 from noiseproof.study.report.compared import Compared, compared_of
 from noiseproof.study.report.hulls import Hulled, hulled_of
 from noiseproof.study.report.panels import Panel, panels_of
@@ -33,6 +34,7 @@ class StudyReport:
     panels: tuple[Panel, ...]
     networks: tuple[NetworkLine, ...]
     provenance: tuple[tuple[str, str], ...]
+    others: tuple["StudyReport", ...] = ()  # of the study's other profiles that have rows
 
     @property
     def first(self) -> Compared | Hulled:
@@ -74,9 +76,17 @@ def verdict_lead(progress: Progress) -> str:
 
 
 def report_of(
-    study: Study, profile: str, grid: Grid, facts: Facts, rows: Iterable[Row], *, command: str
+    study: Study,
+    profile: str,
+    grid: Grid,
+    facts: Facts,
+    rows: Iterable[Row],
+    *,
+    command: str,
+    others: Iterable[Profile] = (),
 ) -> StudyReport:
-    """What there is to say of a profile, finished or not. `command` is printed as what repeats it.
+    """What there is to say of a profile, finished or not. `command` is printed as what repeats it;
+    `others`: the study's other profiles that have rows.
 
     Raises:
         ValueError: where a comparison does not tell curves apart that it selects.
@@ -102,6 +112,9 @@ def report_of(
         panels=panels_of(first, measured, names),
         networks=networks_of(grid, facts, measured),
         provenance=tuple(_provenance(study, profile, measured, names)),
+        others=tuple(
+            report_of(study, one.name, one.grid, one.facts, one.rows, command="") for one in others
+        ),
     )
 
 

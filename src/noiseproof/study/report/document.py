@@ -40,6 +40,22 @@ def document_of(report: StudyReport) -> Json:
         ],
         "published": [_beside(one) for one in report.beside],
         "matched": [_matched(one) for one in report.matched],
+        "other_profiles": [
+            {
+                "profile": one.profile,
+                "finished": one.progress.is_finished,
+                "verdict": dict(zip(("kind", "text"), one.verdict, strict=True)),
+                "comparisons": [
+                    {
+                        "question": part.comparison.question,
+                        "kind": part.verdict.kind,
+                        "text": part.verdict.text,
+                    }
+                    for part in one.compared
+                ],
+            }
+            for one in report.others
+        ],
         "networks": [_network(one) for one in report.networks],
         "provenance": dict(report.provenance),
     }

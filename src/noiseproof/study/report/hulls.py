@@ -13,6 +13,7 @@ from noiseproof.study.report.words import (
     Names,
     agreed,
     apart,
+    confidence_text,
     counts,
     listed,
     many,
@@ -94,7 +95,7 @@ class Hulled:
     @property
     def together_text(self) -> str:
         """`99.58 %`, which no line break parts."""
-        return f"{100 * self.confidence:.2f}".rstrip("0").rstrip(".") + "\u00a0%"
+        return confidence_text(self.confidence)
 
     def word(self, cell: HullCell) -> str:
         """What the case counts as in the verdict."""

@@ -10,6 +10,7 @@ from noiseproof.study.report import phrases, tables
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport, verdict_lead
 from noiseproof.study.report.hulls import READ, Hulled
+from noiseproof.study.report.profiles import profiles_sentence, profiles_table
 from noiseproof.study.report.tables import Table
 from noiseproof.study.report.words import many, plain
 from noiseproof.study.verdicts import said
@@ -54,6 +55,7 @@ def _head(report: StudyReport) -> list[str]:
         f"**{text(report.headline)}.**",
         *_answer(report),
         _parts(phrases.parts_lines(report)),
+        *_profiles(report),
         "More figures: report.html, beside this file.",
         *(["Notes:"] if study.notes else []),
         "\n".join(f"- {text(note)}" for note in study.notes),
@@ -65,6 +67,12 @@ def _answer(report: StudyReport) -> list[str]:
     if not any(part.cells for part in report.parts if isinstance(part, Compared)):
         return []
     return [f"![{PICTURE_WORDS}]({PICTURE})", text(phrases.answer_sentence(report))]
+
+
+def _profiles(report: StudyReport) -> list[str]:
+    """The study's profiles side by side, where there are several."""
+    table = profiles_table(report)
+    return [] if table is None else [f"**{text(profiles_sentence(report))}**", _table(table)]
 
 
 def _parts(lines: Sequence[str]) -> str:

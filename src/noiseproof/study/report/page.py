@@ -14,6 +14,7 @@ from noiseproof.study.report.content import StudyReport, verdict_lead
 from noiseproof.study.report.hull_figure import can_be_drawn, hull_svg
 from noiseproof.study.report.hulls import HULL_SAYS, READ, Hulled
 from noiseproof.study.report.panels import MOST
+from noiseproof.study.report.profiles import profiles_sentence, profiles_table
 from noiseproof.study.report.words import SAYS
 
 
@@ -36,6 +37,8 @@ def page_of(report: StudyReport) -> str:
         parts=phrases.parts_lines(report),
         answer=Markup(answer_svg(report, number=2000)),
         answer_note=phrases.answer_sentence(report),
+        profiles=profiles_table(report),
+        profiles_note=profiles_sentence(report),
         few=tables.FEW,
         beside=tables.beside_table(report),
         beside_note=phrases.BESIDE,
