@@ -83,6 +83,7 @@ PLACES = [
     *(("measurement", key) for key in ("recalibrate", "precision", "passes", "kind", "scope")),
     *(("training", key) for key in ("norm", "norm_where", "lr", "seed", "half", "bf16")),
     *(("comparison", key) for key in ("by", "score", "margin", "unit", "peak", "order")),
+    *(("comparison", key) for key in ("hull", "nonfinite")),
     *(("ready", key) for key in ("norm", "normalize", "seed")),
     *(("profile", key) for key in ("images", "comparisons")),
     ("claim", "published"),

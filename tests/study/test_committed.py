@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.path import Path as Outline
+from numpy.typing import NDArray
 from scipy import stats
+from scipy.optimize import linprog
+from scipy.spatial import ConvexHull
 
 from noiseproof.core.rng import stream
 from noiseproof.study import grid_of, read_study
@@ -178,3 +182,49 @@ def test_scipy_finds_the_same_intervals_in_the_committed_rows(folder: Path) -> N
             assert cell["says"] == says
             compared += 1
     assert compared
+
+
+@pytest.mark.parametrize("folder", MEASURED, ids=name)
+def test_other_code_finds_the_same_curves_and_distances_of_hulls(folder: Path) -> None:
+    """A loop over the rows, scipy's linear programme written out, and a polygon by matplotlib."""
+    facts = read_facts(folder / "networks.json").values()
+    for comparison in document_of(report_in(folder))["comparisons"]:
+        if not comparison["hull"]:
+            continue
+        for cell in comparison["cells"]:
+            points = np.ones((len(cell["levels"]), len(cell["sides"])))
+            for place, asked in enumerate(cell["sides"]):
+                model = set(asked["where"]["model"])
+                chosen = [
+                    fact
+                    for fact in facts
+                    if fact.factors["model"] in model
+                    and fact.factors["norm"] == asked["selection"]["norm"]
+                ]
+                assert len(chosen) == asked["n"] == 3
+                for row, level in enumerate(cell["levels"][1:], start=1):
+                    at = (cell["at"]["targets"], cell["at"]["noise"], "off")
+                    points[row, place] = np.mean(
+                        [
+                            share_kept(curves(folder)[fact.sha256, *at][level], fact.clean_hits)
+                            for fact in chosen
+                        ]
+                    )
+            assert np.array(cell["curve"]) == pytest.approx(points)
+            target = np.array([asked["published"] / 100 for asked in cell["sides"]])
+            found = far_from_hull(points, target)
+            assert cell["distance"]["mean"] == pytest.approx(found, abs=1e-6)
+            if len(target) == 2:
+                inside = Outline(points[ConvexHull(points).vertices]).contains_point(target)
+                assert inside == (found < 1e-9)
+
+
+def far_from_hull(points: NDArray[np.float64], target: NDArray[np.float64]) -> float:
+    """The least t such that weights w >= 0 of sum 1 have |w points - target| <= t everywhere."""
+    n = len(points)
+    rows, limits = [], []
+    for values, wanted in zip(points.T, target, strict=True):
+        rows += [[*values, -1.0], [*(-values), -1.0]]
+        limits += [wanted, -wanted]
+    found = linprog([0.0] * n + [1.0], rows, limits, [[1.0] * n + [0.0]], [1.0])
+    return float(found.x[-1])

@@ -155,7 +155,7 @@ def hull_draws(
             "each side needs a training with values (levels, chips), and all the same levels, got "
             f"{[[one.shape for one in side] for side in arrays]}"
         )
-    values = [_replicates(side) for side in arrays]
+    values = [replicates(side) for side in arrays]
     names = tuple(groups) or tuple(range(len(values)))
     sizes = {(name, len(one)) for name, one in zip(names, values, strict=True)}
     if len(sizes) > len(set(names)):
@@ -183,7 +183,7 @@ def hull_draws(
 CHUNK = 1000  # draws at a time, for the memory
 
 
-def _replicates(side: Sequence[Floats]) -> Floats:
+def replicates(side: Sequence[Floats]) -> Floats:
     """What is replicated (n, levels): the curves of the trainings, or of the only one's chips."""
     found: Floats = side[0].T if len(side) == 1 else np.stack([one.mean(1) for one in side])
     return found

@@ -21,8 +21,9 @@ from noiseproof.stats.hull import (
     between_distance,
     hull_draws,
     largest_step,
+    replicates,
 )
-from noiseproof.stats.intervals import Floats
+from noiseproof.stats.intervals import Floats, t_interval
 from noiseproof.study.comparable import check_alike, is_selected
 from noiseproof.study.file import Claim, Comparison, Published
 from noiseproof.study.keys import Value
@@ -59,6 +60,11 @@ class HullSide:
         """Of each training."""
         return tuple(one.shape[1] for one in self.values)
 
+    @cached_property
+    def replicates(self) -> Floats:
+        """The curves (n, levels) of the trainings, or of the only one's chips."""
+        return replicates(self.values)
+
     @property
     def means(self) -> Floats:
         """The curve (levels,)."""
@@ -92,6 +98,15 @@ class HullCell:
         """The mean shares (levels + 1, sides); the first point is the clean one."""
         means = np.stack([side.means for side in self.sides], axis=1)
         return np.vstack([np.ones((1, len(self.sides))), means])
+
+    @property
+    def intervals(self) -> list[list[tuple[float, float]]]:
+        """At each level of each side's mean the ends of its 95 % interval, over trainings, or over
+        the chips of the only one."""
+        return [
+            [t_interval(side.replicates[:, place]).ends for side in self.sides]
+            for place in range(len(self.levels))
+        ]
 
     @cached_property
     def _drawn(self) -> HullDraws:

@@ -10,16 +10,17 @@ from noiseproof.report import COLOURS, legend_line
 from noiseproof.stats.intervals import Floats
 from noiseproof.study.hulls import HullCell
 from noiseproof.study.report.figures import MARKERS, cut, new_figure, own_style, svg_of
-from noiseproof.study.report.hulls import HULL_SAYS, Hulled, HullSet
-from noiseproof.study.report.words import plain
+from noiseproof.study.report.hulls import Hulled, HullSet
+from noiseproof.study.report.words import plain, share, side_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 NEAREST = 3  # definitions that are drawn
-WIDE, LEFT, BELOW, LINE = 3.3, 0.62, 0.55, 0.2  # inches: the axis, beside it, below it, a label
+WIDE, LEFT, BELOW, LINE = 3.3, 0.62, 0.55, 0.17  # inches: the axis, beside it, below it, a label
 PUBLISHED = "#000000"
-LETTERS = 46
+FULL, APART = 104, 7  # percent: the axis, two levels whose numbers can be told apart
 
 
 def can_be_drawn(one: HullSet) -> bool:
@@ -31,7 +32,7 @@ def hull_svg(hulled: Hulled, one: HullSet, *, number: int) -> str:
     """The nearest definitions' curves and hulls, shares in percent, the first side's to the right.
     `number` keeps names apart that two figures on a page would share."""
     cells = _different(one.cells)[:NEAREST]
-    above = 0.3 + LINE * (len(cells) + 1)
+    above = 0.1 + LINE * (len(cells) + 1)
     wide, high = LEFT + WIDE + 0.15, BELOW + WIDE + above
     with own_style():
         figure = new_figure(wide, high)
@@ -39,37 +40,53 @@ def hull_svg(hulled: Hulled, one: HullSet, *, number: int) -> str:
         handles = []
         for place, cell in reversed(list(enumerate(cells))):
             _draw(axis, cell, place, is_told=place == 0)
-            label = f"{hulled.definition(cell, one)}: {HULL_SAYS[hulled.word(cell)]}"
-            handles.append(
-                legend_line(
-                    color=COLOURS[place % len(COLOURS)],
-                    marker=MARKERS[place % len(MARKERS)],
-                    lw=1.4,
-                    ms=4,
-                    label=cut(label, 2 * LETTERS),
-                )
-            )
-        _draw_published(axis, cells[0])
+            handles.append(_key(hulled, one, cell, place))
+        x, y = 100 * cells[0].target
+        axis.plot([x], [y], "*", color=PUBLISHED, ms=11, mec="white", mew=0.8, zorder=6)
         first, second = one.published
         label = f"published: {plain(first.percent)} and {plain(second.percent)} %"
-        star = legend_line(color=PUBLISHED, marker="*", lw=0, ms=9, label=label)
-        axis.set_xlim(0, 104)
-        axis.set_ylim(0, 104)
-        axis.set_xticks(range(0, 101, 20))
-        axis.set_yticks(range(0, 101, 20))
-        axis.set_aspect("equal")
-        axis.tick_params(labelsize=8.5)
-        axis.set_xlabel(cut(f"{first.what}: kept, %", 60), fontsize=8.5)
-        axis.set_ylabel(cut(f"{second.what}: kept, %", 60), fontsize=8.5)
+        handles.append(legend_line(color=PUBLISHED, marker="*", lw=0, ms=9, label=label))
+        _axes(axis, hulled, one)
         figure.legend(
-            handles=[star, *reversed(handles)],
+            handles=handles[::-1],
             loc="upper left",
             bbox_to_anchor=(0.02, 1.0),
+            borderpad=0,
             fontsize=8,
             handlelength=1.6,
             labelspacing=0.35,
         )
         return svg_of(figure, number, "Curves of the nearest definitions, hulls, published pair")
+
+
+def _key(hulled: Hulled, one: HullSet, cell: HullCell, place: int) -> "Line2D":
+    """A definition's line, with how far off the published pair is, in points."""
+    label = f"{cut(hulled.definition(cell, one), 52)}: {share(cell.distance())} off"
+    return legend_line(color=_colour(place), marker=_marker(place), lw=1.4, ms=4, label=label)
+
+
+def _axes(axis: "Axes", hulled: Hulled, one: HullSet) -> None:
+    axis.set_xlim(0, FULL)
+    axis.set_ylim(0, FULL)
+    axis.set_xticks(range(0, 101, 20))
+    axis.set_yticks(range(0, 101, 20))
+    axis.set_aspect("equal")
+    axis.grid(color="0.92", lw=0.5)
+    axis.set_axisbelow(True)
+    axis.tick_params(labelsize=8.5)
+    names = side_names(hulled.comparison.order, hulled.names)
+    axis.set_xlabel(cut(f"share kept by {names[0]}, %", 56), fontsize=8.5)
+    axis.set_ylabel(cut(f"share kept by {names[1]}, %", 56), fontsize=8.5)
+    if one.shared:
+        axis.text(3, 98, cut(one.shared, 44), fontsize=8.5, va="top")
+
+
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
+
+
+def _marker(place: int) -> str:
+    return MARKERS[place % len(MARKERS)]
 
 
 def _different(cells: Sequence[HullCell]) -> list[HullCell]:
@@ -82,23 +99,34 @@ def _different(cells: Sequence[HullCell]) -> list[HullCell]:
 
 
 def _draw(axis: "Axes", cell: HullCell, place: int, *, is_told: bool) -> None:
-    colour, points = COLOURS[place % len(COLOURS)], 100 * cell.curve
+    """A definition's curve and hull; `is_told`: with its levels and the intervals of its shares."""
+    colour, points = _colour(place), 100 * cell.curve
     around = _around(points)
-    axis.fill(around[:, 0], around[:, 1], color=colour, alpha=0.14, lw=0)
+    axis.fill(around[:, 0], around[:, 1], color=colour, alpha=0.2, lw=0)
     closed = np.vstack([around, around[:1]])
-    axis.plot(closed[:, 0], closed[:, 1], color=colour, lw=0.5, alpha=0.6)
-    marker = MARKERS[place % len(MARKERS)]
-    axis.plot(points[:, 0], points[:, 1], color=colour, lw=1.4, marker=marker, ms=4, mew=0)
+    axis.plot(closed[:, 0], closed[:, 1], color=colour, lw=0.6, ls=":")
+    axis.plot(points[:, 0], points[:, 1], color=colour, lw=1.4, marker=_marker(place), ms=4, mew=0)
     if not is_told:
         return
+    for index, ends in enumerate(cell.intervals):
+        x, y = points[index + 1]
+        for flat, (low, high) in zip((True, False), ends, strict=True):
+            bar = ([100 * low, 100 * high], [y, y]) if flat else ([x, x], [100 * low, 100 * high])
+            if np.isfinite(bar).all():
+                axis.plot(*bar, color=colour, lw=0.7)
+    last = points[0]
     for level, point in zip(cell.levels, points[1:], strict=True):
+        if np.abs(point - last).max() < APART:  # its number would stand on another one's
+            continue
+        last = point
         axis.annotate(
             f"{level:g}",
             point,
-            xytext=(5, -2),
+            xytext=(4, -9),
             textcoords="offset points",
             fontsize=7.5,
             color=colour,
+            zorder=5,
         )
 
 
@@ -109,8 +137,3 @@ def _around(points: Floats) -> Floats:
     except (QhullError, ValueError):
         found = points[[points[:, 0].argmin(), points[:, 0].argmax()]]
     return found
-
-
-def _draw_published(axis: "Axes", cell: HullCell) -> None:
-    x, y = 100 * cell.target
-    axis.plot([x], [y], "*", color=PUBLISHED, ms=11, mec="white", mew=0.8, zorder=5)
