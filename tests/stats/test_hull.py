@@ -197,3 +197,16 @@ def test_a_mean_of_a_curve_is_excluded_in_no_more_than_the_stated_share_of_exper
             )
             excluded += found.low > 1e-9
         assert excluded < 36
+
+
+def test_a_mean_of_a_straight_curve_is_not_excluded_though_every_drawn_curve_misses_it() -> None:
+    """Four sides fall in proportion, so that their hull is a line, which no drawn curve is."""
+    levels, slopes = np.array([0.1, 0.4, 0.8]), (0.5, 0.9, 0.3, 1.0)
+    dice = np.random.default_rng(2)
+    sides = [
+        [(1 - slope * levels * dice.normal(1, 0.05))[:, None] for _ in range(4)] for slope in slopes
+    ]
+    target = 1 - 0.3 * np.array(slopes)
+    found = hull_draws(sides, target, also=np.ones((1, 4)))
+    assert np.quantile(found.away, 0.025) > 0
+    assert found.interval().low == 0

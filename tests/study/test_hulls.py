@@ -182,6 +182,23 @@ def test_all_sets_at_once_need_one_grid() -> None:
     assert alike.cells[-1].curve.shape == (6, 4)
 
 
+def test_sets_of_unlike_levels_are_not_read_at_once() -> None:
+    grids = (("resnet8", "[0.05, 0.1, 0.2, 0.4, 0.8]"), ("vgg11", "[0.1, 0.4, 0.8]"))
+    study = study_of(
+        trainings=TWO_MODELS,
+        measurements="".join(
+            f'[[profiles.quick.measurements]]\nlevels = {levels}\nonly = {{ model = "{model}" }}\n'
+            'design = "chips"\nchips = 2\n'
+            for model, levels in grids
+        ),
+        comparisons=HULL,
+        published=published(*((model, *mean_of([0.1, 0.4, 0.8])) for model, _ in grids)),
+    )
+    verdict = decided(study)
+    assert [(cell.sets, len(cell.levels)) for cell in verdict.cells] == [(1, 5), (1, 3)]
+    assert len(verdict.definitions) == 1
+
+
 def test_the_cases_that_are_read_together_share_the_error() -> None:
     study = study_of(
         trainings=ONE_MODEL,

@@ -34,8 +34,8 @@ HULL_PICTURE = (
     "Share of the clean accuracy that is kept, one side against the other: the curves of the "
     "nearest definitions from the clean networks (100, 100) on, a mark for each level, their hulls "
     "shaded; of the nearest the numbers are levels and the crosses 95 % intervals of the shares. "
-    "Off: the distance in points. The published pair can be a mean over levels of a definition only "
-    "within its hull."
+    "Off: the distance in points. The published pair can be a mean over levels of a definition "
+    "only within its hull."
 )
 LINES = 20  # of a list of what is missing that are shown
 
