@@ -192,6 +192,10 @@ def test_noises_have_short_names_that_tell_them_apart() -> None:
     assert names_of([std, laplace]).noises[laplace] == "laplace, std per tensor"
     whole = "gaussian(level, reference=std, scope=global)"
     assert names_of([std, whole]).noises[whole] == "std, global"
+    at = (("stats_as", "inverse"), ("fold_norm", True), ("noise", std))
+    assert names_of([std, most]).at(at) == "statistics as inverse; folded; std per tensor"
+    at = (("stats_as", ""), ("fold_norm", False), ("noise", std))
+    assert names_of([std, most]).at(at) == "std per tensor"
     assert names_of([std, "lognormal(level)"]).noises == {}
 
 

@@ -33,13 +33,20 @@ class Names:
 
     def at(self, at: At) -> str:
         """A combination in a line: `resnet14; kernel,bias; std per tensor`."""
-        return "; ".join(self._told(name, value) for name, value in at) or "all together"
+        told = (self._told(name, value) for name, value in at)
+        return "; ".join(filter(None, told)) or "all together"
 
     def selection(self, selection: Mapping[str, Value]) -> str:
         """Factors with their values: `norm none`."""
         return ", ".join(f"{factor_name(k)} {self.value(k, v)}" for k, v in selection.items())
 
     def _told(self, name: str, value: Value) -> str:
+        """A factor in a combination; empty where it says nothing: statistics without noise, and
+        nothing folded."""
+        if name == "stats_as":
+            return f"statistics as {value}" if value else ""
+        if name == "fold_norm":
+            return "folded" if value else ""
         shown = self.value(name, value)
         return shown if name in PLAIN_FACTORS else f"{factor_name(name)} {shown}"
 
