@@ -3,12 +3,15 @@
 python studies/table.py
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from noiseproof.core.files import replacing
 from noiseproof.results.store import exported
 from noiseproof.study import grid_of, other_profiles, read_study
 from noiseproof.study.facts import read_facts
+from noiseproof.study.hulls import HullCell
 from noiseproof.study.report import (
     StudyReport,
     report_of,
@@ -16,8 +19,11 @@ from noiseproof.study.report import (
     summary_row,
     write_study_report,
 )
+from noiseproof.study.report.hull_figure import hull_svg
+from noiseproof.study.report.hulls import Hulled
 
 HERE = Path(__file__).parent
+ALL = "kernel,bias,norm_affine,norm_stats"
 BEGIN, END = "<!-- table -->", "<!-- end of table -->"
 
 
@@ -60,12 +66,34 @@ def report_in(folder: Path) -> StudyReport:
     return report_of(study, profile, grid, facts, rows, command=command, others=others)
 
 
+SHOWN = (("kernel", ""), (ALL, "deviation"), (ALL, "variance"))
+"""What the picture of the page is of, relative to each tensor's standard deviation."""
+
+
+def hull_picture(report: StudyReport) -> str:
+    """The published pair beside the curves of three definitions, as SVG."""
+    hulled = next(one for one in report.compared if isinstance(one, Hulled))
+    (pair,) = hulled.hull_sets
+    by_name = {(dict(one.at)["targets"], dict(one.at)["stats_as"]): one for one in _std(pair.cells)}
+    return hull_svg(hulled, replace(pair, cells=tuple(by_name[one] for one in SHOWN)), number=1)
+
+
+def _std(cells: Sequence[HullCell]) -> list[HullCell]:
+    noise = "gaussian(level, reference=std, scope=tensor)"
+    return [
+        one for one in cells if dict(one.at)["noise"] == noise and not dict(one.at)["fold_norm"]
+    ]
+
+
 def main() -> None:
-    """One row for each profile that has rows."""
+    """One row for each profile that has rows, and the picture of the page."""
     lines = [summary_head()]
     for folder in measured():
         report = report_in(folder)
         write_study_report(report, folder)
+        if folder == HERE / "batchnorm" / "depth":
+            with replacing(HERE / "hull.svg") as temporary:
+                temporary.write_text(hull_picture(report))
         lines.append(summary_row(report))
     readme = HERE / "README.md"
     before, _, rest = readme.read_text().partition(BEGIN)

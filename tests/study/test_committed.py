@@ -1,6 +1,7 @@
 """The studies of the repository: what is written there is what the committed rows say."""
 
 import json
+import re
 import runpy
 from collections.abc import Callable
 from functools import cache
@@ -87,7 +88,7 @@ def curves(folder: Path) -> dict[Place, dict[float, list[Unit]]]:
     for row in pq.read_table(folder / "rows.parquet", columns=columns).to_pylist():
         noise = row["noise"]
         if noise != "none":
-            noise = noise.replace(f"({row['level']:g},", "(level,")
+            noise = re.sub(r"\([0-9.e-]+,", "(level,", noise, count=1)
         form = row.get("stats_as") or ("variance" if "norm_stats" in row["targets"] else "")
         folded = row.get("mapping") == "fold_norm=yes"
         of_curve = (row["targets"], form, folded, noise, row["recalibrate"])
@@ -157,10 +158,10 @@ def test_the_clean_hits_are_those_of_the_units_own_images(folder: Path) -> None:
 
 @pytest.mark.parametrize("folder", MEASURED, ids=name)
 def test_scipy_finds_the_same_intervals_in_the_committed_rows(folder: Path) -> None:
+    asked = [one for one in document_of(report_in(folder))["comparisons"] if not one["hull"]]
+    of_trainings = [one for one in asked if one["unit"] == "training"]
     compared = 0
-    for comparison in document_of(report_in(folder))["comparisons"]:
-        if comparison["hull"] or comparison["unit"] != "training":
-            continue
+    for comparison in of_trainings:
         for cell in comparison["cells"]:
             better, worse = (
                 side(folder, cell["at"], cell[which]["selection"], comparison["score"])
@@ -181,7 +182,7 @@ def test_scipy_finds_the_same_intervals_in_the_committed_rows(folder: Path) -> N
             says = "for" if low > -margin else "against" if high < -margin else "open"
             assert cell["says"] == says
             compared += 1
-    assert compared
+    assert compared or not of_trainings
 
 
 @pytest.mark.parametrize("folder", MEASURED, ids=name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NEAREST = 3  # definitions that are drawn
 WIDE, LEFT, BELOW, LINE = 3.3, 0.62, 0.55, 0.17  # inches: the axis, beside it, below it, a label
 PUBLISHED = "#000000"
+EVERYTHING = "kernel,bias,norm_affine,norm_stats"
 FULL, APART = 104, 7  # percent: the axis, two levels whose numbers can be told apart
 
 
@@ -61,7 +62,8 @@ def hull_svg(hulled: Hulled, one: HullSet, *, number: int) -> str:
 
 def _key(hulled: Hulled, one: HullSet, cell: HullCell, place: int) -> "Line2D":
     """A definition's line, with how far off the published pair is, in points."""
-    label = f"{cut(hulled.definition(cell, one), 52)}: {share(cell.distance())} off"
+    named = hulled.definition(cell, one).replace(EVERYTHING, "all tensors")
+    label = f"{cut(named, 52)}: {share(cell.distance())} off"
     return legend_line(color=_colour(place), marker=_marker(place), lw=1.4, ms=4, label=label)
 
 
