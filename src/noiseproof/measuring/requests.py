@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from noiseproof.core.checks import at_least, at_most, check_device, check_seed, one_of
 from noiseproof.core.threads import check_threads
 from noiseproof.specs import (
+    AS_TORCH,
     GROUPINGS,
     Chips,
     Course,
@@ -117,7 +118,7 @@ class Network:
     compiled: bool = False
     threads: int | str | None = None
     digital: tuple[Layers, ...] = ()
-    stored: Stored = field(default_factory=Stored)
+    stored: Stored = AS_TORCH
     subject: Subject | None = None
 
     def __post_init__(self) -> None:

@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from noiseproof.specs.selection import chosen_steps as chosen_steps
     from noiseproof.specs.selection import only_part as only_part
     from noiseproof.specs.selection import parse_steps as parse_steps
+    from noiseproof.specs.storing import AS_TORCH as AS_TORCH
     from noiseproof.specs.storing import FORMS as FORMS
     from noiseproof.specs.storing import OWN_FORMS as OWN_FORMS
     from noiseproof.specs.storing import Stored as Stored
@@ -126,6 +127,7 @@ __getattr__, __dir__ = face(
         "Pace": "specs.pace",
         "PerImage": "specs.designs",
         "PixelScale": "specs.catalog",
+        "AS_TORCH": "specs.storing",
         "FORMS": "specs.storing",
         "OWN_FORMS": "specs.storing",
         "Plan": "specs.recipes",

@@ -65,3 +65,7 @@ class Stored:
             return norm
         said = f"eps={self.eps:g}"
         return f"{norm[:-1]}, {said})" if norm.endswith(")") else f"{norm} ({said})"
+
+
+AS_TORCH = Stored()
+"""Statistics as variances, nothing folded, eps its own."""
