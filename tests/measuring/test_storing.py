@@ -96,7 +96,8 @@ def test_own_is_the_form_of_each_normalisation(kind: str) -> None:
 
 
 def test_without_noise_on_the_statistics_their_form_is_no_other_condition() -> None:
-    kernels = npf.measure(network(), own_answers(), SPEC, chips=3, stats_as="inverse").points[0]
+    with pytest.warns(NoEffectWarning, match="stats_as inverse changes nothing .* got kernel"):
+        kernels = npf.measure(network(), own_answers(), SPEC, chips=3, stats_as="inverse").points[0]
     plain = npf.measure(network(), own_answers(), SPEC, chips=3).points[0]
     assert [npf.records.key_of(r) for r in kernels.rows] == [
         npf.records.key_of(r) for r in plain.rows
@@ -204,3 +205,13 @@ def test_folding_is_silent_where_all_is_folded() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", NoEffectWarning)
         npf.measure(network(), own_answers(), SPEC, chips=2, fold_norm=True)
+
+
+def test_a_chip_to_take_away_is_stored_so_too() -> None:
+    net, test = network(), own_answers()
+    rows = npf.measure(net, test, SPEC, stats_as="deviation", **STATS).points[0].rows
+    for row in rows:
+        chip = npf.manufacture(
+            net, SPEC, chip=row.chip, targets=("norm_stats",), stats_as="deviation"
+        )
+        assert int((chip(test.inputs).argmax(1) == test.labels).sum()) == row.correct

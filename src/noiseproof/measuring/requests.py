@@ -3,11 +3,19 @@ chips are recalibrated, what is measured. No torch here, so that a mistake is re
 anything heavy is imported; the command line and Python build the same values.
 """
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from noiseproof.core.checks import at_least, at_most, check_device, check_seed, one_of
+from noiseproof.core.checks import (
+    NoEffectWarning,
+    at_least,
+    at_most,
+    check_device,
+    check_seed,
+    one_of,
+)
 from noiseproof.core.threads import check_threads
 from noiseproof.specs import (
     AS_TORCH,
@@ -244,11 +252,25 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Request:
-    """What all commands are asked."""
+    """What all commands are asked.
+
+    Warns:
+        NoEffectWarning: where the statistics have a form, and no noise is on them.
+    """
 
     network: Network
     measurement: Measurement
     calibration: Calibration = field(default_factory=Calibration)
+
+    def __post_init__(self) -> None:
+        form, targets = self.network.stored.stats_as, self.measurement.targets
+        if form != AS_TORCH.stats_as and "norm_stats" not in targets:
+            warnings.warn(
+                f"stats_as {form} changes nothing without noise on the statistics: add norm_stats "
+                f"to the targets, got {','.join(targets)}",
+                NoEffectWarning,
+                stacklevel=2,
+            )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -261,6 +283,7 @@ class MeasureRequest(Request):
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         asked, own = self.measurement, self.network.own_score
         families = sorted({spec.family for spec in asked.specs})
         if len(families) != 1:
@@ -288,6 +311,7 @@ class TrackRequest(Request):
     course: Course
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         asked = self.measurement
         _check_known_task(self.network)
         windows = self.course.length // self.course.step
@@ -311,6 +335,7 @@ class RankRequest(Request):
     keep: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         one_of("grouping", self.by, GROUPINGS)
         asked, own = self.measurement, self.network.own_score
         check_ranked(asked.spec, asked.targets, asked.design, has_hits=not own)
@@ -325,6 +350,7 @@ class ExplainRequest(Request):
     """
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         _check_known_task(self.network)
         if not self.measurement.spec.stages:
             raise ValueError("there is nothing to explain without noise: give a spec with a stage")

@@ -82,8 +82,7 @@ def analog_of(skeleton: nn.Module, network: Network, example: Inputs | None) -> 
         skeleton, state = _folded(skeleton, state, example)
     work, has_own_maps = watched(skeleton, state, example)
     where = kept_digital(places(skeleton), network.digital)
-    if stored.stats_as != "variance":
-        where = stored_as(where, skeleton, stored.stats_as)
+    where = stored_as(where, skeleton, stored.stats_as)
     return Analog(
         skeleton=skeleton, state=state, places=where, work=work, has_own_maps=has_own_maps
     )

@@ -10,7 +10,9 @@ class Statistic:
     """A running variance v that is stored as its deviation d = sqrt(v + eps), or as 1 / d.
 
     Noise may turn the sign of what is stored. A network divides by what is stored, or multiplies
-    with it, so the channel turns its sign too; a variance has none, so its gamma takes it.
+    with it, so the channel turns its sign too; a variance has none, so its gamma takes it. In
+    float32 a deviation below 1e-6 drowns beside eps: such a channel is amplified a thousand times
+    and more, and how much is not exact.
     """
 
     form: str  # deviation or inverse

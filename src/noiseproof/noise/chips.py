@@ -14,11 +14,12 @@ from noiseproof.network import (
     examine_,
     places,
     state_of,
+    stored_as,
     unwatched,
     with_state,
 )
 from noiseproof.noise.perturbation import DEFAULT_TARGETS, perturb, touched
-from noiseproof.specs import Spec, parse
+from noiseproof.specs import Spec, Stored, parse
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -31,6 +32,7 @@ def manufacture(
     chip: int = 0,
     targets: Sequence[str] = DEFAULT_TARGETS,
     inputs: Inputs | None = None,
+    stats_as: str = "variance",
 ) -> M:
     """A copy of `model` with the weights of chip number `chip`: use it with any evaluation code.
 
@@ -42,9 +44,10 @@ def manufacture(
     - `targets`: roles of tensors that get noise (default: kernel).
     - `inputs`: a few, as the network takes them, which show what layers of classes that are not
       torch's multiply with, as `measure` sees it from its data (default: torch's own alone).
+    - `stats_as`: what noise on `norm_stats` is on: variance (default), deviation, inverse or own.
 
     Raises:
-        ValueError: for an unknown target, and inputs that the network cannot take.
+        ValueError: for an unknown target or form, and inputs that the network cannot take.
     Warns:
         NoEffectWarning: when the noise reaches no tensor.
         ReachWarning: when parameters may be kernels of such layers, and no inputs show it.
@@ -54,7 +57,7 @@ def manufacture(
     state, seen = state_of(model), copy.deepcopy(model).eval()
     if inputs is not None:
         examine_(seen, state_of(seen), inputs)
-    where = places(seen)
+    where = stored_as(places(seen), seen, Stored(stats_as=stats_as).stats_as)
     if inputs is None and "kernel" in targets and (text := unwatched(state, where, targets)):
         warnings.warn(text, ReachWarning, stacklevel=2)
     if spec.is_random and not any(touched(state, where, spec, targets).values()):
