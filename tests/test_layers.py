@@ -14,11 +14,12 @@ import pytest
 import noiseproof
 
 ROOT = Path(noiseproof.__file__).parent
-WINGS = (  # lowest first; hardware and hardening have their places before they are built
+WINGS = (  # lowest first; hardening has its place before it is built
     "core",
     "specs",
     "stats",
     "network",
+    "hardware",
     "data",
     "results",
     "noise",
@@ -26,7 +27,6 @@ WINGS = (  # lowest first; hardware and hardening have their places before they 
     "models",
     "tasks",
     "training",
-    "hardware",
     "hardening",
     "measuring",
     "report",

@@ -46,6 +46,7 @@ __getattr__, __dir__ = face(
         "specs": "specs",
         "stats": "stats",
         "network": "network",
+        "hardware": "hardware",
         "data": "data",
         "results": "results",
         "noise": "noise",

@@ -18,6 +18,7 @@ from noiseproof.specs.noise import (
     Gaussian,
     Laplace,
     Lognormal,
+    OnDevices,
     Own,
     Quantize,
     Spec,
@@ -29,6 +30,7 @@ from noiseproof.specs.noise import (
     parse_levels,
     parse_targets,
 )
+from noiseproof.specs.times import LONGEST, time_text
 
 finite = st.floats(min_value=0, allow_infinity=False)
 scopes = st.sampled_from(SCOPES)
@@ -40,6 +42,12 @@ STAGE_STRATEGIES: dict[type[Stage], st.SearchStrategy[Stage]] = {
     Lognormal: st.builds(Lognormal, level=finite),
     Stuck: st.builds(Stuck, p=st.floats(0, 1), at=st.sampled_from(STUCK_AT)),
     Quantize: st.builds(Quantize, bits=st.integers(2, 24), scope=scopes),
+    OnDevices: st.builds(
+        OnDevices,
+        device=st.sampled_from(["pcm", "reram_wan", "my devices/mine.toml"]),
+        time=st.one_of(st.just(None), st.floats(0, LONGEST)).map(time_text),
+        file=st.sampled_from(["", "fab01ab23"]),
+    ),
     Own: st.builds(
         Own,
         function=st.sampled_from(["a:b", "package.module:function", "_p1.q:Drift.make"]),
@@ -170,8 +178,35 @@ def test_a_family_leaves_the_swept_level_open(text: str, family: str) -> None:
 
 @settings(max_examples=100)
 @given(specs.filter(lambda spec: spec.level is not None), st.floats(0, 1))
-def test_all_points_of_a_sweep_are_one_family(spec: Spec, level: float) -> None:
-    assert spec.at(level).family == spec.family
+def test_all_points_of_a_sweep_are_one_family(spec: Spec, value: float) -> None:
+    (point,) = spec.at_times([value]) if spec.sweeps == "time" else spec.at([value])
+    assert point.family == spec.family
+    assert point.level == value
+
+
+def test_devices_are_swept_by_time_and_the_levels_beside_them_stay() -> None:
+    spec = parse("device(pcm) + gaussian(0.1)")
+    assert spec.sweeps == "time"
+    assert spec.level is None
+    first, second = spec.at_times([None, 3600.0])
+    assert first == spec
+    assert str(second) == "device(pcm, time=1h) + gaussian(0.1, reference=std, scope=tensor)"
+    assert second.level == 3600
+    assert (
+        first.family
+        == second.family
+        == ("device(pcm, time=time) + gaussian(0.1, reference=std, scope=tensor)")
+    )
+    with pytest.raises(ValueError, match="is swept by times, as 0s,1h,1d: write the levels"):
+        spec.at(0.2)
+    with pytest.raises(ValueError, match="has no devices that age"):
+        parse("gaussian(0.1)").at_times([0.0])
+
+
+@pytest.mark.parametrize("time", ["3600", "-1d", "1", "1w", "101y"])
+def test_a_time_is_a_number_with_its_unit(time: str) -> None:
+    with pytest.raises(ValueError, match=r"time must be|cannot read"):
+        parse(f"device(pcm, time={time})")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +258,7 @@ BAD = [
     ("gaussian(True)", NOT_A_VALUE),
     ("gaussian(None)", NOT_A_VALUE),
     ("gaussian(0.1, reference=-max)", NOT_A_VALUE),
-    ("gauss(0.1)", "unknown noise 'gauss': expected one of gaussian, laplace, lognormal"),
+    ("gauss(0.1)", "unknown noise 'gauss': expected one of device, gaussian, laplace"),
     ("eval('1')", "unknown noise 'eval'"),
     ("none + gaussian(0.1)", "unknown noise 'none'"),
     ("gaussian", r"noise 'gaussian' needs its values in brackets, as in gaussian\(...\)"),

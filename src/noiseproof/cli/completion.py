@@ -36,6 +36,7 @@ NOISES = {
     "lognormal(0.1)": "W exp(level z)",
     "stuck(0.01, at=zero)": "faults",
     "quantize(bits=6)": "rounding",
+    "device(pcm, time=1d)": "devices that age",
     "own(package.module:function, level=0.1)": "your own",
 }
 models = among(catalog.MODELS)

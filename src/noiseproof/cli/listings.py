@@ -21,6 +21,7 @@ NOISES = {
     "lognormal(level)": "W exp(level z), element by element",
     "stuck(p, at=zero)": "each element stuck with probability p, at zero or at max (own sign)",
     "quantize(bits=6, scope=tensor)": "symmetric uniform, 2^bits - 1 values",
+    "device(pcm, time=1d)": "conductances of devices (`noiseproof device list`), read after 1 day",
     "own(package.module:function, level=0.1)": "your function(w, generator, level) -> w",
     "A + B": "first A, then B: quantize(bits=6) + gaussian(0.05, reference=max)",
     "A@name:layer3.*": "A on some layers alone; @first, @last:2, @kind:linear too",

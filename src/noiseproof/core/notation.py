@@ -24,6 +24,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
+_TIME = r"[0-9][0-9.]*(e[+-]?[0-9]+)?(s|min|h|d|y)"  # a number with a unit of time is a word
 _NOT_WORDS = ("True", "False", "None")
 
 
@@ -241,6 +242,8 @@ def _value(tokens: Sequence[Token]) -> float | int | str | None:
         return None if signs else last.text[1:-1]
     if last.group == "mark" or last.text in _NOT_WORDS:
         return None
+    if re.fullmatch(_TIME, last.text):
+        return None if signs else last.text
     try:
         whole = re.fullmatch("[0-9_]+|0[xXoObB].*", last.text)
         number = int(last.text, 0) if whole else float(last.text)

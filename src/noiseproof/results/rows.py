@@ -42,13 +42,16 @@ class Row:
     part: Annotated[str, CONDITION] = "all"  # which of the targeted tensors are noisy
     digital: Annotated[str, CONDITION, Since(5)] = ""  # layers kept so (`specs.layers`), tables too
     stats_as: Annotated[str, CONDITION, Since(6)] = ""  # form of noisy statistics, `FORMS`
-    mapping: Annotated[str, CONDITION, Since(6)] = ""  # fold_norm=yes: normalisation in the kernels
+    mapping: Annotated[str, CONDITION, Since(6)] = ""  # how weights become what is stored
+    mvm: Annotated[str, CONDITION, Since(7)] = ""  # what happens at every product; "": nothing
+    dtype: Annotated[str, CONDITION, Since(7)] = ""  # that chips compute in; "": the network's own
+    compensate: Annotated[str, REMEDY, Since(7)] = ""  # of drift, digitally; "": not at all
     stream: Annotated[str, CONDITION] = ""  # how the noise changes with time; "" where it stays
     seen: Annotated[int, UNIT] = 0  # in a stream: images before these
     images: Annotated[int, UNIT]  # that this unit saw
     pace: str = ""  # what decided the number of units; "" where it was fixed beforehand
     calibration: str = ""  # where its images come from: "train", "train augmented", "test"
-    level: float | None  # dimensionless; None where the noise has no level
+    level: float | None  # that the noise is swept by, or seconds of devices; None: it has none
     classes: int
     score: float
     correct: int | None  # images that were right; None where single images have no hit or miss
@@ -64,6 +67,7 @@ class Row:
     dice: Annotated[str, Since(5)] = ""  # what its chips' draws come from, by role; "": not known
     reached_macs: Annotated[float | None, Since(5)] = None  # share with tensors that noise reaches
     reached_weights: Annotated[float | None, Since(5)] = None  # None: the network was not watched
+    hardware: Annotated[str, Since(7)] = ""  # the file that the condition was read from, by name
 
     def unpacked(self) -> NDArray[np.bool_]:
         """The hits as booleans (N,)."""

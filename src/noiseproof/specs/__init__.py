@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from noiseproof.specs.noise import SCOPES as SCOPES
     from noiseproof.specs.noise import Additive as Additive
     from noiseproof.specs.noise import Lognormal as Lognormal
+    from noiseproof.specs.noise import OnDevices as OnDevices
     from noiseproof.specs.noise import Own as Own
     from noiseproof.specs.noise import Quantize as Quantize
     from noiseproof.specs.noise import Spec as Spec
@@ -91,11 +92,18 @@ if TYPE_CHECKING:
     from noiseproof.specs.streams import Stream as Stream
     from noiseproof.specs.streams import check_followed as check_followed
     from noiseproof.specs.streams import parse_stream as parse_stream
+    from noiseproof.specs.times import parse_time as parse_time
+    from noiseproof.specs.times import parse_times as parse_times
+    from noiseproof.specs.times import time_text as time_text
 
 __getattr__, __dir__ = face(
     __name__,
     {
         "Own": "specs.noise",
+        "OnDevices": "specs.noise",
+        "parse_time": "specs.times",
+        "parse_times": "specs.times",
+        "time_text": "specs.times",
         "Cropping": "specs.cropping",
         "asked_cropping": "specs.cropping",
         "AUTO": "specs.estimators",

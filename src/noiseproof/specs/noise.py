@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Self, overload
 from noiseproof.core.checks import one_of
 from noiseproof.core.notation import Notation, Term
 from noiseproof.specs.layers import parse_layers
+from noiseproof.specs.times import PROGRAMMED, parse_time, time_text
 
 REFERENCES = ("absolute", "max", "range", "rms", "std")
 SCOPES = ("channel", "global", "tensor")
@@ -56,6 +57,16 @@ class Stage:
     swept: ClassVar[str | None] = None  # the field that a sweep of levels sets
     is_eta: ClassVar[bool] = False  # is that field a noise level (sigma / reference)?
     where: str = field(default="", metadata={"outside": True})
+
+    @property
+    def swept_value(self) -> float | None:
+        """The value of the field that a sweep sets."""
+        return None if self.swept is None else float(getattr(self, self.swept))
+
+    @property
+    def is_random(self) -> bool:
+        """Can two chips differ?"""
+        return bool(self.swept_value)
 
     def text(self, hide: str | None = None) -> str:
         """The stage's text form; the field `hide` is printed as the word `level`."""
@@ -185,6 +196,11 @@ class Own(Stage):
                 f"own(my_package.noise:drift, level=0.1), got {self.function!r}"
             )
 
+    @property
+    def is_random(self) -> bool:
+        """Nobody knows what it does at level 0."""
+        return True
+
     def text(self, hide: str | None = None) -> str:
         """The stage's text form; the field `hide` is printed as the word `level`."""
         level = "level" if hide == "level" else repr(self.level)
@@ -192,8 +208,56 @@ class Own(Stage):
         return f"own({self.function}, level={level}{code}){self._behind}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class OnDevices(Stage):
+    """Weights as conductances of devices, programmed and read `time` after that: `device`, the name
+    of one that comes with noiseproof or the file of another. How weights become conductances is
+    the mapping's affair. `file`: what a file of one's own held when rows were made, which
+    noiseproof fills in, beside its `path`."""
+
+    kind: ClassVar[str] = "device"
+    swept: ClassVar[str | None] = "time"
+    device: str
+    time: str = PROGRAMMED
+    file: str = ""
+    path: str = field(default="", compare=False, repr=False, metadata={"outside": True})
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.device, str) or not re.fullmatch(_DEVICE, self.device):
+            raise ValueError(
+                "a device must be a name (`noiseproof device list`) or the path of a device file "
+                f"in quotes, as in device('mine.toml', time=1d), got {self.device!r}"
+            )
+        # One text for each time, so that 24h and 1d are the same rows.
+        object.__setattr__(self, "time", time_text(parse_time(self.time)))
+
+    @property
+    def seconds(self) -> float | None:
+        """Since programming; None: programming alone."""
+        return parse_time(self.time)
+
+    @property
+    def swept_value(self) -> float | None:
+        """The seconds."""
+        return self.seconds
+
+    @property
+    def is_random(self) -> bool:
+        """Nothing is known of a device by its name."""
+        return True
+
+    def text(self, hide: str | None = None) -> str:
+        """The stage's text form; the field `hide` is printed as its own name."""
+        name = self.device if re.fullmatch(r"[A-Za-z_]\w*", self.device) else f"'{self.device}'"
+        time = "time" if hide == "time" else self.time
+        file = f", file={self.file}" if self.file else ""
+        return f"device({name}, time={time}{file}){self._behind}"
+
+
+_DEVICE = r"[^'\"\\\n\x00-\x1f]{1,500}"
 _FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 STAGES: dict[str, type[Stage]] = {
+    "device": OnDevices,
     "gaussian": Gaussian,
     "laplace": Laplace,
     "lognormal": Lognormal,
@@ -218,18 +282,23 @@ class Spec:
 
     @property
     def _swept(self) -> int | None:
-        """The stage that a sweep acts on: the last with a noise level, else the last `stuck`."""
+        """The stage that a sweep acts on: the last on devices, else the last with a noise level,
+        else the last `stuck`."""
         places = [i for i, stage in enumerate(self.stages) if stage.swept]
+        aged = [i for i in places if isinstance(self.stages[i], OnDevices)]
         etas = [i for i in places if self.stages[i].is_eta]
-        return (etas or places)[-1] if places else None
+        return (aged or etas or places)[-1] if places else None
+
+    @property
+    def sweeps(self) -> str:
+        """What a sweep sets: the `time` of devices, where there are some, else the `level`."""
+        return "time" if any(isinstance(s, OnDevices) for s in self.stages) else "level"
 
     @property
     def level(self) -> float | None:
-        """The level (dimensionless) that a sweep would set; None where no stage has one."""
-        if self._swept is None:
-            return None
-        stage = self.stages[self._swept]
-        return float(getattr(stage, str(stage.swept)))
+        """The value that a sweep would set, the level (dimensionless) or the time (s); None where
+        no stage has one, and for devices that are programmed and not read."""
+        return None if self._swept is None else self.stages[self._swept].swept_value
 
     @property
     def wnr_db(self) -> float | None:
@@ -244,19 +313,18 @@ class Spec:
     def family(self) -> str:
         """The text form with the swept level left open: equal for all points of one curve."""
         texts = [
-            stage.text(hide=stage.swept if place == self._swept else None)
+            stage.text(
+                # A time is all devices' own, that of each layer's.
+                hide=stage.swept if place == self._swept or isinstance(stage, OnDevices) else None
+            )
             for place, stage in enumerate(self.stages)
         ]
         return " + ".join(texts) or "none"
 
     @property
     def is_random(self) -> bool:
-        """False where every chip comes out the same: all levels 0, or only quantisation. Of a
-        function of one's own nobody knows what it does at level 0."""
-        return any(
-            isinstance(stage, Own) or (stage.swept and getattr(stage, stage.swept) > 0)
-            for stage in self.stages
-        )
+        """False where every chip comes out the same: all levels 0, or only quantisation."""
+        return any(stage.is_random for stage in self.stages)
 
     @overload
     def at(self, level: float) -> Self: ...
@@ -272,11 +340,39 @@ class Spec:
             return [self.at(one) for one in level]
         if self._swept is None:
             raise ValueError(f"{self} has no level to sweep: leave the levels out")
+        if self.sweeps == "time":
+            raise ValueError(
+                f"{self} is swept by times, as 0s,1h,1d: write the levels of its stages into the "
+                "text and leave the levels out"
+            )
         stages = list(self.stages)
         stage = stages[self._swept]
         field_of_level: dict[str, Any] = {str(stage.swept): level}
         stages[self._swept] = replace(stage, **field_of_level)
         return replace(self, stages=tuple(stages))
+
+    def at_times(self, times: Iterable[float | None]) -> "list[Spec]":
+        """This spec with its devices read at each of `times`, in seconds after programming; None
+        is programming alone.
+
+        Raises:
+            ValueError: where no stage is on devices.
+        """
+        if self.sweeps != "time":
+            raise ValueError(
+                f"{self} has no devices that age: give --hardware, or noise as "
+                "device(pcm, time=1d), or leave the times out"
+            )
+        return [
+            replace(
+                self,
+                stages=tuple(
+                    replace(s, time=time_text(time)) if isinstance(s, OnDevices) else s
+                    for s in self.stages
+                ),
+            )
+            for time in times
+        ]
 
 
 def parse(text: str) -> Spec:
