@@ -1,7 +1,8 @@
 """The one parser of text forms like `gaussian(0.1, reference=max) + quantize(6)`.
 
 A text is terms joined by `+`, a term is a kind with its values in brackets, a value is a number or
-a word; behind a term may stand what it is on, `@name:layer3.*`. Nothing is executed and nothing
+a word, or a word with a number in brackets of its own (`range=fixed(10)`) where the form has such;
+behind a term may stand what it is on, `@name:layer3.*`. Nothing is executed and nothing
 recurses, so what comes out depends on the text alone and not on the stack that is left.
 """
 
@@ -86,7 +87,7 @@ class Notation:
 
     `kind` is what its kinds are kinds of, `whole` what a text is, `form` what is expected of one,
     `value` what is expected of a value; at most `longest` characters are read. Without `words` a
-    value is always a number.
+    value is always a number; with `nested` it may be a word with a value in brackets too.
     """
 
     kind: str
@@ -95,6 +96,7 @@ class Notation:
     value: str
     longest: int
     words: bool = True
+    nested: bool = False
 
     def term(self, text: str) -> Term:
         """All of `text` as one term.
@@ -168,6 +170,8 @@ class Notation:
             if field in values:
                 raise ValueError(f"{str(term)!r}: {field} is given twice")
             word = _value(written.tokens) if self.words else None
+            if self.nested and written.is_call and _value(written.tokens[2:-1]) is not None:
+                word = "".join(token.text for token in written.tokens)
             values[field] = word if isinstance(word, str) else self.number(written)
         return values
 

@@ -53,6 +53,13 @@ if TYPE_CHECKING:
     from noiseproof.specs.layers import digital_text as digital_text
     from noiseproof.specs.layers import parse_digital as parse_digital
     from noiseproof.specs.layers import parse_layers as parse_layers
+    from noiseproof.specs.mvm import EXACT as EXACT
+    from noiseproof.specs.mvm import Adc as Adc
+    from noiseproof.specs.mvm import Dac as Dac
+    from noiseproof.specs.mvm import Mvm as Mvm
+    from noiseproof.specs.mvm import Output as Output
+    from noiseproof.specs.mvm import Read as Read
+    from noiseproof.specs.mvm import parse_mvm as parse_mvm
     from noiseproof.specs.noise import REFERENCES as REFERENCES
     from noiseproof.specs.noise import ROLES as ROLES
     from noiseproof.specs.noise import SCOPES as SCOPES
@@ -100,6 +107,13 @@ __getattr__, __dir__ = face(
     __name__,
     {
         "Own": "specs.noise",
+        "Adc": "specs.mvm",
+        "Dac": "specs.mvm",
+        "EXACT": "specs.mvm",
+        "Mvm": "specs.mvm",
+        "Output": "specs.mvm",
+        "Read": "specs.mvm",
+        "parse_mvm": "specs.mvm",
         "OnDevices": "specs.noise",
         "parse_time": "specs.times",
         "parse_times": "specs.times",
