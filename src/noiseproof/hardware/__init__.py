@@ -5,6 +5,23 @@ from typing import TYPE_CHECKING
 from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
-    pass
+    from noiseproof.hardware.aging import ReadBack as ReadBack
+    from noiseproof.hardware.aging import Verify as Verify
+    from noiseproof.hardware.aging import read_back as read_back
+    from noiseproof.hardware.devices import Device as Device
+    from noiseproof.hardware.devices import device_names as device_names
+    from noiseproof.hardware.devices import find_device as find_device
+    from noiseproof.hardware.faults import Faults as Faults
 
-__getattr__, __dir__ = face(__name__, {})
+__getattr__, __dir__ = face(
+    __name__,
+    {
+        "Device": "hardware.devices",
+        "Faults": "hardware.faults",
+        "ReadBack": "hardware.aging",
+        "Verify": "hardware.aging",
+        "device_names": "hardware.devices",
+        "find_device": "hardware.devices",
+        "read_back": "hardware.aging",
+    },
+)

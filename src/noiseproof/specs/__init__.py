@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from noiseproof.specs.catalog import norm_text as norm_text
     from noiseproof.specs.catalog import parse_pixel_scale as parse_pixel_scale
     from noiseproof.specs.catalog import parse_size as parse_size
+    from noiseproof.specs.cells import Cells as Cells
+    from noiseproof.specs.cells import Offset as Offset
+    from noiseproof.specs.cells import Pair as Pair
+    from noiseproof.specs.cells import Pairs as Pairs
+    from noiseproof.specs.cells import Slices as Slices
+    from noiseproof.specs.cells import parse_cells as parse_cells
     from noiseproof.specs.cropping import Cropping as Cropping
     from noiseproof.specs.cropping import asked_cropping as asked_cropping
     from noiseproof.specs.designs import DESIGNS as DESIGNS
@@ -114,6 +120,12 @@ __getattr__, __dir__ = face(
         "Output": "specs.mvm",
         "Read": "specs.mvm",
         "parse_mvm": "specs.mvm",
+        "Cells": "specs.cells",
+        "Offset": "specs.cells",
+        "Pair": "specs.cells",
+        "Pairs": "specs.cells",
+        "Slices": "specs.cells",
+        "parse_cells": "specs.cells",
         "OnDevices": "specs.noise",
         "parse_time": "specs.times",
         "parse_times": "specs.times",

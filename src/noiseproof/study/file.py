@@ -1,6 +1,5 @@
 """The study file: TOML, checked as it is read. Nothing that it names is opened or run."""
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,11 +8,11 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
+from noiseproof.core.documents import read_document
 from noiseproof.specs import (
     FORMS,
     REFERENCES,
@@ -45,7 +44,6 @@ from noiseproof.study.keys import (
     recalibration_text,
     targets_text,
 )
-from noiseproof.study.mistakes import sentence
 
 SCORES = {
     "average_normalised": "average normalised accuracy: mean over the levels of noisy / clean",
@@ -337,16 +335,4 @@ def read_study(path: str | Path) -> Study:
     Raises:
         ValueError: in one line: the key, the rule and the value of the first mistake.
     """
-    file = Path(path)
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read the study {file}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"the study {file} is not UTF-8 text") from None
-    except (ValueError, RecursionError) as error:  # or numbers and depths beyond reason
-        raise ValueError(f"the study {file} is not TOML: {error}") from None
-    try:
-        return Study.model_validate(document)
-    except ValidationError as error:
-        raise ValueError(f"{file}: {sentence(error, document)}") from None
+    return read_document(path, "study", Study)

@@ -1,8 +1,45 @@
-"""What pydantic finds wrong with a study file, in one line and in the file's own words."""
+"""Files that people write (TOML): read, checked by pydantic, each mistake one line in the words of
+the file. Nothing that they name is opened or run."""
 
-from typing import Any
+import tomllib
+from pathlib import Path
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_document(path: str | Path, kind: str, model: type[M]) -> M:
+    """The TOML file `path`, a file of this `kind` ("study"), as its `model`.
+
+    Raises:
+        ValueError: in one line: the key, the rule and the value of the first mistake.
+    """
+    file = Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ValueError(f"cannot read the {kind} {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the {kind} {file} is not UTF-8 text") from None
+    return parse_document(text, kind, str(file), model)
+
+
+def parse_document(text: str, kind: str, name: str, model: type[M]) -> M:
+    """The TOML `text` of the file `name` as its `model`.
+
+    Raises:
+        ValueError: as `read_document`.
+    """
+    try:
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # or numbers and depths beyond reason
+        raise ValueError(f"the {kind} {name} is not TOML: {error}") from None
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise ValueError(f"{name}: {sentence(error, document)}") from None
 
 
 def sentence(error: ValidationError, document: dict[str, Any]) -> str:
@@ -35,6 +72,9 @@ RULES = {
     "too_long": "must have {max_length} or fewer",
     "greater_than": "must be > {gt}",
     "greater_than_equal": "must be >= {ge}",
+    "finite_number": "must be a finite number",
+    "union_tag_invalid": "unknown {discriminator} '{tag}': expected one of {expected_tags}",
+    "union_tag_not_found": "{discriminator} is missing",
     "less_than": "must be < {lt}",
     "less_than_equal": "must be <= {le}",
 }
