@@ -222,7 +222,7 @@ def test_the_shown_defaults_are_those_that_hold() -> None:
         for name, one in inspect.signature(npf.measure).parameters.items()
         if one.default is not one.empty
     }
-    spelled = npf.measure(network(), own_answers(), GAUSSIAN, **(shown | {"chips": 2}))
+    spelled = npf.measure(network(), own_answers(), **(shown | {"noise": GAUSSIAN, "chips": 2}))
     assert [row.hits for row in spelled.points[0].rows] == [
         row.hits for row in plain.points[0].rows
     ]

@@ -14,7 +14,8 @@ from noiseproof.specs.noise import (
     ROLES,
     SCOPES,
     STAGES,
-    STUCK_AT,
+    DeadColumn,
+    DeadRow,
     Gaussian,
     Laplace,
     Lognormal,
@@ -25,6 +26,7 @@ from noiseproof.specs.noise import (
     Stage,
     Stuck,
     Uniform,
+    Verify,
     ordered_targets,
     parse,
     parse_levels,
@@ -40,7 +42,7 @@ STAGE_STRATEGIES: dict[type[Stage], st.SearchStrategy[Stage]] = {
     Laplace: st.builds(Laplace, **additive),
     Uniform: st.builds(Uniform, **additive),
     Lognormal: st.builds(Lognormal, level=finite),
-    Stuck: st.builds(Stuck, p=st.floats(0, 1), at=st.sampled_from(STUCK_AT)),
+    Stuck: st.builds(Stuck, p=st.floats(0, 1), at=st.sampled_from(["max", "zero"])),
     Quantize: st.builds(Quantize, bits=st.integers(2, 24), scope=scopes),
     OnDevices: st.builds(
         OnDevices,
@@ -55,12 +57,23 @@ STAGE_STRATEGIES: dict[type[Stage], st.SearchStrategy[Stage]] = {
         code=st.sampled_from(["", "c01ab23cd"]),
     ),
 }
+OF_DEVICES: dict[type[Stage], st.SearchStrategy[Stage]] = {
+    Stuck: st.builds(Stuck, p=st.floats(0, 1), at=st.sampled_from(["gmin", "gmax"])),
+    DeadRow: st.builds(DeadRow, p=st.floats(0, 1)),
+    DeadColumn: st.builds(DeadColumn, p=st.floats(0, 1)),
+    Verify: st.builds(Verify, rounds=st.integers(1, 1000), tolerance=st.floats(0, 1)),
+}
 stages = st.one_of(*STAGE_STRATEGIES.values())
-specs = st.lists(stages, max_size=6).map(lambda several: Spec(stages=tuple(several)))
+devices = st.tuples(
+    STAGE_STRATEGIES[OnDevices], st.lists(st.one_of(*OF_DEVICES.values()), max_size=3)
+).map(lambda found: [found[0], *found[1]])
+specs = st.lists(st.one_of(stages.map(lambda one: [one]), devices), max_size=6).map(
+    lambda several: Spec(stages=tuple(stage for part in several for stage in part))
+)
 
 
 def test_every_kind_of_stage_is_generated() -> None:
-    assert set(STAGE_STRATEGIES) == set(STAGES.values())
+    assert {*STAGE_STRATEGIES, *OF_DEVICES} == set(STAGES.values())
     assert {name: cls.kind for name, cls in STAGES.items()} == {name: name for name in STAGES}
 
 
@@ -203,6 +216,20 @@ def test_devices_are_swept_by_time_and_the_levels_beside_them_stay() -> None:
         parse("gaussian(0.1)").at_times([0.0])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "stuck(0.1, at=gmax)",
+        "gaussian(0.1) + dead_row(0.1)",
+        "device(pcm) + gaussian(0.1) + dead_column(0.1)",
+        "verify(rounds=3, tolerance=0.1) + device(pcm)",
+    ],
+)
+def test_what_is_of_devices_must_come_right_behind_them(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is of devices, and must come right behind them, as in"):
+        parse(text)
+
+
 @pytest.mark.parametrize("time", ["3600", "-1d", "1", "1w", "101y"])
 def test_a_time_is_a_number_with_its_unit(time: str) -> None:
     with pytest.raises(ValueError, match=r"time must be|cannot read"):
@@ -258,7 +285,7 @@ BAD = [
     ("gaussian(True)", NOT_A_VALUE),
     ("gaussian(None)", NOT_A_VALUE),
     ("gaussian(0.1, reference=-max)", NOT_A_VALUE),
-    ("gauss(0.1)", "unknown noise 'gauss': expected one of device, gaussian, laplace"),
+    ("gauss(0.1)", "unknown noise 'gauss': expected one of dead_column, dead_row, device"),
     ("eval('1')", "unknown noise 'eval'"),
     ("none + gaussian(0.1)", "unknown noise 'none'"),
     ("gaussian", r"noise 'gaussian' needs its values in brackets, as in gaussian\(...\)"),
@@ -266,7 +293,7 @@ BAD = [
     ("gaussian(0.1, reference=2)", "unknown reference '2': expected one of"),
     ("gaussian(0.1, scope=layer)", "unknown scope 'layer': expected one of channel, global"),
     ("quantize(4, scope=layer)", "unknown scope 'layer'"),
-    ("stuck(0.1, at=min)", "unknown place to be stuck at 'min': expected one of max, zero"),
+    ("stuck(0.1, at=min)", "unknown place to be stuck at 'min': expected one of gmax, gmin, max"),
     ("gaussian(0.1, sigma=2)", "unknown option of gaussian 'sigma': expected one of level, ref"),
     ("lognormal(0.1, reference=std)", "unknown option of lognormal 'reference'"),
     ("gaussian(**options)", "unknown option of gaussian '\\*\\*'"),

@@ -3,7 +3,15 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from noiseproof.core.checks import DEVICES
-from noiseproof.specs import DESIGNS, FORMS, GROUPINGS, ROLES, catalog
+from noiseproof.specs import (
+    COMPENSATIONS,
+    DESIGNS,
+    FORMS,
+    GROUPINGS,
+    ROLES,
+    catalog,
+    hardware_names,
+)
 
 Complete = Callable[[str], list[tuple[str, str]]]
 
@@ -42,6 +50,8 @@ NOISES = {
 models = among(catalog.MODELS)
 norms = among(catalog.NORMS)
 datasets = among({name: facts.about for name, facts in catalog.DATASETS.items()})
+compensations = among(COMPENSATIONS)
+hardware = among(hardware_names())
 designs = among({name: cls.about for name, cls in DESIGNS.items()})
 devices = among(DEVICES)
 forms = among(FORMS)

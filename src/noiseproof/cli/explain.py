@@ -6,11 +6,11 @@ from typing import Annotated, ClassVar
 import typer
 
 from noiseproof.cli.grouped import grouped
+from noiseproof.cli.noise_options import NoiseOptions
 from noiseproof.cli.options import (
     CHIPS,
     DataOptions,
     NetworkOptions,
-    NoiseOptions,
     PageOptions,
     RecalibrationOptions,
     Seed,
@@ -21,7 +21,7 @@ from noiseproof.cli.options import (
 from noiseproof.cli.printing import check_figure, checkpoint_files
 from noiseproof.core.files import check_outputs
 from noiseproof.measuring import ExplainRequest, Measurement
-from noiseproof.specs import parse, parse_targets
+from noiseproof.specs import parse_targets
 
 IMAGES = 500
 
@@ -71,12 +71,12 @@ def explain(
             weights, network, data, images=data.images, task=data.task, noise=noise
         ),
         measurement=Measurement(
-            specs=(parse(noise.noise),),
+            specs=(noise.spec,),
             targets=parse_targets(noise.targets),
             chips=chips.chips,
             seed=chips.seed,
         ),
-        calibration=recalibration.request(chips.seed, first=(None,)),
+        calibration=recalibration.request(chips.seed, first=(None,), usual=noise.chip.compensate),
     )
     if output.figure is not None:
         check_figure(output.figure)

@@ -9,12 +9,11 @@ import typer
 from noiseproof.cli import completion
 from noiseproof.cli.grouped import grouped
 from noiseproof.cli.listings import LISTINGS, TOPICS
+from noiseproof.cli.noise_options import Digital, Targets
 from noiseproof.cli.options import (
     AsJson,
-    Digital,
     NetworkOptions,
     PartOptions,
-    Targets,
     Task,
     network_request,
 )

@@ -7,10 +7,10 @@ import typer
 
 from noiseproof.cli import completion
 from noiseproof.cli.grouped import grouped
+from noiseproof.cli.noise_options import NoiseOptions
 from noiseproof.cli.options import (
     CHIPS,
     NetworkOptions,
-    NoiseOptions,
     PartOptions,
     RecalibrationOptions,
     Seed,
@@ -21,7 +21,7 @@ from noiseproof.cli.options import (
 from noiseproof.cli.printing import checkpoint_files
 from noiseproof.core.files import check_outputs
 from noiseproof.measuring import Measurement, MeasureRequest
-from noiseproof.specs import parse, parse_design, parse_levels, parse_seconds, parse_targets
+from noiseproof.specs import parse_design, parse_seconds, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -105,8 +105,6 @@ def measure(
     output: StoreOptions,
 ) -> None:
     """Measure what a network scores on simulated noisy chips, with intervals."""
-    spec = parse(noise.noise)
-    specs = [spec] if noise.levels is None else spec.at(list(parse_levels(noise.levels)))
     request = MeasureRequest(
         network=network_request(
             weights,
@@ -118,7 +116,7 @@ def measure(
             noise=noise,
         ),
         measurement=Measurement(
-            specs=tuple(specs),
+            specs=noise.specs(noise.levels),
             targets=parse_targets(noise.targets),
             design=parse_design(chips.design),
             chips=chips.chips,
@@ -128,7 +126,7 @@ def measure(
             seed=chips.seed,
             above=chips.above,
         ),
-        calibration=recalibration.request(chips.seed),
+        calibration=recalibration.request(chips.seed, usual=noise.chip.compensate),
     )
     check_outputs({"--store": output.store}, inputs=checkpoint_files(weights))
     from noiseproof.cli.running import run_measure

@@ -8,59 +8,23 @@ from typing import Annotated, ClassVar
 import typer
 
 from noiseproof.cli import completion
+from noiseproof.cli.noise_options import NoiseOptions
 from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.threads import parse_threads
 from noiseproof.measuring import Calibration, Network
 from noiseproof.specs import (
     Estimator,
-    Stored,
     asked_cropping,
     parse_digital,
     parse_estimator,
     parse_pixel_scale,
 )
 
-NETWORK, DATA, NOISE = "Network", "Data", "Noise"
+NETWORK, DATA = "Network", "Data"
 CHIPS, RECALIBRATION, OUTPUT = "How many chips", "Recalibration", "Output"
 
 Weights = Annotated[Path, typer.Argument(help="Checkpoint file, or a training run's folder.")]
 Rows = Annotated[Path, typer.Argument(help="SQLite file that `measure` or `track` wrote.")]
-Noise = Annotated[
-    str,
-    typer.Option(
-        help="Stages joined by '+' (`noiseproof info noises`).", autocompletion=completion.noises
-    ),
-]
-Targets = Annotated[
-    str,
-    typer.Option(
-        help="Roles that get noise: kernel, embedding, bias, norm_affine, norm_stats, other.",
-        autocompletion=completion.targets,
-    ),
-]
-Digital = Annotated[
-    str,
-    typer.Option(
-        help="Layers kept digital: first, last, first:K, last:K, name:PATTERN, kind:KIND."
-    ),
-]
-StatsAs = Annotated[
-    str,
-    typer.Option(
-        "--stats-as",
-        help="What noise on norm_stats is on: variance (default), deviation, inverse, own.",
-        show_default=False,
-        autocompletion=completion.forms,
-    ),
-]
-FoldNorm = Annotated[
-    bool,
-    typer.Option("--fold-norm", help="First fold normalisation into kernels."),
-]
-Eps = Annotated[
-    float | None,
-    typer.Option(help="Of BatchNorm, in place of its own (Keras: 1e-3)."),
-]
 Model = Annotated[
     str | None,
     typer.Option(
@@ -177,24 +141,6 @@ class PartOptions(DataOptions):
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class NoiseOptions:
-    """The noise."""
-
-    PANEL: ClassVar[str] = NOISE
-    noise: Noise = "gaussian(0.1, reference=std)"
-    targets: Targets = "kernel"
-    digital: Digital = ""
-    stats_as: StatsAs = "variance"
-    fold_norm: FoldNorm = False
-    eps: Eps = None
-
-    @property
-    def stored(self) -> Stored:
-        """How the network lies on the chip."""
-        return Stored(stats_as=self.stats_as, fold_norm=self.fold_norm, eps=self.eps)
-
-
-@dataclass(kw_only=True, eq=False, repr=False)
 class RecalibrationOptions:
     """The remedies to compare."""
 
@@ -222,9 +168,21 @@ class RecalibrationOptions:
         int | None, typer.Option(help="Names the draw of these images. Default: as --seed.")
     ] = None
 
-    def request(self, seed: int, *, first: tuple[Estimator | None, ...] = ()) -> Calibration:
-        """`first`: ways that are there in any case."""
+    compensate: Annotated[
+        list[str],
+        typer.Option(
+            help="Digital factors against drift: off, scalar, column. Repeat it to compare. "
+            "Default: the hardware's, else off.",
+            autocompletion=completion.compensations,
+        ),
+    ] = field(default_factory=list)
+
+    def request(
+        self, seed: int, *, first: tuple[Estimator | None, ...] = (), usual: str = "off"
+    ) -> Calibration:
+        """`first`: ways that are there in any case. `usual`: the compensation of the hardware."""
         found = Calibration(
+            compensate=tuple(self.compensate or [usual]),
             ways=(*first, *(parse_estimator(text) for text in self.recalibrate)),
             source=self.calibration,
             augment=self.augment_calibration,
@@ -317,6 +275,6 @@ def network_request(
         images=images,
         task=task,
         compiled=compiled,
-        digital=parse_digital(asked.digital),
+        digital=parse_digital(asked.all_digital),
         stored=asked.stored,
     )

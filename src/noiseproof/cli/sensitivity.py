@@ -7,10 +7,10 @@ import typer
 
 from noiseproof.cli import completion
 from noiseproof.cli.grouped import grouped
+from noiseproof.cli.noise_options import NoiseOptions
 from noiseproof.cli.options import (
     DrawnOptions,
     NetworkOptions,
-    NoiseOptions,
     PartOptions,
     Seed,
     Weights,
@@ -19,7 +19,7 @@ from noiseproof.cli.options import (
 from noiseproof.cli.printing import check_figure, checkpoint_files
 from noiseproof.core.files import check_outputs
 from noiseproof.measuring import Measurement, RankRequest
-from noiseproof.specs import parse, parse_design, parse_steps, parse_targets
+from noiseproof.specs import parse_design, parse_steps, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -69,7 +69,7 @@ def sensitivity(
     request = RankRequest(
         network=network_request(weights, network, data, images=data.images, noise=noise),
         measurement=Measurement(
-            specs=(parse(noise.noise),),
+            specs=(noise.spec,),
             targets=parse_targets(noise.targets),
             design=parse_design(ranking.design),
             chips=ranking.chips,

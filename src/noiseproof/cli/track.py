@@ -6,12 +6,12 @@ from typing import Annotated, ClassVar
 import typer
 
 from noiseproof.cli.grouped import grouped
+from noiseproof.cli.noise_options import NoiseOptions
 from noiseproof.cli.options import (
     CHIPS,
     DataOptions,
     DrawnOptions,
     NetworkOptions,
-    NoiseOptions,
     RecalibrationOptions,
     Seed,
     Task,
@@ -21,7 +21,7 @@ from noiseproof.cli.options import (
 from noiseproof.cli.printing import check_figure, checkpoint_files
 from noiseproof.core.files import check_outputs
 from noiseproof.measuring import Measurement, TrackRequest
-from noiseproof.specs import Course, Stream, parse, parse_targets
+from noiseproof.specs import Course, Stream, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -91,12 +91,12 @@ def track(
     request = TrackRequest(
         network=network_request(weights, network, data, task=data.task, noise=noise),
         measurement=Measurement(
-            specs=(parse(noise.noise),),
+            specs=(noise.spec,),
             targets=parse_targets(noise.targets),
             chips=chips.chips,
             seed=chips.seed,
         ),
-        calibration=recalibration.request(chips.seed),
+        calibration=recalibration.request(chips.seed, usual=noise.chip.compensate),
         course=Course(
             changes=Stream(every=noise.every, wander=noise.wander),
             images=data.images,

@@ -47,7 +47,6 @@ from noiseproof.network import (
     moments_of,
     sites_of,
 )
-from noiseproof.noise import Programme
 from noiseproof.recalibration import with_biases
 from noiseproof.results import (
     QUANTITIES,
@@ -71,7 +70,7 @@ MAX_VALUES = 2**26
 def explain(
     model: nn.Module,
     data: object,
-    noise: Noise,
+    noise: Noise | None = None,
     **options: Unpack[ExplainOptions],
 ) -> Activations:
     """How far the activations of `model` on noisy chips are from those without noise, point by
@@ -105,7 +104,7 @@ def explain(
     request = ExplainRequest(
         network=network,
         measurement=asked_measurement(noise, options),
-        calibration=asked_calibration(ways, calibration_inputs(options)),
+        calibration=asked_calibration(ways, calibration_inputs(options), options),
     )
     return explain_setup(
         held(model, data, network, request.calibration), request, on_pass=options.get("on_pass")
@@ -118,7 +117,8 @@ def explain_setup(
     """The activations of an opened network, as `explain`."""
     request = resolved_request(request)
     with using_threads(setup.network.threads):
-        evaluators = [open_evaluator(setup, way) for way in request.calibration.ways]
+        ways = request.calibration.ways
+        evaluators = [open_evaluator(setup, way, request.compensate) for way in ways]
         warn_of_dice(evaluators[0])
         for evaluator in evaluators:
             warn_without_effect(evaluator, request.measurement)
@@ -146,9 +146,7 @@ def _explained(
     spec, targets, chips = asked.spec, asked.targets, asked.followed
     # The clean network against itself: its moments, and the order of the points.
     clean_score, clean = tour.walk(evaluators[0].skeleton, evaluators[0].clean)
-    programme = Programme(
-        state=evaluators[0].state, places=evaluators[0].places, spec=spec, targets=targets
-    )
+    programme = evaluators[0].programme(spec, targets)
     skeletons = [
         # What `recalibrated` returns for `match` has biases that the network itself lacks.
         with_biases(evaluator.skeleton)

@@ -44,7 +44,7 @@ WIDEST = 0.5
 def measure(
     model: nn.Module,
     data: object,
-    noise: Noise | Sequence[Noise],
+    noise: Noise | Sequence[Noise] | None = None,
     **options: Unpack[MeasureOptions],
 ) -> Curve:
     """What `model` scores on simulated chips under `noise`: a spec or its text, or several
@@ -89,7 +89,9 @@ def measure(
     request = MeasureRequest(
         network=asked_network(options),
         measurement=asked_measurement(noise, options),
-        calibration=asked_calibration(only_way(options.get("recalibrate"), images), images),
+        calibration=asked_calibration(
+            only_way(options.get("recalibrate"), images), images, options
+        ),
     )
     return measure_setup(
         held(model, data, request.network, request.calibration),
@@ -114,17 +116,17 @@ def measure_setup(
     """A curve of an opened network for each way to recalibrate, as `measure`; they share a budget
     evenly. `tally` counts the rows that the store held already."""
     request = resolved_request(request)
-    asked, ways = request.measurement, request.calibration.ways
+    asked, remedies = request.measurement, request.calibration.remedies
     check_in_units(setup, asked)
-    budget = None if asked.budget is None else asked.budget / len(ways)
+    budget = None if asked.budget is None else asked.budget / len(remedies)
     pace = Pace(precision=asked.precision, budget=budget)
     curves = []
     with using_threads(setup.network.threads):
-        for place, way in enumerate(ways):
+        for place, (factor, way) in enumerate(remedies):
             # Before the network is opened: what a way needs to begin
             # with is paid from its budget too.
             started = time.monotonic()
-            evaluator = open_evaluator(setup, way)
+            evaluator = open_evaluator(setup, way, factor)
             if store is not None:
                 check_named(evaluator)
             evaluator, known = settled(evaluator, store)
@@ -142,7 +144,7 @@ def measure_setup(
                 on_design(f"design {units.design}: {reason}")
             cache = RowCache(known=known, store=store, on_row=on_row, fresh=fresh, tally=tally)
             rows = _measured(units, asked, blank, cache, pace=pace, started=started)
-            if way is ways[0]:
+            if not place:
                 warn_near_chance(evaluator, rows[0])
             curves += curves_of(rows)
     return curves

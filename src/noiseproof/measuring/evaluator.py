@@ -33,7 +33,7 @@ from noiseproof.network import (
     unwatched,
     with_state,
 )
-from noiseproof.noise import noisy_tensors, targeted
+from noiseproof.noise import Arrays, Programme, noisy_tensors, targeted
 from noiseproof.recalibration import (
     Signature,
     calibrated,
@@ -85,6 +85,7 @@ class Evaluator:
     work: Work | None  # what the network multiplies; None where no pass could be watched
     digital: str  # the layers that are kept so, in words
     stored: Stored  # how it lies on the chip
+    compensate: str  # of drift, a key of `COMPENSATIONS`
     has_own_maps: bool  # layers that only a pass has shown to multiply
     clean_row: Row  # a row with everything filled in but the results
     randomness: Randomness = Randomness.NONE  # of a pass by itself
@@ -131,12 +132,27 @@ class Evaluator:
             level=spec.level,
             targets=",".join(targets),
             stats_as=self.stored.form(tuple(targets)),
-            mapping=self.stored.mapping,
+            mapping=self.stored.mapping(has_arrays=spec.sweeps == "time"),
+            # Nothing drifts but devices.
+            compensate=self.compensate
+            if self.compensate != "off" and spec.sweeps == "time"
+            else "",
+            hardware=self.stored.hardware,
             digital=digital_words(
                 self.places, targets, asked=self.digital, has_own_maps=self.has_own_maps
             ),
             reached_macs=None if reach is None else reach.macs,
             reached_weights=None if reach is None else reach.weights,
+        )
+
+    def programme(self, spec: Spec, targets: Sequence[str]) -> Programme:
+        """What makes chips of `spec`, and what all of them share."""
+        return Programme(
+            state=self.state,
+            places=self.places,
+            spec=spec,
+            targets=targets,
+            arrays=Arrays(mapping=self.stored.array, compensate=self.compensate),
         )
 
     def left_out(self, targets: Sequence[str]) -> str:

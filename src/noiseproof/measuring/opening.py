@@ -42,7 +42,7 @@ from noiseproof.tasks import (
 )
 
 
-def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
+def open_evaluator(setup: Setup, estimator: Estimator | None, compensate: str = "off") -> Evaluator:
     """An evaluator, checked: the model is copied, two of the test images have run through it.
 
     Raises:
@@ -114,6 +114,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None) -> Evaluator:
         work=analog.work,
         digital=digital_text(network.digital),
         stored=network.stored,
+        compensate=compensate,
         has_own_maps=analog.has_own_maps,
         batch_size=network.batch_size or usual.on(device_of(state)),
         clean_row=row,

@@ -19,18 +19,22 @@ from noiseproof.results import OnRow, Store
 from noiseproof.specs import (
     Design,
     Estimator,
+    Hardware,
     Layers,
     PixelScale,
     Pooled,
     Spec,
     Stored,
     asked_cropping,
+    find_hardware,
     parse,
     parse_design,
     parse_digital,
     parse_estimator,
+    parse_mapping,
     parse_pixel_scale,
     parse_targets,
+    parse_times,
 )
 from noiseproof.tasks import ScoreFunction
 
@@ -43,7 +47,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class RunOptions(TypedDict, total=False):
     """What every function takes, as in `Network` and `Measurement`; `digital` may be its text;
-    `stats_as`, `fold_norm` and `eps` are as in `Stored`."""
+    `stats_as`, `fold_norm` and `eps` are as in `Stored`. `hardware`: a chip by name or file, whose
+    noise, mapping, compensation and digital layers are taken where nothing else is said; `mapping`
+    its text; `compensate` a key of `COMPENSATIONS`."""
 
     targets: Sequence[str]
     seed: int
@@ -55,6 +61,9 @@ class RunOptions(TypedDict, total=False):
     stats_as: str
     fold_norm: bool
     eps: float | None
+    hardware: str | Path | None
+    mapping: str | None
+    compensate: str | None
     subject: Subject | None
 
 
@@ -72,6 +81,7 @@ class MeasureOptions(RunOptions, StoreOptions, total=False):
     over all of them). `on_design(text)` gets what design `auto` chose and why. All else is as in
     `Network` and `Measurement`."""
 
+    times: str | Sequence[str] | None
     design: Design | str
     chips: int | None
     passes: int | None
@@ -150,7 +160,7 @@ DEFAULTS: dict[str, object] = {
     if field.default is not MISSING
 }
 IN_MEMORY = ("scale", "score", "batch_size", "device", "compiled", "threads", "digital", "subject")
-STORED = tuple(field.name for field in fields(Stored))
+STORED = ("stats_as", "fold_norm", "eps")
 
 
 def with_keywords(known: type, **own: object) -> Callable[[F], F]:
@@ -194,6 +204,12 @@ def asked_network(options: Mapping[str, Any]) -> Network:
     return Network(**given | _digital(options) | _stored(options))
 
 
+def asked_hardware(options: Mapping[str, Any]) -> Hardware:
+    """The chip that `options` name; the empty one without."""
+    name = options.get("hardware")
+    return Hardware() if name is None else find_hardware(name)
+
+
 def named_network(weights: str | Path, options: Mapping[str, Any]) -> tuple[Network, Calibration]:
     """What `options` say of a network by name, and of the images drawn for it."""
     given = _of(Network, options) | _digital(options) | _stored(options)
@@ -213,18 +229,28 @@ def named_network(weights: str | Path, options: Mapping[str, Any]) -> tuple[Netw
 
 
 def _digital(options: Mapping[str, Any]) -> dict[str, tuple[Layers, ...]]:
-    if "digital" not in options:
-        return {}
-    digital = options["digital"]
-    return {"digital": parse_digital(digital) if isinstance(digital, str) else tuple(digital)}
+    digital = options.get("digital", ())
+    found = parse_digital(digital) if isinstance(digital, str) else tuple(digital)
+    return {"digital": (*found, *parse_digital(asked_hardware(options).digital))}
 
 
 def _stored(options: Mapping[str, Any]) -> dict[str, Stored]:
-    return {"stored": Stored(**{name: options[name] for name in STORED if name in options})}
+    given = {name: options[name] for name in STORED if name in options}
+    chip = asked_hardware(options)
+    said = options.get("mapping")
+    array, fold = parse_mapping(chip.mapping if said is None else said)
+    given["fold_norm"] = given.get("fold_norm", False) or bool(fold)
+    return {"stored": Stored(**given, array=array, hardware=chip.name)}
 
 
-def asked_measurement(specs: Noise | Sequence[Noise], options: Mapping[str, Any]) -> Measurement:
-    """What `options` say of a measurement; texts are read."""
+def asked_measurement(
+    specs: Noise | Sequence[Noise] | None, options: Mapping[str, Any]
+) -> Measurement:
+    """What `options` say of a measurement; texts are read. No `specs`: the hardware's noise."""
+    if specs is None:
+        specs = asked_hardware(options).noise
+        if not specs:
+            raise ValueError("noise is missing: give a spec, as 'gaussian(0.1)', or hardware")
     given = _of(Measurement, options)
     if isinstance(given.get("design"), str):
         given["design"] = parse_design(given["design"])
@@ -236,11 +262,16 @@ def asked_measurement(specs: Noise | Sequence[Noise], options: Mapping[str, Any]
         raise ValueError(
             f"noise must be a Spec or its text, as 'gaussian(0.1)', got {type(wrong[0]).__name__}"
         )
+    if (times := options.get("times")) is not None:
+        text = times if isinstance(times, str) else ",".join(times)
+        read = tuple(one for spec in read for one in spec.at_times(parse_times(text)))
     return Measurement(specs=read, **given)
 
 
-def asked_calibration(ways: Sequence[Way], images: Inputs | None) -> Calibration:
-    """The ways, and images that are enough for all of them.
+def asked_calibration(
+    ways: Sequence[Way], images: Inputs | None, options: Mapping[str, Any]
+) -> Calibration:
+    """The ways, images that are enough for all of them, and the compensation that `options` name.
 
     Raises:
         ValueError: where they are not.
@@ -252,7 +283,8 @@ def asked_calibration(ways: Sequence[Way], images: Inputs | None) -> Calibration
             raise ValueError(
                 f"{way} needs {way.calibration_images} calibration images, got {there}"
             )
-    return Calibration(ways=tuple(found), images=images)
+    compensate = options.get("compensate") or asked_hardware(options).compensate
+    return Calibration(ways=tuple(found), images=images, compensate=(compensate,))
 
 
 def calibration_inputs(options: Mapping[str, Any]) -> Inputs | None:

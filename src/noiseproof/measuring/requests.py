@@ -18,7 +18,9 @@ from noiseproof.core.checks import (
 )
 from noiseproof.core.threads import check_threads
 from noiseproof.specs import (
+    AS_ARRAYS,
     AS_TORCH,
+    COMPENSATIONS,
     GROUPINGS,
     Chips,
     Course,
@@ -162,6 +164,8 @@ class Calibration:
       from the training split (default: as many as the ways ask for).
     - `source`: `folder:PATH` of images without labels, at the size of the test images (default: the
       training split).
+    - `compensate`: digital factors against the drift of devices, keys of `COMPENSATIONS`, each once
+      with every way (default: off).
     - `augment`: change the drawn images at random, as in training (default: no).
     - `seed`: names the draw (default: 0).
     """
@@ -171,8 +175,13 @@ class Calibration:
     source: str | None = None
     augment: bool = False
     seed: int = 0
+    compensate: tuple[str, ...] = ("off",)
 
     def __post_init__(self) -> None:
+        found = tuple(
+            dict.fromkeys(one_of("compensation", c, COMPENSATIONS) for c in self.compensate)
+        )
+        object.__setattr__(self, "compensate", found)
         if self.source is not None and not self.source.removeprefix("folder:"):
             raise ValueError("calibration images must come from folder:PATH, got no path")
         if self.source is not None and not self.source.startswith("folder:"):
@@ -185,6 +194,11 @@ class Calibration:
         # Frozen, so that a request that was checked stays right; each way once, in the order given.
         object.__setattr__(self, "ways", tuple(dict.fromkeys(self.ways)))
         check_seed(self.seed)
+
+    @property
+    def remedies(self) -> tuple[tuple[str, Estimator | None], ...]:
+        """Every compensation with every way."""
+        return tuple((factor, way) for factor in self.compensate for way in self.ways)
 
     @property
     def needed(self) -> int:
@@ -263,6 +277,7 @@ class Request:
     calibration: Calibration = field(default_factory=Calibration)
 
     def __post_init__(self) -> None:
+        self._warn_of_idle_arrays()
         form, targets = self.network.stored.stats_as, self.measurement.targets
         if form != AS_TORCH.stats_as and "norm_stats" not in targets:
             warnings.warn(
@@ -271,6 +286,36 @@ class Request:
                 NoEffectWarning,
                 stacklevel=2,
             )
+
+    def _warn_of_idle_arrays(self) -> None:
+        """Warn of a mapping and of a compensation that nothing comes of."""
+        if any(spec.sweeps == "time" for spec in self.measurement.specs):
+            return
+        array, factors = self.network.stored.array, self.calibration.compensate
+        for text in (
+            f"the mapping {array}" if array != AS_ARRAYS else "",
+            f"compensation {','.join(factors)}" if factors != ("off",) else "",
+        ):
+            if text:
+                warnings.warn(
+                    f"{text} changes nothing without devices: give --hardware, or noise as "
+                    "device(pcm, time=1d)",
+                    NoEffectWarning,
+                    stacklevel=3,
+                )
+
+    def _check_one_compensation(self) -> None:
+        """Raise ValueError for a command that would have to measure all twice."""
+        if len(self.calibration.compensate) > 1:
+            raise ValueError(
+                f"one compensation at a time here, got {', '.join(self.calibration.compensate)}"
+            )
+
+    @property
+    def compensate(self) -> str:
+        """The only compensation."""
+        (only,) = self.calibration.compensate
+        return only
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -312,6 +357,7 @@ class TrackRequest(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_one_compensation()
         asked = self.measurement
         _check_known_task(self.network)
         windows = self.course.length // self.course.step
@@ -336,6 +382,7 @@ class RankRequest(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_one_compensation()
         one_of("grouping", self.by, GROUPINGS)
         asked, own = self.measurement, self.network.own_score
         check_ranked(asked.spec, asked.targets, asked.design, has_hits=not own)
@@ -351,6 +398,7 @@ class ExplainRequest(Request):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_one_compensation()
         _check_known_task(self.network)
         if not self.measurement.spec.stages:
             raise ValueError("there is nothing to explain without noise: give a spec with a stage")

@@ -16,6 +16,7 @@ from noiseproof.measuring.opening import open_evaluator
 from noiseproof.measuring.options import (
     Noise,
     RankOptions,
+    asked_calibration,
     asked_measurement,
     asked_network,
     check_keywords,
@@ -35,7 +36,7 @@ from noiseproof.specs import Auto, Chips, Design, PerImage, check_length
 def rank_layers(
     model: nn.Module,
     data: object,
-    noise: Noise,
+    noise: Noise | None = None,
     **options: Unpack[RankOptions],
 ) -> Ranking:
     """The layers of a network by the score that is lost when `noise` acts on one of them alone, and
@@ -70,6 +71,7 @@ def rank_layers(
         measurement=asked_measurement(noise, {"design": Auto()} | dict(options)),
         by=options.get("by", "layer"),
         keep=tuple(options.get("keep", ())),
+        calibration=asked_calibration([None], None, options),
     )
     return rank_setup(
         held(model, data, request.network, request.calibration),
@@ -96,7 +98,7 @@ def rank_setup(
     request = resolved_request(request)
     asked = request.measurement
     with using_threads(setup.network.threads):
-        evaluator = open_evaluator(setup, None)
+        evaluator = open_evaluator(setup, None, request.compensate)
         if not evaluator.clean_row.facts.sign:
             raise ValueError(
                 "layers are ranked by what noise takes, and nobody said which way the score is "

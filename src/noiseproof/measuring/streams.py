@@ -37,7 +37,6 @@ from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.watching import resolved_request
 from noiseproof.network import Chip
-from noiseproof.noise import Programme
 from noiseproof.recalibration import running_layers
 from noiseproof.results import OnRow, Row, RowCache, Store, Tally, Trace, key_of, traces_of
 from noiseproof.specs import WANDERS_WITHIN, Course, Spec, Stream
@@ -88,7 +87,7 @@ def track(
     request = TrackRequest(
         network=asked_network(options),
         measurement=asked_measurement(noise, options),
-        calibration=asked_calibration(ways, calibration_inputs(options)),
+        calibration=asked_calibration(ways, calibration_inputs(options), options),
         course=course,
     )
     return track_setup(
@@ -119,7 +118,7 @@ def track_setup(
     counts.wanted += total
     with using_threads(setup.network.threads):
         for way in ways:
-            evaluator, stored = settled(open_evaluator(setup, way), store)
+            evaluator, stored = settled(open_evaluator(setup, way, request.compensate), store)
             if way is ways[0]:
                 # First, as everywhere: a stream says nothing without what it falls from.
                 cache = RowCache(known=stored, store=store, on_row=None, fresh=fresh)
@@ -135,7 +134,7 @@ def track_setup(
                 stream=str(course.changes),
                 recalibrate=_words(evaluator, course.pause),
                 images=course.step,
-                dice=_programme(evaluator, asked.spec, asked.targets).origin,
+                dice=evaluator.programme(asked.spec, asked.targets).origin,
             )
             known = {key_of(row): row for row in stored if row.stream and not fresh}
             for chip in range(asked.followed):
@@ -206,11 +205,7 @@ def _changed(evaluator: Evaluator, row: Row, spec: Spec, changes: Stream) -> Chi
     elif change:
         # The same dice at another level: the chip drifts, it is not replaced.
         level = spec.at(wandered(spec.level or 0.0, changes.wander, row.seed, row.chip, change))
-    return _programme(evaluator, level, row.targets.split(",")).chip(seed, row.chip)
-
-
-def _programme(evaluator: Evaluator, spec: Spec, targets: Sequence[str]) -> Programme:
-    return Programme(state=evaluator.state, places=evaluator.places, spec=spec, targets=targets)
+    return evaluator.programme(level, row.targets.split(",")).chip(seed, row.chip)
 
 
 def wandered(start: float, wander: float, seed: int, chip: int, change: int) -> float:

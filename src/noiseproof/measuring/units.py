@@ -49,12 +49,7 @@ class Units:
         """What all chips of `spec` share, made once."""
         # A measurement with a budget goes from level to level and back, so each level's is kept.
         if spec not in self._programmes:
-            self._programmes[spec] = Programme(
-                state=self.evaluator.state,
-                places=self.evaluator.places,
-                spec=spec,
-                targets=self.targets,
-            )
+            self._programmes[spec] = self.evaluator.programme(spec, self.targets)
         return self._programmes[spec]
 
     @cached_property

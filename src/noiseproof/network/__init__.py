@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from noiseproof.network.costs import costs_of as costs_of
     from noiseproof.network.costs import work_of as work_of
     from noiseproof.network.folding import fold_of as fold_of
+    from noiseproof.network.layouts import Layout as Layout
+    from noiseproof.network.layouts import as_kernel as as_kernel
     from noiseproof.network.layouts import as_matrix as as_matrix
     from noiseproof.network.layouts import by_output as by_output
     from noiseproof.network.layouts import channels as channels
@@ -111,6 +113,8 @@ __getattr__, __dir__ = face(
         "Site": "network.activations",
         "State": "network.state",
         "StopForward": "network.chip",
+        "Layout": "network.layouts",
+        "as_kernel": "network.layouts",
         "as_matrix": "network.layouts",
         "at_products": "network.chip",
         "by_output": "network.layouts",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from noiseproof.core.lazy import face
 
 if TYPE_CHECKING:
+    from noiseproof.noise.arrays import Arrays as Arrays
     from noiseproof.noise.chips import manufacture as manufacture
     from noiseproof.noise.flipout_check import check_flipout as check_flipout
     from noiseproof.noise.flipped_layers import known_layer as known_layer
@@ -26,6 +27,7 @@ __getattr__, __dir__ = face(
     {
         "Own": "specs.noise",
         "resolved": "noise.own",
+        "Arrays": "noise.arrays",
         "ImageChips": "noise.per_image",
         "Programme": "noise.perturbation",
         "Signs": "noise.signs",

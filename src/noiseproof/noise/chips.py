@@ -18,8 +18,10 @@ from noiseproof.network import (
     unwatched,
     with_state,
 )
-from noiseproof.noise.perturbation import DEFAULT_TARGETS, perturb, touched
-from noiseproof.specs import Spec, Stored, parse
+from noiseproof.noise.arrays import Arrays
+from noiseproof.noise.own import resolved
+from noiseproof.noise.perturbation import DEFAULT_TARGETS, Programme, touched
+from noiseproof.specs import Spec, Stored, find_hardware, parse, parse_mapping
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -33,6 +35,7 @@ def manufacture(
     targets: Sequence[str] = DEFAULT_TARGETS,
     inputs: Inputs | None = None,
     stats_as: str = "variance",
+    hardware: str | None = None,
 ) -> M:
     """A copy of `model` with the weights of chip number `chip`: use it with any evaluation code.
 
@@ -45,6 +48,8 @@ def manufacture(
     - `inputs`: a few, as the network takes them, which show what layers of classes that are not
       torch's multiply with, as `measure` sees it from its data (default: torch's own alone).
     - `stats_as`: what noise on `norm_stats` is on: variance (default), deviation, inverse or own.
+    - `hardware`: a chip by name or file, whose mapping and compensation hold for noise on devices
+      (default: pairs of them, each output channel by its own largest weight, no compensation).
 
     Raises:
         ValueError: for an unknown target or form, and inputs that the network cannot take.
@@ -66,4 +71,22 @@ def manufacture(
             NoEffectWarning,
             stacklevel=2,
         )
-    return with_state(model, perturb(state, where, spec, targets=targets, seed=seed, chip=chip))
+    programme = Programme(
+        state=state, places=where, spec=resolved(spec), targets=targets, arrays=_arrays(hardware)
+    )
+    return with_state(model, programme.chip(seed, chip).state)
+
+
+def _arrays(name: str | None) -> Arrays:
+    """What the hardware of that name says of arrays.
+
+    Raises:
+        ValueError: for hardware that there is not, or that folds the normalisation.
+    """
+    if name is None:
+        return Arrays()
+    found = find_hardware(name)
+    mapping, folds = parse_mapping(found.mapping)
+    if folds:
+        raise ValueError(f"{name} folds the normalisation, which a module to take away does not")
+    return Arrays(mapping=mapping, compensate=found.compensate)

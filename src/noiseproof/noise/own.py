@@ -15,7 +15,8 @@ from torch import Generator, Tensor
 
 from noiseproof.core.plugins import code_of, named
 from noiseproof.core.rng import stream
-from noiseproof.specs import Own, Spec
+from noiseproof.hardware import find_device
+from noiseproof.specs import OnDevices, Own, Spec, Stage
 
 SHOWN = 64, 9
 """Outputs and inputs of the kernel that shows what a function computes."""
@@ -52,8 +53,10 @@ def resolved(spec: Spec) -> Spec:
     Raises:
         ValueError: for functions that there are not, or whose code is not the one in the text.
     """
-    stages = []
+    stages: list[Stage] = []
     for stage in spec.stages:
+        if isinstance(stage, OnDevices):
+            stage = _with_file(stage)
         if isinstance(stage, Own):
             code = _fingerprint(stage)
             if stage.code not in ("", code):
@@ -64,6 +67,22 @@ def resolved(spec: Spec) -> Spec:
             stage = replace(stage, code=code)
         stages.append(stage)
     return replace(spec, stages=tuple(stages))
+
+
+def _with_file(stage: OnDevices) -> OnDevices:
+    """The stage with what a device file of one's own holds in its text, in place of its path."""
+    path = stage.path or stage.device
+    device = find_device(path)
+    device.check_time(stage.seconds)
+    if not path.endswith(".toml"):
+        return stage
+    file = f"f{device.digest}"
+    if stage.file not in ("", file):
+        raise ValueError(
+            f"the device {path} is not the one of file {stage.file} any more, but {file}: leave "
+            "file out to measure it as it is"
+        )
+    return replace(stage, device=device.name, file=file, path=path)
 
 
 @cache

@@ -8,7 +8,7 @@ not depend on eta: one chip at two levels is the same dice, scaled.
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -24,9 +24,11 @@ from noiseproof.network import (
     chosen_tensors,
     read_back,
 )
+from noiseproof.noise.arrays import Arrays
 from noiseproof.noise.stages import DRAWS, applied
 from noiseproof.specs import (
     Additive,
+    OnDevices,
     Spec,
     Stage,
     Stuck,
@@ -79,6 +81,7 @@ class Programme:
     spec: Spec
     targets: Sequence[str] = DEFAULT_TARGETS
     only: Container[str] | None = None
+    arrays: Arrays = field(default_factory=Arrays)
 
     @cached_property
     def names(self) -> list[str]:
@@ -107,7 +110,7 @@ class Programme:
             noisy = {
                 # A stream for each tensor by its name: leaving one out does
                 # not move the dice of the others.
-                name: applied(stage, w, references[name], self._stream(seed, chip, name, label))
+                name: self._applied(stage, name, w, references[name], (seed, chip, label))
                 if name in references
                 else w
                 for name, w in noisy.items()
@@ -169,6 +172,15 @@ class Programme:
             noisy = read_back(noisy, self.state, self.places)
         return {name: tensor.to(self.state[name].device) for name, tensor in noisy.items()}
 
+    def _applied(
+        self, stage: Stage, name: str, w: Tensor, r: Tensor, dice: tuple[int, int, str]
+    ) -> Tensor:
+        generator = self._stream(*dice[:2], name, dice[2])
+        if isinstance(stage, OnDevices):
+            about = self._of_devices[dice[2]]
+            return self.arrays.read(stage, about, w, r, generator, self.places[name])
+        return applied(stage, w, r, generator)
+
     def _stream(self, seed: int, chip: int, name: str, label: str) -> Generator:
         return stream(seed, chip, self.places[name].dice or name, label)
 
@@ -191,6 +203,8 @@ class Programme:
         """The stage's reference for each of the tensors that it is on, over those alone."""
         on = self._on[stage.where]
         its = {name: w for name, w in state.items() if on is None or name in on}
+        if isinstance(stage, OnDevices):
+            return {name: self.arrays.scale(w, self.places[name]) for name, w in its.items()}
         return _references(its, self.places, stage)
 
     @cached_property
@@ -206,8 +220,23 @@ class Programme:
         met: Counter[str] = Counter()
         found = []
         for stage in self.spec.stages:
+            if stage.is_of_devices:
+                continue  # a part of the stage before it
             found.append((stage, f"{stage.kind}{met[stage.kind]}"))
             met[stage.kind] += 1
+        return found
+
+    @cached_property
+    def _of_devices(self) -> dict[str, list[Stage]]:
+        """What stages say of the devices of the one before them, by the name of its dice."""
+        found: dict[str, list[Stage]] = {}
+        labels = iter(label for _, label in self._labelled)
+        said: list[Stage] = []
+        for stage in self.spec.stages:
+            if stage.is_of_devices:
+                said.append(stage)
+            else:
+                said = found[next(labels)] = []
         return found
 
     @cached_property

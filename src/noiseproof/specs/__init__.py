@@ -55,10 +55,17 @@ if TYPE_CHECKING:
     from noiseproof.specs.estimators import Match as Match
     from noiseproof.specs.estimators import Pooled as Pooled
     from noiseproof.specs.estimators import parse_estimator as parse_estimator
+    from noiseproof.specs.hardware import Hardware as Hardware
+    from noiseproof.specs.hardware import find_hardware as find_hardware
+    from noiseproof.specs.shipped import hardware_names as hardware_names
     from noiseproof.specs.layers import Layers as Layers
     from noiseproof.specs.layers import digital_text as digital_text
     from noiseproof.specs.layers import parse_digital as parse_digital
     from noiseproof.specs.layers import parse_layers as parse_layers
+    from noiseproof.specs.mapping import AS_ARRAYS as AS_ARRAYS
+    from noiseproof.specs.mapping import COMPENSATIONS as COMPENSATIONS
+    from noiseproof.specs.mapping import ArrayMapping as ArrayMapping
+    from noiseproof.specs.mapping import parse_mapping as parse_mapping
     from noiseproof.specs.mvm import EXACT as EXACT
     from noiseproof.specs.mvm import Adc as Adc
     from noiseproof.specs.mvm import Dac as Dac
@@ -70,6 +77,8 @@ if TYPE_CHECKING:
     from noiseproof.specs.noise import ROLES as ROLES
     from noiseproof.specs.noise import SCOPES as SCOPES
     from noiseproof.specs.noise import Additive as Additive
+    from noiseproof.specs.noise import DeadColumn as DeadColumn
+    from noiseproof.specs.noise import DeadRow as DeadRow
     from noiseproof.specs.noise import Lognormal as Lognormal
     from noiseproof.specs.noise import OnDevices as OnDevices
     from noiseproof.specs.noise import Own as Own
@@ -77,6 +86,7 @@ if TYPE_CHECKING:
     from noiseproof.specs.noise import Spec as Spec
     from noiseproof.specs.noise import Stage as Stage
     from noiseproof.specs.noise import Stuck as Stuck
+    from noiseproof.specs.noise import Verify as Verify
     from noiseproof.specs.noise import ordered_targets as ordered_targets
     from noiseproof.specs.noise import parse as parse
     from noiseproof.specs.noise import parse_levels as parse_levels
@@ -113,6 +123,9 @@ __getattr__, __dir__ = face(
     __name__,
     {
         "Own": "specs.noise",
+        "DeadColumn": "specs.noise",
+        "DeadRow": "specs.noise",
+        "Verify": "specs.noise",
         "Adc": "specs.mvm",
         "Dac": "specs.mvm",
         "EXACT": "specs.mvm",
@@ -127,6 +140,13 @@ __getattr__, __dir__ = face(
         "Slices": "specs.cells",
         "parse_cells": "specs.cells",
         "OnDevices": "specs.noise",
+        "AS_ARRAYS": "specs.mapping",
+        "Hardware": "specs.hardware",
+        "find_hardware": "specs.hardware",
+        "hardware_names": "specs.shipped",
+        "COMPENSATIONS": "specs.mapping",
+        "ArrayMapping": "specs.mapping",
+        "parse_mapping": "specs.mapping",
         "parse_time": "specs.times",
         "parse_times": "specs.times",
         "time_text": "specs.times",

@@ -12,20 +12,33 @@ No torch here, so that a wrong spec is refused before anything heavy is imported
 """
 
 import math
-import numbers
-import re
-from collections.abc import Callable, Iterable
-from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any, ClassVar, Self, overload
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Self, overload
 
 from noiseproof.core.checks import one_of
 from noiseproof.core.notation import Notation, Term
 from noiseproof.specs.layers import parse_layers
-from noiseproof.specs.times import PROGRAMMED, parse_time, time_text
+from noiseproof.specs.stages import REFERENCES as REFERENCES
+from noiseproof.specs.stages import SCOPES as SCOPES
+from noiseproof.specs.stages import STAGES as STAGES
+from noiseproof.specs.stages import STUCK_AT as STUCK_AT
+from noiseproof.specs.stages import Additive as Additive
+from noiseproof.specs.stages import DeadColumn as DeadColumn
+from noiseproof.specs.stages import DeadRow as DeadRow
+from noiseproof.specs.stages import Gaussian as Gaussian
+from noiseproof.specs.stages import Laplace as Laplace
+from noiseproof.specs.stages import Lognormal as Lognormal
+from noiseproof.specs.stages import OnDevices as OnDevices
+from noiseproof.specs.stages import Own as Own
+from noiseproof.specs.stages import Quantize as Quantize
+from noiseproof.specs.stages import Stage as Stage
+from noiseproof.specs.stages import Stuck as Stuck
+from noiseproof.specs.stages import Uniform as Uniform
+from noiseproof.specs.stages import Verify as Verify
+from noiseproof.specs.stages import number_of
+from noiseproof.specs.times import time_text
 
-REFERENCES = ("absolute", "max", "range", "rms", "std")
-SCOPES = ("channel", "global", "tensor")
-STUCK_AT = ("max", "zero")
 ROLES = ("kernel", "embedding", "bias", "norm_affine", "norm_stats", "other")
 """`kernel`: what a network multiplies with: conv, linear, attention, recurrent weights, and those
 of layers of one's own. `embedding`: tables that are only looked up, which no array needs to hold.
@@ -35,244 +48,23 @@ when asked for."""
 MAX_TEXT = 4_000
 
 
-def _number(name: str, value: object, *, at_most: float = math.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise ValueError(f"{name} must be a number, got {value!r}")
-    try:
-        number = float(value)
-    except OverflowError:  # a whole number of hundreds of digits
-        number = math.inf
-    if not 0 <= number <= at_most or math.isinf(number):
-        rule = f"between 0 and {at_most:g}" if math.isfinite(at_most) else "finite and >= 0"
-        raise ValueError(f"{name} must be {rule}, got {number:g}")
-    return number + 0.0  # -0.0 would print as another level than 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """One step of a spec. Its text form is `kind(first field, other=...)`, and `@first`,
-    `@name:PATTERN` and the like behind it where it is on some layers alone (`where`)."""
-
-    kind: ClassVar[str]
-    swept: ClassVar[str | None] = None  # the field that a sweep of levels sets
-    is_eta: ClassVar[bool] = False  # is that field a noise level (sigma / reference)?
-    where: str = field(default="", metadata={"outside": True})
-
-    @property
-    def swept_value(self) -> float | None:
-        """The value of the field that a sweep sets."""
-        return None if self.swept is None else float(getattr(self, self.swept))
-
-    @property
-    def is_random(self) -> bool:
-        """Can two chips differ?"""
-        return bool(self.swept_value)
-
-    def text(self, hide: str | None = None) -> str:
-        """The stage's text form; the field `hide` is printed as the word `level`."""
-        shown = (
-            self._field_text(field, hide)
-            for field in fields(self)
-            if not field.metadata.get("outside")
-        )
-        return f"{self.kind}({', '.join(shown)}){self._behind}"
-
-    @property
-    def _behind(self) -> str:
-        return f"@{self.where}" if self.where else ""
-
-    def _field_text(self, field: Field[object], hide: str | None) -> str:
-        value = getattr(self, field.name)
-        text = repr(value) if isinstance(value, float) else str(value)
-        if field.name == hide:
-            text = "level"
-        return text if field.name == self.swept else f"{field.name}={text}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Additive(Stage):
-    """W + level * reference(W) * z, z of unit variance. `level` is dimensionless (sigma over the
-    reference), or sigma itself for `reference="absolute"`."""
-
-    swept: ClassVar[str | None] = "level"
-    is_eta: ClassVar[bool] = True
-    level: float
-    reference: str = "std"
-    scope: str = "tensor"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "level", _number("level", self.level))
-        one_of("reference", self.reference, REFERENCES)
-        one_of("scope", self.scope, SCOPES)
-
-
-class Gaussian(Additive):
-    """z is standard normal."""
-
-    kind: ClassVar[str] = "gaussian"
-
-
-class Laplace(Additive):
-    """z is Laplace with unit variance (scale 1/sqrt 2)."""
-
-    kind: ClassVar[str] = "laplace"
-
-
-class Uniform(Additive):
-    """z is uniform on [-sqrt 3, sqrt 3], of unit variance."""
-
-    kind: ClassVar[str] = "uniform"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lognormal(Stage):
-    """W exp(level * z), z standard normal, element by element; it needs no reference."""
-
-    kind: ClassVar[str] = "lognormal"
-    swept: ClassVar[str | None] = "level"
-    is_eta: ClassVar[bool] = True
-    level: float
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "level", _number("level", self.level))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stuck(Stage):
-    """Each element is stuck, independently, with probability `p`: at zero, or at the tensor's
-    largest magnitude with the element's own sign (the device that carries it is fully on)."""
-
-    kind: ClassVar[str] = "stuck"
-    swept: ClassVar[str | None] = "p"
-    p: float
-    at: str = "zero"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "p", _number("p", self.p, at_most=1))
-        one_of("place to be stuck at", self.at, STUCK_AT)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quantize(Stage):
-    """Symmetric uniform quantisation to 2^bits - 1 values, the outermost at max|W| of the scope."""
-
-    kind: ClassVar[str] = "quantize"
-    bits: int
-    scope: str = "tensor"
-
-    def __post_init__(self) -> None:
-        if isinstance(self.bits, bool) or not isinstance(self.bits, int):
-            raise ValueError(f"bits must be a whole number, got {self.bits!r}")
-        if not 2 <= self.bits <= 24:
-            raise ValueError(f"bits must be between 2 and 24, got {self.bits}")
-        one_of("scope", self.scope, SCOPES)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Own(Stage):
-    """A function of one's own, `function(w, generator, level) -> w`, of each tensor w: given, or
-    named `package.module:function`. `code`: what it computed when rows were made, which
-    noiseproof fills in."""
-
-    kind: ClassVar[str] = "own"
-    swept: ClassVar[str | None] = "level"
-    is_eta: ClassVar[bool] = True
-    function: str
-    level: float
-    code: str = ""
-    call: Callable[..., Any] | None = field(default=None, repr=False, metadata={"outside": True})
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "level", _number("level", self.level))
-        if callable(self.function):
-            # As a text can write it: `<locals>` and `<lambda>` are no words.
-            home = getattr(self.function, "__module__", None) or "__main__"  # typed at a prompt
-            name = f"{home}:{getattr(self.function, '__qualname__', 'call')}"
-            object.__setattr__(self, "call", self.function)
-            object.__setattr__(self, "function", re.sub(r"[^\w.:]", "_", name))
-        if not isinstance(self.function, str) or not re.fullmatch(_FUNCTION, self.function):
-            raise ValueError(
-                "a noise of your own must be package.module:function, as in "
-                f"own(my_package.noise:drift, level=0.1), got {self.function!r}"
-            )
-
-    @property
-    def is_random(self) -> bool:
-        """Nobody knows what it does at level 0."""
-        return True
-
-    def text(self, hide: str | None = None) -> str:
-        """The stage's text form; the field `hide` is printed as the word `level`."""
-        level = "level" if hide == "level" else repr(self.level)
-        code = f", code={self.code}" if self.code else ""
-        return f"own({self.function}, level={level}{code}){self._behind}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class OnDevices(Stage):
-    """Weights as conductances of devices, programmed and read `time` after that: `device`, the name
-    of one that comes with noiseproof or the file of another. How weights become conductances is
-    the mapping's affair. `file`: what a file of one's own held when rows were made, which
-    noiseproof fills in, beside its `path`."""
-
-    kind: ClassVar[str] = "device"
-    swept: ClassVar[str | None] = "time"
-    device: str
-    time: str = PROGRAMMED
-    file: str = ""
-    path: str = field(default="", compare=False, repr=False, metadata={"outside": True})
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.device, str) or not re.fullmatch(_DEVICE, self.device):
-            raise ValueError(
-                "a device must be a name (`noiseproof device list`) or the path of a device file "
-                f"in quotes, as in device('mine.toml', time=1d), got {self.device!r}"
-            )
-        # One text for each time, so that 24h and 1d are the same rows.
-        object.__setattr__(self, "time", time_text(parse_time(self.time)))
-
-    @property
-    def seconds(self) -> float | None:
-        """Since programming; None: programming alone."""
-        return parse_time(self.time)
-
-    @property
-    def swept_value(self) -> float | None:
-        """The seconds."""
-        return self.seconds
-
-    @property
-    def is_random(self) -> bool:
-        """Nothing is known of a device by its name."""
-        return True
-
-    def text(self, hide: str | None = None) -> str:
-        """The stage's text form; the field `hide` is printed as its own name."""
-        name = self.device if re.fullmatch(r"[A-Za-z_]\w*", self.device) else f"'{self.device}'"
-        time = "time" if hide == "time" else self.time
-        file = f", file={self.file}" if self.file else ""
-        return f"device({name}, time={time}{file}){self._behind}"
-
-
-_DEVICE = r"[^'\"\\\n\x00-\x1f]{1,500}"
-_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
-STAGES: dict[str, type[Stage]] = {
-    "device": OnDevices,
-    "gaussian": Gaussian,
-    "laplace": Laplace,
-    "lognormal": Lognormal,
-    "own": Own,
-    "quantize": Quantize,
-    "stuck": Stuck,
-    "uniform": Uniform,
-}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Spec:
     """Stages applied left to right; no stage at all is the clean network and prints as `none`."""
 
     stages: tuple[Stage, ...] = ()
+
+    def __post_init__(self) -> None:
+        before: Stage | None = None
+        for stage in self.stages:
+            if stage.is_of_devices and not (
+                isinstance(before, OnDevices) or (before is not None and before.is_of_devices)
+            ):
+                raise ValueError(
+                    f"{stage.text()} is of devices, and must come right behind them, as in "
+                    f"device(pcm, time=1d) + {stage.text()}; device(ideal) has no noise of its own"
+                )
+            before = stage
 
     def __str__(self) -> str:
         return " + ".join(stage.text() for stage in self.stages) or "none"
@@ -436,5 +228,5 @@ def parse_levels(text: str) -> tuple[float, ...]:
             level = float(part)
         except ValueError:
             raise ValueError(f"level must be a number, got {part.strip()!r}") from None
-        levels.add(_number("level", level))
+        levels.add(number_of("level", level))
     return tuple(sorted(levels))

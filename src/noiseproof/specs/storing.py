@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from noiseproof.core.checks import one_of
+from noiseproof.specs.mapping import AS_ARRAYS, ArrayMapping
 
 FORMS = {
     "variance": "as torch: the running variance; noise may make one negative, and a chip with one "
@@ -33,6 +34,9 @@ class Stored:
       before the noise, as a deployment may do (default: no).
     - `eps`: of all layers with running statistics (default: their own; 1e-5 in torch, 1e-3 in
       Keras).
+    - `array`: how kernels lie in arrays, for noise on devices (default: pairs of them, each output
+      channel by its own largest weight).
+    - `hardware`: the name of the hardware file that says all this, for rows (default: none).
 
     Raises:
         ValueError: for another form, and an eps that is not a number above zero.
@@ -41,16 +45,19 @@ class Stored:
     stats_as: str = "variance"
     fold_norm: bool = False
     eps: float | None = None
+    array: ArrayMapping = AS_ARRAYS
+    hardware: str = ""
 
     def __post_init__(self) -> None:
         one_of("stats_as", self.stats_as, FORMS)
         if self.eps is not None and not (0 < self.eps < math.inf):
             raise ValueError(f"eps must be a number above 0, got {self.eps:g}")
 
-    @property
-    def mapping(self) -> str:
-        """As rows have it; empty where it is as torch has it."""
-        return "fold_norm=yes" if self.fold_norm else ""
+    def mapping(self, *, has_arrays: bool) -> str:
+        """As rows have it; empty where it is as torch has it. `has_arrays`: the noise is on
+        devices, or something happens at products, so that it matters how kernels lie in arrays."""
+        parts = [str(self.array)] if has_arrays else []
+        return ", ".join([*parts, *(["fold_norm=yes"] if self.fold_norm else [])])
 
     def form(self, targets: tuple[str, ...]) -> str:
         """The form of the statistics as rows have it; empty for torch's own, and where no noise is

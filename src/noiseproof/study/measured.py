@@ -217,7 +217,7 @@ def _place(task: Task, sha256: str) -> Place:
         task.family,
         ",".join(task.targets),
         task.stored.form(task.targets),
-        task.stored.mapping,
+        task.stored.mapping(has_arrays=task.specs[0].sweeps == "time"),
         task.digital,
         task.recalibrate,
         task.augment,

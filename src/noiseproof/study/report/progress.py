@@ -82,7 +82,7 @@ def _name(task: Task, names: Names) -> str:
     told: Mapping[str, str] = {
         "targets": ",".join(task.targets),
         "stats_as": form and f"statistics stored as their {form}",
-        "mapping": task.stored.mapping,
+        "mapping": task.stored.mapping(has_arrays=task.specs[0].sweeps == "time"),
         "digital": task.digital and f"digital {task.digital}",
         "noise": names.value("noise", task.family),
         "recalibrate": task.recalibrate,

@@ -1,0 +1,121 @@
+"""Noise of devices on one kernel: scaled, written into them, read, compensated, scaled back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from noiseproof import hardware
+from noiseproof.hardware import Faults, find_device, read_back
+from noiseproof.network import Layout, as_kernel, as_matrix, by_output
+from noiseproof.specs import AS_ARRAYS, ArrayMapping, OnDevices, Stage, Stuck, Verify
+from noiseproof.specs.stages import DeadLine
+
+SMALLEST_MEAN = 1e-4
+"""Of |w| now; below it a layer is not scaled up further (the floor of aihwkit's compensation)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrays:
+    """How kernels lie in arrays of devices, and how their drift is compensated: `off`, `scalar` or
+    `column` (`specs.COMPENSATIONS`)."""
+
+    mapping: ArrayMapping = AS_ARRAYS
+    compensate: str = "off"
+
+    def read(
+        self,
+        stage: OnDevices,
+        about: Sequence[Stage],
+        w: Tensor,
+        scale: Tensor,
+        generator: Generator,
+        layout: Layout,
+    ) -> Tensor:
+        """The kernel w as it is read `stage.seconds` after it was programmed; `scale` broadcasts
+        against it. Where that is zero, w stays zero: there is nothing to program. `about`: stages
+        that say something of the devices."""
+        device = find_device(stage.path or stage.device)
+        # Where all weights are zero there is nothing to divide by.
+        ones = torch.where(scale > 0, scale, torch.ones_like(scale))
+        # As a matrix (outputs, inputs), whose lines are those of arrays.
+        matrix = as_matrix((w / ones).float(), layout)
+        read = read_back(
+            device,
+            matrix.flatten(0, 1).contiguous(),
+            generator,
+            time=stage.seconds,
+            cells=self.mapping.cells,
+            faults=_faults(about),
+            verify=_verified(about),
+        )
+        now = read.now
+        if self.compensate != "off":
+            now = now * self._factor(read.programmed, now)
+        kernel = as_kernel(now.view_as(matrix), layout, w.shape)
+        found: Tensor = (kernel * scale).to(w)
+        return found
+
+    def scale(self, w: Tensor, layout: Layout) -> Tensor:
+        """max |W| of each weight's channel, tensor or tile, in a shape that broadcasts against w. A
+        vector, which is no matrix of several channels, has one."""
+        if self.mapping.scale == "tensor" or w.dim() < 2:
+            return w.abs().amax()
+        if self.mapping.scale == "channel":
+            return by_output(as_matrix(w, layout).abs().amax(2).flatten(), w, layout)
+        assert self.mapping.tile is not None
+        return tile_maxima(w, layout, self.mapping.tile)
+
+    def _factor(self, programmed: Tensor, now: Tensor) -> Tensor:
+        """By what a digital multiplication behind the array makes up for drift: the mean |w| just
+        after programming over that of now, of a layer or of each output; w (outputs, inputs) in
+        units of its scale."""
+        if self.compensate == "scalar":
+            before, after = (one.abs().double().mean() for one in (programmed, now))
+        else:
+            before, after = (one.abs().double().mean(1, keepdim=True) for one in (programmed, now))
+        factor: Tensor = before / after.clamp(min=SMALLEST_MEAN)
+        return factor.float()
+
+
+def _faults(about: Sequence[Stage]) -> Faults:
+    """What is broken, by the stages that say it; of two of one kind the last counts."""
+    found: dict[str, float] = {}
+    for stage in about:
+        if isinstance(stage, Stuck):
+            found[f"at_{stage.at}"] = stage.p
+        elif isinstance(stage, DeadLine):
+            found[stage.kind] = stage.p
+    return Faults(**found)
+
+
+def _verified(about: Sequence[Stage]) -> hardware.Verify:
+    found = [one for one in about if isinstance(one, Verify)]
+    if not found:
+        return hardware.Verify()
+    return hardware.Verify(rounds=found[-1].rounds, tolerance=found[-1].tolerance)
+
+
+def tile_maxima(w: Tensor, layout: Layout, tile: tuple[int, int]) -> Tensor:
+    """max |W| of each weight's tile, in the shape of w: at most `tile` rows (inputs, whole input
+    channels of a convolution) and columns (outputs).
+
+    Raises:
+        ValueError: for tiles with fewer rows than one input channel has places.
+    """
+    matrix = as_matrix(w, layout).abs()  # (groups, outputs, inputs)
+    rows, columns = tile
+    window = w[0, 0].numel() if w.dim() > 2 and not layout.outputs else 1
+    if rows < window:
+        raise ValueError(
+            f"a tile must hold at least one input channel, {window} rows of a window of "
+            f"{'x'.join(map(str, w.shape[2:]))}, got {rows} rows"
+        )
+    rows -= rows % window
+    found = torch.empty_like(matrix)
+    for top in range(0, matrix.shape[1], columns):
+        for left in range(0, matrix.shape[2], rows):
+            part = (slice(None), slice(top, top + columns), slice(left, left + rows))
+            found[part] = matrix[part].amax((1, 2), keepdim=True)
+    return as_kernel(found, layout, w.shape)
