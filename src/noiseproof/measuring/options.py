@@ -157,7 +157,7 @@ DEFAULTS: dict[str, object] = {
     field.name: field.default
     for request in (Network, Measurement, RankRequest, Stored)
     for field in fields(request)
-    if field.default is not MISSING
+    if field.default is not MISSING and field.name != "hardware"  # a name here, a label there
 }
 IN_MEMORY = ("scale", "score", "batch_size", "device", "compiled", "threads", "digital", "subject")
 STORED = ("stats_as", "fold_norm", "eps")

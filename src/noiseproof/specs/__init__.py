@@ -57,7 +57,6 @@ if TYPE_CHECKING:
     from noiseproof.specs.estimators import parse_estimator as parse_estimator
     from noiseproof.specs.hardware import Hardware as Hardware
     from noiseproof.specs.hardware import find_hardware as find_hardware
-    from noiseproof.specs.shipped import hardware_names as hardware_names
     from noiseproof.specs.layers import Layers as Layers
     from noiseproof.specs.layers import digital_text as digital_text
     from noiseproof.specs.layers import parse_digital as parse_digital
@@ -106,6 +105,7 @@ if TYPE_CHECKING:
     from noiseproof.specs.selection import chosen_steps as chosen_steps
     from noiseproof.specs.selection import only_part as only_part
     from noiseproof.specs.selection import parse_steps as parse_steps
+    from noiseproof.specs.shipped import hardware_names as hardware_names
     from noiseproof.specs.storing import AS_TORCH as AS_TORCH
     from noiseproof.specs.storing import FORMS as FORMS
     from noiseproof.specs.storing import OWN_FORMS as OWN_FORMS
