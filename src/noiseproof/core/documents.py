@@ -50,7 +50,8 @@ def sentence(error: ValidationError, document: dict[str, Any]) -> str:
     rule = RULES.get(first["type"], first["msg"].removeprefix("Value error, "))
     rule = rule.format(**first.get("ctx", {})) if first["type"] in RULES else rule
     shown = repr(first["input"])
-    if "got " not in rule and first["type"] != "missing" and shown not in rule:
+    is_said = "got " in rule or (first["type"] not in RULES and shown in rule)
+    if not is_said and first["type"] not in ("missing", "union_tag_invalid"):
         rule += f", got {shown if len(shown) < 60 else shown[:57] + '...'}"
     others = {key for key in keys if not keys[0].startswith(key)}
     more = f" (and {len(others)} more)" if others else ""

@@ -160,9 +160,10 @@ class Device(Part):
     @property
     def digest(self) -> str:
         """What the file says of conductances, as 8 hexadecimal digits: neither its layout nor its
-        words count."""
+        words count, nor what it leaves at its default."""
         words = {"name", "about", "source", "leaves_out"}
-        content = json.dumps(self.model_dump(exclude=words), sort_keys=True)
+        said = self.model_dump(exclude=words, exclude_defaults=True)
+        content = json.dumps(said, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def check_time(self, time: float | None) -> None:
