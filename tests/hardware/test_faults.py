@@ -4,12 +4,17 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from noiseproof.core.rng import stream
 from noiseproof.hardware import Faults, Verify, find_device, read_back
 from noiseproof.specs import Offset
 
 N = 200_000
+
+
+def uniform(*shape: int) -> Tensor:
+    return torch.rand(shape, generator=stream(0, "weights"))
 
 
 @pytest.mark.parametrize("w", [-1.0, -0.4, 0.0, 0.7])
@@ -35,14 +40,14 @@ def test_stuck_pairs_have_the_mean_and_variance_of_their_closed_form(w: float) -
 def test_a_stuck_device_neither_drifts_nor_is_read_with_noise() -> None:
     device = find_device("pcm")
     faults = Faults(at_gmax=1.0)
-    found = read_back(device, torch.rand(50), stream(2), time=86400.0, faults=faults)
+    found = read_back(device, uniform(50), stream(2), time=86400.0, faults=faults)
     assert torch.equal(found.now, torch.zeros(50))  # g_max - g_max
-    one = read_back(device, torch.rand(50), stream(2), time=1.0, cells=Offset(), faults=faults)
+    one = read_back(device, uniform(50), stream(2), time=1.0, cells=Offset(), faults=faults)
     assert torch.equal(one.now, torch.ones(50))
 
 
 def test_a_dead_row_is_an_input_that_no_output_sees() -> None:
-    w = torch.rand(6, 5, 3, 3) + 0.1
+    w = uniform(6, 5, 3, 3) + 0.1
     found = read_back(
         find_device("ideal"), w, stream(3), time=None, faults=Faults(dead_row=0.4)
     ).now
@@ -53,7 +58,7 @@ def test_a_dead_row_is_an_input_that_no_output_sees() -> None:
 
 def test_a_dead_column_takes_the_weights_of_one_sign_from_an_output() -> None:
     """The column of g+ and that of g- are two lines."""
-    w = torch.rand(400, 10) * 2 - 1
+    w = uniform(400, 10) * 2 - 1
     found = read_back(
         find_device("ideal"), w, stream(4), time=None, faults=Faults(dead_column=0.3)
     ).now
@@ -67,7 +72,7 @@ def test_a_dead_column_takes_the_weights_of_one_sign_from_an_output() -> None:
 
 
 def test_faults_leave_the_noise_of_the_others_alone_and_grow_with_their_probability() -> None:
-    device, w = find_device("pcm"), torch.rand(3000) * 2 - 1
+    device, w = find_device("pcm"), torch.linspace(0.2, 1, 3000)
     none, few, many = (
         read_back(device, w, stream(5), time=60.0, faults=Faults(at_gmin=p, at_gmax=p)).now
         for p in (0.0, 0.05, 0.2)
@@ -92,7 +97,7 @@ def test_impossible_faults_are_refused(options: dict[str, float], message: str) 
 
 def test_verified_devices_end_within_the_tolerance() -> None:
     device = find_device("rram_milo")
-    w = torch.rand(20_000) * 2 - 1
+    w = uniform(20_000) * 2 - 1
     once = read_back(device, w, stream(6), time=None).now
     verify = Verify(rounds=40, tolerance=0.01)
     often = read_back(device, w, stream(6), time=None, verify=verify).now

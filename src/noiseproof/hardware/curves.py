@@ -54,7 +54,7 @@ class Form(Part):
 class Polynomial(Form):
     """c0 + c1 x + c2 x^2 + ..."""
 
-    form: Literal["polynomial"] = "polynomial"
+    form: Literal["polynomial"]
     coefficients: Annotated[
         tuple[Finite, ...], BeforeValidator(as_tuple), Field(min_length=1, max_length=12)
     ]

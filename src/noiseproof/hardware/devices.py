@@ -26,20 +26,20 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class Program(Part):
-    """What stands when programming ends: max(g + sd(g) xi_1, 0), g the target. `time`: when that
-    was measured."""
+class Programmed(Part):
+    """What stands when programming ends, or has become of that at a later `time`:
+    max(h + sd xi_1, 0) with h = g + shift(g), g the target; sd of h, or of g (`sd_of`)."""
 
-    sd: Curve
     time: NotNegative = 0.0
-
-
-class Later(Part):
-    """What programming has become at `time`: max(h + sd(h) xi_1, 0), h = g + shift(g)."""
-
-    time: Positive
     sd: Curve
     shift: Curve | None = None
+    sd_of: Literal["moved", "target"] = "moved"
+
+
+class Later(Programmed):
+    """As `Programmed`, at a time that is said."""
+
+    time: Positive
 
 
 class Drift(Part):
@@ -85,7 +85,7 @@ class Device(Part):
     law_of: Literal["device", "weight"] = "device"
     zero_below: NotNegative = 0.0
     last_time: NotNegative | None = None
-    program: Program
+    program: Programmed
     later: Annotated[tuple[Later, ...], BeforeValidator(as_tuple)] = ()
     between: Literal["log time", "time"] = "log time"
     drift: Drift | None = None
@@ -131,11 +131,13 @@ class Device(Part):
 
     def curves(self) -> dict[str, Any]:
         """The curves of the file by their keys."""
-        found: dict[str, Any] = {"program.sd": self.program.sd}
-        for place, one in enumerate(self.later):
-            found[f"later[{place}].sd"] = one.sd
+        found: dict[str, Any] = {}
+        named: list[tuple[str, Programmed]] = [("program", self.program)]
+        named += [(f"later[{place}]", one) for place, one in enumerate(self.later)]
+        for key, one in named:
+            found[f"{key}.sd"] = one.sd
             if one.shift is not None:
-                found[f"later[{place}].shift"] = one.shift
+                found[f"{key}.shift"] = one.shift
         if self.drift is not None:
             found |= {"drift.mean": self.drift.mean, "drift.sd": self.drift.sd}
         if self.read is not None:

@@ -9,16 +9,27 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from noiseproof.hardware.devices import Device, Later
+from noiseproof.hardware.devices import Device, Programmed
 
 
 def programmed(device: Device, g: Tensor, xi: Tensor) -> Tensor:
-    """max(g + sd(g) xi, 0); a law of whole weights may go below 0, as the weight does."""
-    found = torch.addcmul(g, device.program.sd.values(g, device.g_max, torch), xi)
+    """max(h + sd xi, 0), h = g + shift(g); a law of whole weights may go below 0, as they do."""
+    moved = _moved(device, device.program, g)
+    sd = _sd(device, device.program, g, moved)
+    found = torch.addcmul(moved, sd, xi)
     if device.law_of == "device":
         found.clamp_(min=0)
     if device.zero_below:
         found.masked_fill_(g < device.zero_below, 0)
+    return found
+
+
+def _moved(device: Device, state: Programmed, g: Tensor) -> Tensor:
+    return g if state.shift is None else g + state.shift.values(g, device.g_max, torch)
+
+
+def _sd(device: Device, state: Programmed, g: Tensor, moved: Tensor) -> Tensor:
+    found: Tensor = state.sd.values(moved if state.sd_of == "moved" else g, device.g_max, torch)
     return found
 
 
@@ -37,21 +48,17 @@ def verified(
 def grown(device: Device, g: Tensor, xi: Tensor, time: float) -> Tensor:
     """What programming has become, where the file says so for several times: sd and shift are
     linear between those, in time or in its logarithm, and before the first as they are there."""
-    first = Later.model_construct(time=device.program.time, sd=device.program.sd, shift=None)
-    states = [first, *device.later]
+    states = [device.program, *device.later]
     place = max(1, next((k for k, s in enumerate(states) if time <= s.time), len(states) - 1))
     before, after = states[place - 1], states[place]
-    low, here, high = (before.time, max(time, before.time), after.time)
+    low, here, high = before.time, max(time, before.time), after.time
     if device.between == "log time":
         low, here, high = math.log(low), math.log(here), math.log(high)
     share = (here - low) / (high - low)
-    target = g
-    for state, weight in ((before, 1 - share), (after, share)):
-        if state.shift is not None and weight:
-            g = g + state.shift.values(target, device.g_max, torch) * weight
-    sd = before.sd.values(g, device.g_max, torch) * (1 - share)
-    sd = sd.add_(after.sd.values(g, device.g_max, torch), alpha=share)
-    return torch.addcmul(g, sd, xi).clamp_(min=0)
+    # First where the mean has gone to, then the spread there.
+    moved = _moved(device, before, g) * (1 - share) + _moved(device, after, g) * share
+    sd = _sd(device, before, g, moved) * (1 - share) + _sd(device, after, g, moved) * share
+    return torch.addcmul(moved, sd, xi).clamp_(min=0)
 
 
 def drifted(device: Device, g: Tensor, g_p: Tensor, xi: Tensor, time: float) -> Tensor:
