@@ -16,7 +16,7 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
         "unknown model 'resnet9': expected one of resnet8, .*, package.module:builder$",
     ),
     "norm": (("--norm", "batchnorm"), "unknown norm 'batchnorm': expected one of none, batch, "),
-    "noise": (("--noise", "potato(1)"), "unknown noise 'potato': expected one of gaussian, "),
+    "noise": (("--noise", "potato(1)"), "unknown noise 'potato': expected one of dead_"),
     "reference": (
         ("--noise", "gaussian(0.1, reference=foo)"),
         "unknown reference 'foo': expected one of absolute, max, range, rms, std$",
@@ -156,6 +156,65 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
     "yield of images": (
         ("--design", "per-image", "--above", 0.9),
         "design per-image does not tell chips apart, so there is no yield above 0.9",
+    ),
+    "hardware": (
+        ("--hardware", "pmc"),
+        r"unknown hardware \(or file NAME.toml\) 'pmc': expected one of afm, hermes, .*, sonos$",
+    ),
+    "no hardware file": (
+        ("--hardware", "nowhere.toml"),
+        "cannot read the hardware file nowhere.toml: No such file or directory$",
+    ),
+    "unknown device": (
+        ("--noise", "device(pmc)"),
+        r"unknown device \(or file NAME.toml\) 'pmc': expected",
+    ),
+    "no device file": (
+        ("--noise", "device('nowhere.toml', time=1h)"),
+        "cannot read the device file nowhere.toml: No such file or directory$",
+    ),
+    "time without unit": (
+        ("--hardware", "pcm", "--times", "0s,3600"),
+        "a time must be a number >= 0 with its unit, as 25s, 10min, 1h, 30d or 1y, or programmed, "
+        "got 3600$",
+    ),
+    "negative time": (("--hardware", "pcm", "--times", "-1d"), "a time must be .*, got -1d$"),
+    "time in the noise": (("--noise", "device(pcm, time=3600)"), "a time must be .*, got 3600$"),
+    "beyond what was measured": (
+        ("--hardware", "reram_wan", "--times", "30d"),
+        r"device reram_wan was measured up to 2d after programming, got 30d: take",
+    ),
+    "times of no devices": (
+        ("--noise", "gaussian(0.1)", "--times", "1h"),
+        r"gaussian\(.*\) has no devices that age: give --hardware, or noise as device\(pcm, time=",
+    ),
+    "levels of devices": (
+        ("--hardware", "pcm", "--levels", "0,0.1"),
+        r"device\(pcm, time=programmed\) is swept by times, as 0s,1h,1d: write the levels of its",
+    ),
+    "levels and times": (
+        ("--hardware", "pcm", "--levels", "0.1", "--times", "1h"),
+        "noise is swept by levels or by times: leave one of them out$",
+    ),
+    "per-image devices": (
+        ("--hardware", "pcm", "--design", "per-image"),
+        r"per-image chips do not hold for device noise \(not symmetric and additive\): use",
+    ),
+    "mapping": (
+        ("--hardware", "pcm", "--mapping", "scale=layer"),
+        "unknown scale 'layer': expected one of channel, tensor, tile$",
+    ),
+    "tiles too small": (
+        ("--hardware", "pcm", "--mapping", "scale=tile, tile=8x8"),
+        "a tile must hold at least one input channel, 9 rows of a window of 3x3, got 8 rows$",
+    ),
+    "compensation": (
+        ("--hardware", "pcm", "--compensate", "row"),
+        "unknown compensation 'row': expected one of off, scalar, column$",
+    ),
+    "faults of no devices": (
+        ("--noise", "gaussian(0.1) + dead_row(0.1)"),
+        r"dead_row\(0\.1\) is of devices, and must come right behind them, as in device\(pcm, ",
     ),
     "yield": (("--above", "nan"), "above must be a finite score, got nan$"),
 }

@@ -25,6 +25,7 @@ from noiseproof.measuring import (
     analog_places,
     check_in_units,
     explain_setup,
+    fitted_request,
     inspect_setup,
     measure_setup,
     opened,
@@ -52,7 +53,9 @@ PROVENANCE = (
 
 def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
     """Measure curves, print them, and say what the noise reached."""
-    setup, asked = opened(request.network, request.calibration), request.measurement
+    setup = opened(request.network, request.calibration)
+    request = fitted_request(setup, request)
+    asked = request.measurement
     check_in_units(setup, asked)  # before a store is made
     if asked.design.needs_hits:
         sized(asked.design, len(setup.test))
@@ -82,6 +85,7 @@ def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
 def run_track(request: TrackRequest, output: DrawnOptions) -> None:
     """Follow chips along a stream, print the traces, and draw where a figure is asked for."""
     setup = opened(request.network, request.calibration)
+    request = fitted_request(setup, request)
     tally = Tally()
     with Store(output.store) as store, Bars() as bars:
 
@@ -107,6 +111,7 @@ def run_track(request: TrackRequest, output: DrawnOptions) -> None:
 def run_ranking(request: RankRequest, output: DrawnOptions) -> None:
     """Rank layers, and print, and draw where a figure is asked for."""
     setup = opened(request.network, request.calibration)
+    request = fitted_request(setup, request)
     tally = Tally()
     with Store(output.store) as store, Bars() as bars:
 
@@ -148,6 +153,7 @@ def run_explain(
     """Explain, print the findings first, and write the page. `usual_images`: how many, where no
     number is given; `table`: print every layer too."""
     setup = opened(request.network, request.calibration)
+    request = fitted_request(setup, request)
     if request.network.images is None:
         few = setup.test.first(min(usual_images, len(setup.test)))
         setup = replace(setup, test=few)

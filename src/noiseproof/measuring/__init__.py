@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from noiseproof.measuring.units import open_units as open_units
     from noiseproof.measuring.units import places_of as places_of
     from noiseproof.measuring.watching import analog_places as analog_places
+    from noiseproof.measuring.watching import fitted_request as fitted_request
 
 __getattr__, __dir__ = face(
     __name__,
@@ -47,6 +48,7 @@ __getattr__, __dir__ = face(
         "inspect_setup": "measuring.inspection",
         "inspect_network": "measuring.inspection",
         "analog_places": "measuring.watching",
+        "fitted_request": "measuring.watching",
         "Calibration": "measuring.requests",
         "Evaluator": "measuring.evaluator",
         "ExplainRequest": "measuring.requests",

@@ -28,7 +28,7 @@ from noiseproof.network import (
     stored_as,
     work_of,
 )
-from noiseproof.noise import resolved
+from noiseproof.noise import Arrays, resolved, targeted
 from noiseproof.specs import UNSCALED, PixelScale
 from noiseproof.tasks import taken
 
@@ -130,6 +130,22 @@ def digital_words(
     left_out = has_tables and "kernel" in targets and "embedding" not in targets
     words = ",".join(filter(None, ("embedding" if left_out else "", asked)))
     return words or ("none" if has_own_maps else "")
+
+
+def fitted_request(setup: Setup, request: R) -> R:
+    """`resolved_request`, where the kernels of the opened network fit into the arrays too: asked
+    before anything is written.
+
+    Raises:
+        ValueError: as `resolved_request`, and for tiles that are smaller than one input channel.
+    """
+    found = resolved_request(request)
+    arrays = Arrays(mapping=setup.network.stored.array)
+    if arrays.mapping.scale == "tile" and any(s.sweeps == "time" for s in found.measurement.specs):
+        state, where = state_of(setup.model), places(setup.model)
+        for name in targeted(where, found.measurement.targets):
+            arrays.scale(state[name], where[name])
+    return found
 
 
 def resolved_request(request: R) -> R:

@@ -129,7 +129,7 @@ def check_followed(
         )
     if not spec.is_random:
         raise ValueError(f"noise that changes needs a level above 0, got {spec}")
-    if stream.wander is not None and not spec.level:
+    if stream.wander is not None and (spec.sweeps == "time" or not spec.level):
         raise ValueError(f"{spec} has no level that could wander")
     if stream.wander is not None:
         highest = WANDERS_WITHIN * (spec.level or 0.0)
