@@ -19,7 +19,7 @@ from noiseproof.cli.options import (
 )
 from noiseproof.cli.printing import print_json
 from noiseproof.core.checks import one_of
-from noiseproof.specs import catalog, parse, parse_digital, parse_targets
+from noiseproof.specs import catalog, parse, parse_digital, parse_mapping, parse_targets
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -47,6 +47,7 @@ class LookedOptions(PartOptions):
 
 @grouped(
     "noiseproof info recalibrations",
+    "noiseproof info hardware pcm",
     "noiseproof info model resnet20 --noise 'gaussian(0.1)'",
     "noiseproof info network runs/net --images 500",
 )
@@ -54,7 +55,7 @@ def info(
     what: Annotated[
         str,
         typer.Argument(
-            help=f"{', '.join(LISTINGS)}; model NAME; network WEIGHTS.",
+            help=f"{', '.join(LISTINGS)}; hardware NAME; model NAME; network WEIGHTS.",
             autocompletion=completion.among(TOPICS),
         ),
     ],
@@ -64,7 +65,8 @@ def info(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="The model, or the checkpoint or run's folder.", autocompletion=completion.models
+            help="The chip, the model, or the checkpoint or run's folder.",
+            autocompletion=completion.models,
         ),
     ] = None,
     as_json: AsJson = False,
@@ -77,6 +79,8 @@ def info(
         _print_network(name, network, data, as_json)
     elif what == "model":
         _print_model(name, asked, network, as_json)
+    elif what == "hardware" and name is not None:
+        _print_hardware(name, as_json)
     elif name is not None:
         raise ValueError(f"info {what} takes no name, got {name!r}")
     else:
@@ -117,6 +121,30 @@ def _print_model(
     print_inventory(name, tensors, noise, roles)
     if as_json:
         print_json({"model": name, "tensors": [tensor.as_json() for tensor in tensors]})
+
+
+def _print_hardware(name: str, as_json: bool) -> None:
+    from noiseproof.cli.console import print_listing
+    from noiseproof.hardware import statements
+    from noiseproof.specs.hardware import find_hardware
+
+    chip = find_hardware(name)
+    mapping, folds = parse_mapping(chip.mapping)
+    texts = {
+        "noise": chip.noise or "none",
+        "mapping": f"{mapping}{', fold_norm=yes' if folds else ''}",
+        "compensate": chip.compensate,
+        "digital": chip.digital or "no layer",
+        "source": chip.source or "-",
+        "leaves out": chip.leaves_out or "-",
+    }
+    stated = statements(
+        parse(chip.noise or "none"), mapping, compensate=chip.compensate, digital=chip.digital
+    )
+    print_listing(f"hardware {chip.name}: {chip.about}", texts)
+    print_listing("what its numbers mean", stated)
+    if as_json:
+        print_json(chip.model_dump() | {"statements": stated})
 
 
 def _print_listing(what: str, as_json: bool) -> None:

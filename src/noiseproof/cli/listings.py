@@ -5,6 +5,7 @@ from dataclasses import MISSING, fields
 
 from noiseproof.specs import (
     AUTO,
+    COMPENSATIONS,
     DESIGNS,
     ESTIMATORS,
     REFERENCES,
@@ -12,6 +13,7 @@ from noiseproof.specs import (
     SCOPES,
     Estimator,
     catalog,
+    hardware_names,
 )
 
 NOISES = {
@@ -32,10 +34,22 @@ NOISES = {
     "scope=": f"over what the reference is taken: {', '.join(SCOPES)}",
     "--targets": f"roles that get noise: {', '.join(ROLES)}; default kernel",
 }
+
+
+def _hardware() -> dict[str, str]:
+    from noiseproof.specs.hardware import find_hardware
+
+    return {name: find_hardware(name).about for name in hardware_names()} | {
+        "NAME.toml": "your own: `info hardware pcm --json` shows the keys"
+    }
+
+
 LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "models": lambda: {**catalog.MODELS, **catalog.OUTSIDE_MODELS},
     "norms": lambda: dict(catalog.NORMS),
     "noises": lambda: dict(NOISES),
+    "hardware": _hardware,
+    "compensations": lambda: dict(COMPENSATIONS),
     "recalibrations": lambda: dict(
         [(_form(cls), cls.about) for cls in ESTIMATORS.values()],
         auto=f"{AUTO}; a number N is pooled(N)",

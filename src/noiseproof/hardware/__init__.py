@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from noiseproof.hardware.devices import device_names as device_names
     from noiseproof.hardware.devices import find_device as find_device
     from noiseproof.hardware.faults import Faults as Faults
+    from noiseproof.hardware.words import statements as statements
 
 __getattr__, __dir__ = face(
     __name__,
@@ -23,5 +24,6 @@ __getattr__, __dir__ = face(
         "device_names": "hardware.devices",
         "find_device": "hardware.devices",
         "read_back": "hardware.aging",
+        "statements": "hardware.words",
     },
 )
