@@ -1,4 +1,4 @@
-"""What a chip must state, in ten lines: what its numbers mean, and what it leaves open. No torch."""
+"""What a chip must state, in ten lines: what its numbers mean, and leaves open. No torch."""
 
 from collections.abc import Callable, Sequence
 
@@ -79,8 +79,10 @@ def _time(device: Device) -> str:
     origin = f"; drift counts from {device.t0:g} s before that" if device.t0 else ""
     last = device.later[-1].time if device.later else device.last_time
     ends = "" if last is None else f"; measured up to {time_text(last)}"
-    reads = "programmed is programming alone, 0s has the noise of a first read"
-    return f"seconds since programming ended{origin}; {reads if device.read else 'no read noise'}{ends}"
+    reads = "no read noise"
+    if device.read is not None:
+        reads = "programmed is programming alone, 0s has the noise of a first read"
+    return f"seconds since programming ended{origin}; {reads}{ends}"
 
 
 def _frozen(devices: Sequence[Device], read: Sequence[str]) -> str:
