@@ -21,7 +21,8 @@ from typer.main import get_command
 import noiseproof as npf
 from noiseproof.cli import app
 from noiseproof.core.rng import stream
-from noiseproof.specs import designs, estimators
+from noiseproof.hardware import Device
+from noiseproof.specs import Hardware, designs, estimators
 from noiseproof.specs import noise as spec
 from noiseproof.study.file import Study
 
@@ -99,9 +100,11 @@ def test_the_python_of_the_readme_makes_what_it_says(toys: dict[str, object]) ->
 
 
 @pytest.mark.parametrize("page", having("toml"))
-def test_the_studies_of_a_page_are_valid(page: str) -> None:
+def test_the_files_of_a_page_are_valid(page: str) -> None:
     for block in blocks(page, "toml"):
-        Study.model_validate(tomllib.loads(block))
+        document = tomllib.loads(block)
+        kind = Study if "claim" in document else Device if "program" in document else Hardware
+        kind.model_validate(document)
 
 
 def shell_lines() -> Iterator[tuple[str, str]]:
