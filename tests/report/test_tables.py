@@ -14,7 +14,7 @@ from noiseproof.report.looks import KINDS, OFF, Look, looks_of_ways
 from noiseproof.report.panels import Panel, panels_of, stream_panels_of
 from noiseproof.report.series import dodged, gain_series, score_series
 from noiseproof.report.terminal import curves_table, spread_lines
-from noiseproof.report.words import level_text, origin_of, short_names
+from noiseproof.report.words import origin_of, short_names
 from noiseproof.results.curves import Curve, curves_of
 from noiseproof.results.rows import Row
 from noiseproof.results.streams import traces_of
@@ -178,7 +178,6 @@ def test_level_zero_is_a_column_without_noise_and_the_cost_comes_last() -> None:
 
 
 def test_level_zero_of_a_later_stage_is_not_without_noise() -> None:
-    assert level_text(0.0, alone=False) == "level 0"
     rows = [clean()]
     text = "quantize(bits=4, scope=tensor) + gaussian({}, reference=std, scope=tensor)"
     rows += at(0.2, (0.5, 0.6), noise=text.format(0.2))

@@ -218,7 +218,7 @@ def test_what_is_done_about_it_is_another_way_of_one_panel() -> None:
     rows = [*plain, *(replace(row, compensation="scalar") for row in plain)]  # type: ignore[call-arg]
     curves = curves_of([made(Compensated, **CLEAN), *rows])
     (panel,) = panels_of(curves, short_names([made(Compensated, **CLEAN)]))
-    assert [way_of(curve.first) for curve in panel.curves] == ["off", "off, compensation scalar"]
+    assert [way_of(curve.first) for curve in panel.curves] == ["off", "compensation scalar"]
     ((before, after, _),) = panel.pairs
     assert (before.first, after.first) == (rows[0], rows[2])
 

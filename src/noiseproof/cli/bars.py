@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 from noiseproof.cli.console import console
-from noiseproof.results import Row
+from noiseproof.results import Row, swept_by, way_of
 from noiseproof.specs import parse_design
 from noiseproof.stats import FIRST, stein_interval
 
@@ -184,8 +184,9 @@ class StudyBar(_Bar):
 
 def chip_text(row: Row) -> str:
     """A chip in a few words."""
-    level = "clean" if row.level is None else f"level {row.level:g}"
-    how = "" if row.recalibrate == "off" else f"{row.recalibrate}, "
+    noise = swept_by(row.noise).text(row.level, alone=False)
+    level = noise if row.noise != "none" else "no noise on weights" if row.mvm else "clean"
+    how = "" if way_of(row) == "off" else f"{way_of(row)}, "
     unit = row.unit
     score = f"{unit.value(row.score)}{unit.sign}"
     return f"{row.norm}, {how}{level}, {unit_word(row)} {row.chip}: {score}"

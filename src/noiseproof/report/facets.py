@@ -10,13 +10,15 @@ from noiseproof.report.plotting import INTERVAL
 from noiseproof.report.series import Series, score_series, stream_series
 from noiseproof.report.splitting import Split
 from noiseproof.report.words import count_text
-from noiseproof.results import level_axis, score_axis, where_of
+from noiseproof.results import Swept, score_axis, where_of
 from noiseproof.specs import PerImage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facet:
-    """What one pair of axes shows; `behind`: pale lines, to compare with."""
+    """What one pair of axes shows; `behind`: pale lines, to compare with. `swept` and `times`: what
+    an axis of times has to name; `clean` are points at level 0 of other axes, and lines along
+    that."""
 
     title: str
     series: tuple[Series, ...]
@@ -27,6 +29,8 @@ class Facet:
     chance: float | None = None
     clean: tuple[tuple[float, Look], ...] = ()
     changes: tuple[int, ...] = ()
+    swept: Swept | None = None
+    times: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,9 @@ def _of_panel(panel: Panel, split: Split, several: bool) -> Facet:
         title="\n".join(name for name in names if name),
         series=shown_series(series, split),
         behind=tuple(series[place] for place in split.behind),
-        x_label=level_axis(panel.family),
+        x_label=panel.swept.axis,
+        swept=panel.swept if panel.swept.is_time else None,
+        times=tuple(panel.levels) if panel.swept.is_time else (),
         y_label=score_axis(panel.clean),
         from_zero=panel.unit is stats.PERCENT,
         # Scores without hits, as mAP, have no level of chance, unless somebody says so.

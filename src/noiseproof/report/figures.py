@@ -10,17 +10,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from noiseproof import stats
+from noiseproof.report.looks import Look
 from noiseproof.report.panels import Panel, StreamPanel
 from noiseproof.report.series import Series, dodged, gain_series, score_series, stream_series
 from noiseproof.report.splitting import CROWD, Split
-from noiseproof.report.words import level_text
-from noiseproof.results import (
-    Curve,
-    chips_in_common,
-    level_axis,
-    paired_difference,
-    score_axis,
-)
+from noiseproof.report.tables import value_name
+from noiseproof.results import Curve, Row, chips_in_common, paired_difference, score_axis
 from noiseproof.specs import Chips, parse
 
 # An empty <extra> leaves out plotly's second box, which repeats the name.
@@ -36,8 +31,8 @@ LAYOUT: dict[str, Any] = {
 
 
 def score_figure(panel: Panel) -> go.Figure | None:
-    """Score against level, one line per curve, its band the 95 % interval over chips; small panels
-    on shared axes for many curves; None where the noise has no level."""
+    """Score against level or time, one line per curve, its band the 95 % interval over chips; small
+    panels on shared axes for many curves; None where the noise has no level."""
     all_series = score_series(panel)
     if not any(series.x for series in all_series):
         return None
@@ -51,20 +46,15 @@ def score_figure(panel: Panel) -> go.Figure | None:
         looks = dict(zip(split.places, split.looks, strict=True))
         for clean, place in panel.clean_points:
             if place in looks:
-                grid.figure.add_scatter(
-                    x=[0],
-                    y=[panel.unit.factor * clean.score],
-                    mode="markers",
-                    marker={"symbol": "diamond-open", "size": 9, "color": looks[place].colour},
-                    name=_escaped(panel.looks[place].label),
-                    showlegend=False,
-                    hovertemplate="<b>%{fullData.name}</b><br>clean %{y:.4g}"
-                    f"{_escaped(panel.unit.sign)} of {clean.images} images<extra></extra>",
-                    **grid.cell(number),
-                )
+                look = replace(looks[place], label=panel.looks[place].label)
+                _add_clean(grid, number, panel, clean, look)
+    if panel.swept.is_time and len(panel.clean_points) == 1:
+        value = panel.unit.factor * panel.clean.score
+        _add_name(grid, "clean", value, at=1, side="right")
     if panel.has_chance and panel.facts.chance is not None:
         _add_chance(grid, panel.unit.factor * panel.facts.chance)
-    grid.lay_out(level_axis(panel.family), _axis(panel, "on noisy chips"), _range(panel.unit))
+    grid.lay_out(panel.swept.axis, _axis(panel, "on noisy chips"), _range(panel.unit))
+    _name_times(grid.figure, panel, room=11 // grid.columns)
     return grid.figure
 
 
@@ -91,7 +81,8 @@ def gain_figure(panel: Panel) -> go.Figure | None:
             line={"color": series.look.colour, "dash": series.look.dash, "width": 1.5},
             marker={"size": 6, "symbol": series.look.marker},
             text=[
-                f"level {point.level:g}<br>{chips_in_common(point, plain[point.level])} chips: "
+                panel.swept.text(point.level, alone=False)
+                + f"<br>{chips_in_common(point, plain[point.level])} chips: "
                 + panel.unit.text(paired_difference(point, plain[point.level]))
                 + _escaped(panel.unit.points.lstrip(","))
                 for point in points
@@ -101,8 +92,10 @@ def gain_figure(panel: Panel) -> go.Figure | None:
     figure.add_hline(y=0, line={"color": "#888", "width": 1})
     _lay_out(figure, entries=len(all_series))
     axis = f"points of {panel.metric}" if panel.unit is stats.PERCENT else score_axis(panel.clean)
-    figure.update_xaxes(title=level_axis(panel.family))
-    figure.update_yaxes(title=_escaped(f"recalibrated minus off ({axis})"))
+    figure.update_xaxes(title=panel.swept.axis)
+    _name_times(figure, panel, room=11)
+    what = "recalibrated" if panel.remedies == ["recalibration"] else "with a remedy"
+    figure.update_yaxes(title=_escaped(f"{what} minus off ({axis})"))
     return figure
 
 
@@ -116,7 +109,7 @@ def spread_figure(panel: Panel) -> go.Figure | None:
     for curve, look in zip(panel.curves, panel.looks, strict=True):
         values = [(p.level, row) for p in curve.points for row in p.rows]
         figure.add_box(
-            x=[level_text(v, alone=panel.alone).removeprefix("level ") for v, _ in values],
+            x=[value_name(panel, v) for v, _ in values],
             y=[panel.unit.factor * row.score for _, row in values],
             text=[f"chip {row.chip} of seed {row.seed}" for _, row in values],
             name=_escaped(look.label),
@@ -130,10 +123,10 @@ def spread_figure(panel: Panel) -> go.Figure | None:
             hovertemplate=f"%{{text}}: %{{y:.4g}}{sign}<extra>%{{fullData.name}}</extra>",
         )
     _lay_out(figure, entries=len(panel.curves))
-    levels = [level_text(v, alone=panel.alone).removeprefix("level ") for v in panel.levels]
+    levels = [value_name(panel, v) for v in panel.levels]
     figure.update_layout(boxmode="group")
     figure.update_xaxes(
-        title=level_axis(panel.family),
+        title=panel.swept.axis,
         # Levels are often unevenly spaced, and boxes on a linear axis would lie on each other.
         type="category",
         categoryorder="array",
@@ -286,7 +279,7 @@ def _above(series: Series) -> list[float]:
 def _hover(panel: Panel, curve: Curve, place: int) -> str:
     point, unit = curve.points[place], panel.unit
     lines = [
-        level_text(point.level, alone=panel.alone),
+        panel.swept.text(point.level, alone=panel.alone),
         f"{panel.metric} {unit.text(point.score)}{unit.sign} over {point.chips} chips",
     ]
     if panel.has_hits:
@@ -303,19 +296,42 @@ def _hover(panel: Panel, curve: Curve, place: int) -> str:
     return "<br>".join(html.escape(line) for line in lines)
 
 
+def _add_clean(grid: Grid, number: int, panel: Panel, clean: Row, look: Look) -> None:
+    """What the network scores without noise: a point at level 0, or a line along all times."""
+    ends = [x for x in map(panel.swept.place, panel.levels) if x is not None]
+    style: dict[str, Any] = {"x": [0], "mode": "markers"}
+    style["marker"] = {"symbol": "diamond-open", "size": 9, "color": look.colour}
+    if panel.swept.is_time:
+        style = {"x": [ends[0], ends[-1]], "mode": "lines"}
+        style["line"] = {"color": look.colour, "width": 1}
+    value = panel.unit.factor * clean.score
+    grid.figure.add_scatter(
+        y=[value] * len(style["x"]),
+        name=_escaped(look.label),
+        showlegend=False,
+        hovertemplate="<b>%{fullData.name}</b><br>clean %{y:.4g}"
+        f"{_escaped(panel.unit.sign)} of {clean.images} images<extra></extra>",
+        **style,
+        **grid.cell(number),
+    )
+
+
+def _add_name(grid: Grid, text: str, y: float, *, at: float, side: str) -> None:
+    """A name on a horizontal line of the first panel, at that share of its width."""
+    place: dict[str, Any] = {"x": at, "xref": "x domain", "y": y, "xanchor": side, "yshift": 9}
+    grid.figure.add_annotation(text=text, showarrow=False, row=1, col=1, **place)
+
+
+def _name_times(figure: go.Figure, panel: Panel, *, room: int) -> None:
+    """Write an axis of times; of levels plotly does it."""
+    if ticks := panel.swept.ticks(panel.levels, room=room):
+        texts = [text.replace("\n", "<br>") for _, text in ticks]
+        figure.update_xaxes(tickvals=[x for x, _ in ticks], ticktext=texts)
+
+
 def _add_chance(grid: Grid, chance: float) -> None:
     grid.figure.add_hline(y=chance, line={"color": "#888", "dash": "dot", "width": 1}, **EVERY)
-    grid.figure.add_annotation(
-        x=0,
-        xref="x domain",
-        y=chance,
-        text="chance",
-        showarrow=False,
-        xanchor="left",
-        yshift=9,
-        row=1,
-        col=1,
-    )
+    _add_name(grid, "chance", chance, at=0, side="left")
 
 
 def _lay_out(figure: go.Figure, *, entries: int) -> None:

@@ -28,7 +28,7 @@ from noiseproof.report.panels import (
 from noiseproof.report.sensitivity import figures as ranking_figures
 from noiseproof.report.sensitivity import tables as ranking_tables
 from noiseproof.report.words import NOTHING_RENAMED, short_names, title_of
-from noiseproof.results import Curve, Ranking, Trace, network_key, reach_text, where_of
+from noiseproof.results import Curve, Ranking, Row, Trace, network_key, reach_text, where_of
 from noiseproof.results.clean import clean_sentence, clean_value
 
 CONFIG = {  # the page's figures stay on the page
@@ -126,6 +126,8 @@ def render(
         rankings=[_ranking(ranking, names) for ranking in rankings],
         chips=sum(point.chips for curve in curves for point in curve.points),
         followed=sum(len(trace.chips) for trace in followed),
+        acts=_acts(curves, firsts, has_streams=bool(followed)),
+        absent=_absent(curves, firsts),
         confidence=round(100 * stats.CONFIDENCE),
     )
 
@@ -157,9 +159,37 @@ def _panel(panel: Panel, names: Names) -> dict[str, Any]:
         "estimates": tables.estimates(panel),
         "spreads": tables.spreads(panel),
         "gains": tables.gains(panel),
+        "changes": tables.changes(panel),
+        "what": " and ".join(panel.remedies),
+        "way": ", ".join(panel.remedies) or "recalibration",
+        "over": panel.swept.name,
         "rivals": tables.against(panel, names),
         "rival": names[network_of(panel.rivals[0][0])] if panel.rivals else "",
     }
+
+
+def _acts(curves: Sequence[Curve], firsts: Sequence[Row], *, has_streams: bool) -> str:
+    """When the noise of the page acts, beside programming."""
+    words = {
+        ", as its devices age": any(curve.swept.is_time for curve in curves),
+        ", at every product": any(row.mvm for row in firsts),
+        ", and in a stream at each change": has_streams,
+    }
+    return "".join(text for text, is_so in words.items() if is_so)
+
+
+def _absent(curves: Sequence[Curve], firsts: Sequence[Row]) -> str:
+    """What of hardware no noise of the page has."""
+    said = " ".join(row.mvm for row in firsts)
+    words = {
+        "read noise of every product": "read(" in said,
+        "voltage drops along wires": "wires(" in said,
+        "converters": "dac(" in said or "adc(" in said,
+        "drift": any(curve.swept.is_time for curve in curves),
+    }
+    found = [text for text, is_there in words.items() if not is_there] or ["Temperature"]
+    text = " and ".join(filter(None, [", ".join(found[:-1]), found[-1]]))
+    return f"{text[0].upper()}{text[1:]} {'is' if len(found) == 1 else 'are'}"
 
 
 def _stream(panel: StreamPanel) -> dict[str, Any]:

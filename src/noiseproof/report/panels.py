@@ -8,7 +8,8 @@ from typing import TypeVar
 
 from noiseproof.report.looks import (
     Look,
-    kind_of,
+    is_remedied,
+    is_step,
     looks_of_networks,
     looks_of_ways,
     order_of,
@@ -20,7 +21,10 @@ from noiseproof.results import (
     Curve,
     Role,
     Row,
+    Swept,
     Trace,
+    further,
+    in_order,
     key_of,
     network_key,
     reach_text,
@@ -28,7 +32,7 @@ from noiseproof.results import (
     way_of,
     where_of,
 )
-from noiseproof.specs import Chips, Design, ScoreFacts, parse, parse_stream
+from noiseproof.specs import Chips, Design, ScoreFacts, parse_stream
 from noiseproof.stats import Unit
 
 Names = Mapping[Network, str]
@@ -52,6 +56,11 @@ class Panel:
     @property
     def family(self) -> str:
         return self.curves[0].family
+
+    @property
+    def swept(self) -> Swept:
+        """What the points differ in: levels, or times."""
+        return self.curves[0].swept
 
     @property
     def where(self) -> str:
@@ -98,8 +107,10 @@ class Panel:
 
     @cached_property
     def alone(self) -> bool:
-        """Is the stage that has the level the only one, so that level 0 means no noise?"""
-        return len(parse(self.curves[0].first.noise).stages) == 1
+        """Is the stage that has the level all that happens, so that level 0 means no noise? At 0 s
+        devices have been programmed and read."""
+        only = len(self.swept.spec.stages) == 1 and not self.curves[0].first.mvm
+        return only and not self.swept.is_time
 
     @cached_property
     def has_hits(self) -> bool:
@@ -114,10 +125,8 @@ class Panel:
 
     @cached_property
     def levels(self) -> list[float | None]:
-        """All that were measured, ascending."""
-        found = {level for curve in self.curves for level in curve.levels}
-        # Levels are never negative; None cannot be compared with them.
-        return sorted(found, key=lambda level: -1 if level is None else level)
+        """All that were measured, ascending; times in seconds."""
+        return in_order({level for curve in self.curves for level in curve.levels})
 
     @cached_property
     def splits(self) -> list[Split]:
@@ -136,23 +145,43 @@ class Panel:
 
     @cached_property
     def pairs(self) -> list[tuple[Curve, Curve, Look]]:
-        """(not recalibrated, recalibrated, its look), of the same network."""
-        plain = {network_of(c): c for c in self.curves if not kind_of(c.first)}
+        """(nothing done about the noise, something done, its look), of the same network."""
+        plain = {network_of(c): c for c in self.curves if not is_remedied(c.first)}
         return [
             (plain[network_of(curve)], curve, look)
             for curve, look in zip(self.curves, self.looks, strict=True)
-            if kind_of(curve.first) and network_of(curve) in plain
+            if is_remedied(curve.first) and network_of(curve) in plain
+        ]
+
+    @cached_property
+    def remedies(self) -> list[str]:
+        """What is done about the noise, in words."""
+        rows = [curve.first for curve in self.curves]
+        found = ["recalibration"] if any(row.recalibrate != "off" for row in rows) else []
+        return found + (["compensation"] if any(row.compensate for row in rows) else [])
+
+    @cached_property
+    def steps(self) -> list[tuple[Curve, Curve, str]]:
+        """(one remedy, the same and a second, what the label calls them): what recalibration adds
+        to compensation, and compensation to recalibration, of the same network."""
+        labelled = list(zip(self.curves, self.looks, strict=True))
+        return [
+            (before, after, f"{look.label} minus {of_before.label}")
+            for after, look in labelled
+            for before, of_before in labelled
+            if network_of(before) == network_of(after) and is_step(before.first, after.first)
         ]
 
     @cached_property
     def clean_points(self) -> list[tuple[Row, int]]:
-        """The clean row of each network that is its value at level 0, with the place of a curve of
-        the network; none where another stage acts at level 0 too, or level 0 was measured."""
+        """The clean row of each network that is its value at level 0, or that all its times are
+        compared with, and the place of a curve of the network; none where another stage acts at
+        level 0 too, or level 0 was measured."""
         # Another stage, as quantisation, acts at level 0 too: the clean
         # network is no point of the curve.
-        if not self.alone or self.levels == [None]:
+        if not self.swept.is_time and (not self.alone or self.levels == [None]):
             return []
-        measured = {network_of(curve) for curve in self.curves if 0 in curve.levels}
+        measured = {network_of(c) for c in self.curves if self.alone and 0 in c.levels}
         found: dict[Network, tuple[Row, int]] = {}
         for place, curve in enumerate(self.curves):
             if network_of(curve) not in measured:
@@ -255,7 +284,7 @@ def _panels(curves: Sequence[Curve], names: Names, every: Sequence[Curve]) -> li
     for curve in curves:
         networks.setdefault(network_of(curve), []).append(curve)
     against = tuple(rivals(curves))
-    counts = [sum(bool(kind_of(c.first)) for c in part) for part in networks.values()]
+    counts = [sum(is_remedied(c.first) for c in part) for part in networks.values()]
     # At most one way for each network: colour tells networks, dashes say recalibrated. Otherwise
     # colour is needed for the ways, and networks get a panel each.
     if max(counts) < 2 and (len(names) > 1 or len(curves) == 1):
@@ -317,21 +346,31 @@ def _told_apart(looks: Sequence[Look], rows: Sequence[Row]) -> list[Look]:
 
 def _conditions(firsts: Sequence[Curve]) -> list[str]:
     """For each panel what tells its chips' lot from those of the others, in few words."""
-    noises = short_noises(curve.family for curve in firsts)
+    noises = short_noises(curve.swept.spec for curve in firsts)
+    rows = [curve.first for curve in firsts]
+    later = dict.fromkeys(name for row in rows for name in further(row, Role.CONDITION))
     words = [
         (
             noises.get(curve.family, curve.family),
-            where_of(curve.first),
-            "" if curve.first.design == "chips" else curve.first.design,
-            curve.first.task,
+            row.targets,
+            row.hardware and f"hardware {row.hardware}",
+            *(_later_words(row, name) for name in later),
+            "" if row.design == "chips" else row.design,
+            row.task,
         )
-        for curve in firsts
+        for curve, row in zip(firsts, rows, strict=True)
     ]
     differ = [len(set(column)) > 1 for column in zip(*words, strict=True)]
     return [
         ", ".join(word for word, tells in zip(one, differ, strict=True) if tells and word)
         for one in words
     ]
+
+
+def _later_words(row: Row, name: str) -> str:
+    """What a later axis says, where it differs."""
+    value = getattr(row, name)
+    return f"{name} {value}" if value else {"mvm": "exact products"}.get(name, "")
 
 
 AnyPanel = TypeVar("AnyPanel", Panel, StreamPanel)
@@ -345,7 +384,7 @@ def _relabelled(panel: AnyPanel, renamed: Mapping[str, str]) -> AnyPanel:
 
 def rivals(curves: Sequence[Curve]) -> list[tuple[Curve, Curve]]:
     """(first, other) curves of different networks on the same test images, none recalibrated."""
-    plain = [curve for curve in curves if not kind_of(curve.first)]
+    plain = [curve for curve in curves if not is_remedied(curve.first)]
     return [
         (plain[0], other)
         for other in plain[1:]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 LETTER = 0.05  # inches: a letter of the legend
+TIMES = 3.0  # names of times on an inch
 PALE = "0.86"
 LONGEST = 60  # letters of a label: a longer one would leave no room for the panels
 
@@ -129,6 +130,7 @@ def _draw_band(part: "SubFigure", band: Band, layout: Layout) -> None:
         facet = band.facets[place]
         _draw(axis, facet)
         small = len(band.facets) > 1
+        _name_times(axis, band, facet, room=int(TIMES * layout.wide / layout.columns))
         # Long names in small panels would run into those beside them.
         longest = max(map(len, facet.title.split("\n")))
         size = min(8.0, 110 * layout.wide / layout.columns / max(1, longest))
@@ -150,6 +152,15 @@ def _draw_band(part: "SubFigure", band: Band, layout: Layout) -> None:
         lines = [legend_line(**_style(look)) for look in band.legend]
         texts = [printable(look.label[:LONGEST]) for look in band.legend]
         part.legend(lines, texts, loc="outside right center", fontsize=6.5, handlelength=2.6)
+
+
+def _name_times(axis: "Axes", band: Band, facet: Facet, *, room: int) -> None:
+    """Write an axis of times, with `room` for so many names; panels that share it have all their
+    times on it."""
+    if facet.swept is not None:
+        shared = {time for one in band.facets if one.swept is not None for time in one.times}
+        ticks = facet.swept.ticks(shared, room=room)
+        axis.set_xticks([x for x, _ in ticks], [text for _, text in ticks])
 
 
 def printable_lines(text: str) -> str:
@@ -180,10 +191,17 @@ def _draw(axis: "Axes", facet: Facet) -> None:
         # Markers stand at the levels that were measured; between them the line is a guess.
         axis.plot(series.x, series.y, **_style(series.look))
     for value, look in facet.clean:
-        axis.plot([0], [value], MARKERS[look.marker], color=look.colour, ms=4, mfc="none")
+        if facet.times:  # no time is without noise
+            axis.axhline(value, color=look.colour, lw=0.5, zorder=0)
+        else:
+            axis.plot([0], [value], MARKERS[look.marker], color=look.colour, ms=4, mfc="none")
+    if facet.times and len(facet.clean) == 1:
+        over: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        axis.annotate("clean", (1, facet.clean[0][0]), (0, 1), ha="right", fontsize=6, **over)
     if facet.chance is not None:
         axis.axhline(facet.chance, color="0.5", lw=0.6, ls=":")
     axis.tick_params(labelsize=7)
-    axis.locator_params(axis="x", nbins=5)  # so that numbers do not touch
+    if not facet.times:
+        axis.locator_params(axis="x", nbins=5)  # so that numbers do not touch
     if facet.from_zero:
         axis.set_ylim(bottom=0)

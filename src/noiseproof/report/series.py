@@ -25,24 +25,30 @@ class Series:
 
 
 def score_series(panel: Panel) -> list[Series]:
-    """Score against level; points without a level are left out."""
+    """Score against level or time; points without a level are left out."""
     found = []
     for curve, look in zip(panel.curves, panel.looks, strict=True):
-        places = [i for i, point in enumerate(curve.points) if point.level is not None]
-        x = [curve.points[i].level or 0.0 for i in places]
+        x, places = _on_axis(panel, curve.points)
         found.append(_series(look, x, [curve.points[i].score for i in places], panel.unit, places))
     return found
 
 
+def _on_axis(panel: Panel, points: Sequence[Estimate]) -> tuple[list[float], list[int]]:
+    """Where points stand, and which they are; those without a level stand nowhere."""
+    found = [(panel.swept.place(point.level), i) for i, point in enumerate(points)]
+    return [x for x, _ in found if x is not None], [i for x, i in found if x is not None]
+
+
 def gain_series(panel: Panel) -> list[Series]:
-    """What each of the panel's pairs differs by, against level, on the same chips."""
+    """What each of the panel's pairs differs by, against level or time, on the same chips."""
     found = []
     for before, after, look in panel.pairs:
         plain = {point.level: point for point in before.points}
-        places = [i for i, point in enumerate(after.points) if _comparable(point, plain)]
+        x, places = _on_axis(panel, after.points)
+        kept = [p for p, i in enumerate(places) if _comparable(after.points[i], plain)]
+        x, places = [x[p] for p in kept], [places[p] for p in kept]
         shared = [after.points[i] for i in places]
         gains = [paired_difference(point, plain[point.level]) for point in shared]
-        x = [point.level or 0.0 for point in shared]
         found.append(_series(look, x, gains, panel.unit, places))
     return found
 
@@ -58,7 +64,7 @@ def stream_series(panel: StreamPanel) -> list[Series]:
 
 
 def _comparable(point: Estimate, plain: dict[float | None, Estimate]) -> bool:
-    other = plain.get(point.level) if point.level is not None else None
+    other = plain.get(point.level)
     return other is not None and chips_in_common(point, other) > 0
 
 

@@ -6,8 +6,9 @@ from math import isnan
 from typing import Any
 
 from noiseproof import stats
+from noiseproof.report.looks import is_remedied
 from noiseproof.report.panels import Names, Panel, StreamPanel, network_of
-from noiseproof.report.words import Network, count_text, level_text, origin_of
+from noiseproof.report.words import Network, count_text, origin_of
 from noiseproof.results import Curve, Row, Trace, chips_in_common, paired_difference
 from noiseproof.results.clean import clean_value
 from noiseproof.results.curves import Estimate
@@ -50,7 +51,7 @@ def overview(panel: Panel) -> Cells:
     # lines; lines are read off after.
     columns = [_column(panel, level) for level in panel.levels]
     return {
-        "heads": [level_text(level, alone=panel.alone) for level in panel.levels],
+        "heads": [panel.swept.text(level, alone=panel.alone) for level in panel.levels],
         "lines": [
             {
                 "look": look,
@@ -80,7 +81,7 @@ def _column(panel: Panel, level: float | None) -> list[Cell]:
         if point is None:
             # Level 0 that was not measured is the clean network, but only as it comes:
             # a recalibration changes that too.
-            clean = level == 0 and panel.alone and curve.first.recalibrate == "off"
+            clean = level == 0 and panel.alone and not is_remedied(curve.first)
             cells.append(Cell(text=panel.unit.value(curve.clean.score, places=2) if clean else "-"))
             continue
         rivals = by_network[network_of(curve)]
@@ -100,18 +101,38 @@ def _is_better(one: Estimate, other: Estimate) -> bool:
 
 
 def gains(panel: Panel) -> list[Cells]:
-    """What recalibration changes, by way and level."""
+    """What recalibration and compensation change, each beside nothing and beside the other, by way
+    and level or time."""
+    every = [(before, after, look.label) for before, after, look in panel.pairs] + panel.steps
     return [
         gain
         | {
-            "label": look.label,
-            "look": look,
+            "label": label,
             "origin": origin_of(after.first),
-            "sees_test": after.first.calibration == "test",
             "extra": f"{after.first.extra_images:,}",
         }
-        for before, after, look in panel.pairs
+        for before, after, label in every
         for gain in _differences(before, after, panel)
+    ]
+
+
+def changes(panel: Panel) -> list[Cells]:
+    """What each curve has lost or won since its first time, on the same chips; none of levels."""
+    if not panel.swept.is_time:
+        return []
+    return [
+        {
+            "label": look.label,
+            "level": panel.swept.short(point.level),
+            "since": panel.swept.short(curve.points[0].level),
+            "chips": chips_in_common(point, curve.points[0]),
+            "before": panel.unit.text(curve.points[0].score),
+            "after": panel.unit.text(point.score),
+            "gain": panel.unit.text(paired_difference(point, curve.points[0])),
+        }
+        for curve, look in zip(panel.curves, panel.looks, strict=True)
+        for point in curve.points[1:]
+        if chips_in_common(point, curve.points[0])
     ]
 
 
@@ -128,7 +149,7 @@ def _differences(before: Curve, after: Curve, panel: Panel) -> list[Cells]:
     plain = {point.level: point for point in before.points}
     return [
         {
-            "level": level_text(point.level, alone=panel.alone).removeprefix("level "),
+            "level": value_name(panel, point.level),
             "chips": chips_in_common(point, plain[point.level]),
             "before": panel.unit.text(plain[point.level].score),
             "after": panel.unit.text(point.score),
@@ -139,6 +160,11 @@ def _differences(before: Curve, after: Curve, panel: Panel) -> list[Cells]:
     ]
 
 
+def value_name(panel: Panel, level: float | None) -> str:
+    """A level or time under a head that says which of them it is."""
+    return panel.swept.text(level, alone=panel.alone).removeprefix("level ")
+
+
 def averages(panel: Panel) -> list[Cells]:
     """The average normalised score of each curve; none for scores of which no share is left."""
     if not panel.facts.has_share:
@@ -147,7 +173,7 @@ def averages(panel: Panel) -> list[Cells]:
         {
             "label": look.label,
             "value": share_text(curve.average_normalised),
-            "levels": ", ".join("-" if v is None else f"{v:g}" for v in curve.levels),
+            "levels": ", ".join(map(panel.swept.short, curve.levels)),
             "chips": curve.shared_chips,
         }
         for curve, look in zip(panel.curves, panel.looks, strict=True)
@@ -176,7 +202,7 @@ def estimates(panel: Panel) -> Cells:
                 {
                     "label": look.label,
                     "start": point is curve.points[0],
-                    "level": level_text(point.level, alone=panel.alone).removeprefix("level "),
+                    "level": value_name(panel, point.level),
                     "chips": f"{point.chips:,}",
                     "images": f"{point.images:,}",
                     "values": _values(point, panel, further),
@@ -225,7 +251,7 @@ def spreads(panel: Panel, above: float | None = None) -> list[Cells]:
         {
             "label": look.label,
             "start": point is curve.points[0],
-            "level": level_text(point.level, alone=panel.alone).removeprefix("level "),
+            "level": value_name(panel, point.level),
             "chips": f"{point.chips:,}",
             "images": f"{point.images:,}",
             "sd": panel.unit.text(point.spread.sd),

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from noiseproof import stats
 from noiseproof.report import tables
-from noiseproof.report.looks import kind_of
+from noiseproof.report.looks import is_remedied
 from noiseproof.report.panels import all_have_hits, panels_of, stream_panels_of
 from noiseproof.report.words import short_names
 from noiseproof.results import (
@@ -25,7 +25,7 @@ from noiseproof.results import (
     where_of,
 )
 from noiseproof.results.clean import clean_sentence, sees_nothing
-from noiseproof.results.curves import Estimate
+from noiseproof.results.curves import Estimate, way_words
 from noiseproof.results.estimates import has_share
 from noiseproof.specs import Chips, ScoreFacts
 
@@ -43,7 +43,7 @@ class Column:
 
 
 COLUMNS = (
-    Column(title="level", text=lambda p: "-" if p.level is None else f"{p.level:g}"),
+    Column(title="{swept}", text=lambda p: p.swept.short(p.level)),
     Column(title="chips", text=lambda p: f"{p.chips:,}"),
     Column(title="{metric}{sign}", text=lambda p: p.unit.text(p.score)),
     Column(title="crossed %", text=lambda p: _ends(p.crossed), needs=100, needs_hits=True),
@@ -95,6 +95,7 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
         and (has_chance or not column.needs_chance)
     ]
     rows = [curve.first for curve in curves]
+    swept = " or ".join(dict.fromkeys(curve.swept.name for curve in curves))
     both = all(point.is_for_new_images for curve in curves for point in curve.points)
     caption = _caption(rows, has_hits=has_hits, new_images=both)
     said = "minus off: paired on the same chips." if gains else ""
@@ -105,7 +106,7 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
     for name in () if same_noise else ("noise", "targets"):
         table.add_column(name)
     for column in columns:
-        head = column.title.format(metric=facts.metric, sign=unit.sign)
+        head = column.title.format(metric=facts.metric, sign=unit.sign, swept=swept)
         table.add_column(head, justify="right", no_wrap=True)
     if gains:
         table.add_column(f"minus off{unit.points}", justify="right", no_wrap=True)
@@ -129,19 +130,19 @@ def curves_table(curves: Sequence[Curve], *, width: int, title: str | None = Non
 
 
 def _gains(curves: Sequence[Curve]) -> dict[int, str]:
-    """What each recalibrated point, by its id, has above the one without, paired over the chips of
-    both; none where nothing is recalibrated beside off."""
+    """What each recalibrated or compensated point, by its id, has above the one without, paired
+    over the chips of both; none where nothing is done beside off."""
     plain = {
         (_condition(curve), point.level): point
         for curve in curves
-        if not kind_of(curve.first)
+        if not is_remedied(curve.first)
         for point in curve.points
     }
     found = {}
     for curve in curves:
         for point in curve.points:
             off = plain.get((_condition(curve), point.level))
-            if off is not None and kind_of(curve.first) and chips_in_common(point, off):
+            if off is not None and is_remedied(curve.first) and chips_in_common(point, off):
                 found[id(point)] = point.unit.text(paired_difference(point, off))
     return found
 
@@ -207,11 +208,11 @@ def average_lines(curves: Sequence[Curve]) -> Iterator[str]:
     for curve in curves:
         clean = curve.clean
         if len(curve.points) > 1 and has_share(clean):
-            levels = ", ".join(f"{level:g}" for level in curve.levels if level is not None)
+            levels = ", ".join(map(curve.swept.short, curve.levels))
             yield (
-                f"{curve.first.norm}, recalibrate {way_of(curve.first)}: "
+                f"{curve.first.norm}, {way_words(curve.first)}: "
                 f"average normalised {clean.metric} "
-                f"{stats.percent(curve.average_normalised)} % over levels {levels}"
+                f"{stats.percent(curve.average_normalised)} % over {curve.swept.name}s {levels}"
             )
 
 

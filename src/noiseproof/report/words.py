@@ -6,7 +6,7 @@ from itertools import combinations
 from types import MappingProxyType
 
 from noiseproof.results import Role, Row, further, named, network_key
-from noiseproof.specs import PIXEL_SCALES, Additive, parse, parse_pixel_scale
+from noiseproof.specs import PIXEL_SCALES, Additive, Spec, parse_pixel_scale
 
 Network = tuple[str, ...]
 NOTHING_RENAMED: Mapping[str, str] = MappingProxyType({})
@@ -108,11 +108,12 @@ def scale_name(scale: str) -> str:
     return known.get(scale) or known.get(plain) or ",".join(f"{value:.3g}" for value in values)
 
 
-def short_noises(families: Iterable[str]) -> dict[str, str]:
-    """Short names for noises that are one additive stage each, as `std per tensor`, with the kind
-    where kinds differ or there is but one noise; empty where some noise is none of these."""
-    found = list(dict.fromkeys(families))
-    stages = [parse(text.replace("(level", "(0")).stages for text in found]
+def short_noises(specs: Iterable[Spec]) -> dict[str, str]:
+    """Short names for noises, by family, that are one additive stage each, as `std per tensor`,
+    with the kind where kinds differ or there is but one noise; empty where some noise is none of
+    these. `specs`: each at any level."""
+    found = {spec.family: spec for spec in specs}
+    stages = [spec.stages for spec in found.values()]
     added = [one[0] for one in stages if len(one) == 1 and isinstance(one[0], Additive)]
     if not found or len(added) < len(found):
         return {}
@@ -137,16 +138,6 @@ def title_of(metrics: Iterable[str]) -> str:
     found = sorted(set(metrics))
     name = found[0] if len(found) == 1 else "score"
     return f"{name[0].upper()}{name[1:]}" if name in ("accuracy", "score") else name
-
-
-def level_text(level: float | None, *, alone: bool) -> str:
-    """A level as a table's head and an axis' tick say it; level 0 is `no noise` where the stage
-    that has the level is `alone`."""
-    if level is None:
-        return "no level"
-    if level == 0:
-        return "no noise" if alone else "level 0"
-    return f"level {level:g}"
 
 
 def origin_of(row: Row) -> str:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from noiseproof.results.curves import where_of as where_of
     from noiseproof.results.dice import difference_of_chips as difference_of_chips
     from noiseproof.results.dice import have_same_dice as have_same_dice
-    from noiseproof.results.drawing import level_axis as level_axis
     from noiseproof.results.drawing import score_axis as score_axis
     from noiseproof.results.estimates import Estimate as Estimate
     from noiseproof.results.inspection import DesignCost as DesignCost
@@ -64,6 +63,9 @@ if TYPE_CHECKING:
     from noiseproof.results.streams import Trace as Trace
     from noiseproof.results.streams import stream_key as stream_key
     from noiseproof.results.streams import traces_of as traces_of
+    from noiseproof.results.swept import Swept as Swept
+    from noiseproof.results.swept import in_order as in_order
+    from noiseproof.results.swept import swept_by as swept_by
 
 __getattr__, __dir__ = face(
     __name__,
@@ -108,7 +110,6 @@ __getattr__, __dir__ = face(
         "kept_channels": "results.activations",
         "is_clean": "results.rows",
         "key_of": "results.rows",
-        "level_axis": "results.drawing",
         "mean_shift": "results.activations",
         "named": "results.rows",
         "network_key": "results.rows",
@@ -124,6 +125,9 @@ __getattr__, __dir__ = face(
         "stream_key": "results.streams",
         "traces_of": "results.streams",
         "variance_ratio": "results.activations",
+        "Swept": "results.swept",
+        "in_order": "results.swept",
+        "swept_by": "results.swept",
         "way_of": "results.curves",
         "reach_text": "results.curves",
         "where_of": "results.curves",

@@ -1,4 +1,5 @@
-"""Rows -> estimates. A point is one noise at one level on K chips; a curve is its points.
+"""Rows -> estimates. A point is one noise at one level, or at one time, on K chips; a curve is its
+points.
 
 measure -> rows -> curves_of(rows) -> tables, figures, JSON
 """
@@ -29,6 +30,7 @@ from noiseproof.results.estimates import Estimate as Estimate
 from noiseproof.results.estimates import Json as Json
 from noiseproof.results.rows import Row, further, is_clean, key_of, named, network_key
 from noiseproof.results.showing import Shown, Summary, or_dash, spelled
+from noiseproof.results.swept import Swept, in_order
 from noiseproof.specs import PerImage, parse
 from noiseproof.stats import Interval
 
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Curve(Shown):
-    """Points of one network under one kind of noise, by ascending level."""
+    """Points of one network under one kind of noise, by ascending level; of noise of devices by
+    time since programming, what is programmed and not read first."""
 
     points: tuple[Estimate, ...]
 
@@ -53,11 +56,17 @@ class Curve(Shown):
 
     @property
     def family(self) -> str:
-        """The noise with its level left open."""
+        """The noise with its level, or its time, left open."""
         return parse(self.first.noise).family
 
     @property
+    def swept(self) -> Swept:
+        """What its points differ in: a level, or the time since programming."""
+        return self.points[0].swept
+
+    @property
     def levels(self) -> tuple[float | None, ...]:
+        """Those of its points; seconds where time is swept."""
         return tuple(point.level for point in self.points)
 
     @cached_property
@@ -82,12 +91,15 @@ class Curve(Shown):
         their dice are unequal, as of networks with other layers, that of independent chips.
 
         Raises:
-            ValueError: where no level has two chips in common, or the test images differ.
+            ValueError: where no level has two chips in common, the test images differ, or one is
+                over levels and the other over time.
         Warns:
             UnpairedWarning: where the dice are unequal.
         """
         if self.clean.data_sha256 != other.clean.data_sha256:
             raise ValueError("the two curves are of different test images")
+        if self.swept.name != other.swept.name:
+            raise ValueError("one curve is over levels of noise, the other over time")
         theirs = {point.level: point for point in other.points}
         found = {
             point.level: paired_difference(point, theirs[point.level])
@@ -96,16 +108,27 @@ class Curve(Shown):
             if point.level in theirs and chips_in_common(point, theirs[point.level]) > 1
         }
         if not found:
-            raise ValueError("the two curves have no level with two chips in common")
+            raise ValueError(f"the two curves have no {self.swept.name} with two chips in common")
         if not have_same_dice(self.first, other.first):
             warnings.warn(UNPAIRED, UnpairedWarning, stacklevel=2)
         return found
+
+    def changes(self) -> dict[float | None, Interval]:
+        """Score at each later level or time minus that at the first, paired: one chip has the same
+        dice at all levels, and its devices' history at all times. Those without two chips in common
+        with the first are left out."""
+        first, *later = self.points
+        return {
+            point.level: paired_difference(point, first)
+            for point in later
+            if chips_in_common(point, first) > 1
+        }
 
     def as_json(self, above: float | None = None) -> list[Json]:
         return [point.as_json(above) for point in self.points]
 
     def summary(self) -> Summary:
-        """A line for each level."""
+        """A line for each level, or time."""
         first, unit = self.first, self.clean.unit
         # The weaker statement where points differ.
         both = all(point.is_for_new_images for point in self.points)
@@ -113,10 +136,10 @@ class Curve(Shown):
         whom = "new chips and new images" if both else "new chips, this test set"
         return Summary(
             title=[network_line(self.clean), condition_line(first, self.family)],
-            heads=["level", f"{self.points[0].metric}{unit.sign}", "sd", "chips"],
+            heads=[self.swept.name, f"{self.points[0].metric}{unit.sign}", "sd", "chips"],
             lines=[
                 [
-                    "-" if point.level is None else f"{point.level:g}",
+                    self.swept.short(point.level),
                     unit.text(point.score),
                     or_dash(point.sd, unit.value(point.sd)),
                     f"{point.chips:,}",
@@ -129,10 +152,11 @@ class Curve(Shown):
         )
 
     def records(self) -> list[Json]:
-        """An entry for each level; `n` is the number of units (chips, or blocks of images)."""
+        """An entry for each level, or time in seconds; `n` is the number of units (chips, or blocks
+        of images)."""
         return [
             {
-                "level": point.level,
+                **point.swept.as_json(point.level),
                 "metric": point.metric,
                 **spelled(point.score),
                 "sd": point.sd,
@@ -147,20 +171,24 @@ class Curve(Shown):
         ]
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
-        """Score against level with its 95 % band, on `ax` or on new axes, which come back.
+        """Score against level, or against time since programming, with its 95 % band, on `ax` or on
+        new axes, which come back.
 
         Raises:
             ValueError: where the noise has no level.
         """
-        shown = [point for point in self.points if point.level is not None]
+        swept = self.swept
+        places = [(swept.place(point.level), point) for point in self.points]
+        shown = [(x, point) for x, point in places if x is not None]
         if not shown:
             raise ValueError(f"{self.family} has no level to draw against: print the curve")
         axes, unit = drawing.axes_or_new(ax), self.clean.unit
-        x = [point.level or 0.0 for point in shown]
         label = f"{self.first.model} {self.first.norm}, {way_of(self.first)}"
-        scores = [point.score for point in shown]
+        x, scores = [x for x, _ in shown], [point.score for _, point in shown]
         drawing.line_with_band(axes, x, scores, unit=unit, marker="o", ms=4, label=label)
-        axes.set_xlabel(drawing.level_axis(self.family))
+        axes.set_xlabel(swept.axis)
+        if ticks := swept.ticks(self.levels, room=8):
+            axes.set_xticks([x for x, _ in ticks], [text for _, text in ticks])
         drawing.name_score(axes, self.clean)
         drawing.name_lines(axes)
         return axes
@@ -197,14 +225,25 @@ SEES = {"test": " [test images]", "train augmented": " [augmented]"}
 
 
 def way_of(row: Row) -> str:
-    """How the chip was recalibrated, in the words of every table and legend: the estimator, and
-    what it sees beside plain training images."""
-    return row.recalibrate + SEES.get(row.calibration, "") + _later(row, Role.REMEDY)
+    """What was done about the noise, in the words of every table and legend: the estimator, what it
+    sees beside plain training images, and what later axes say; `off` for nothing."""
+    later = _later(row, Role.REMEDY)
+    if row.recalibrate == "off" and later:
+        return later.removeprefix(", ")
+    return row.recalibrate + SEES.get(row.calibration, "") + later
+
+
+def way_words(row: Row) -> str:
+    """The same within a sentence: `recalibrate off`, `compensate scalar`."""
+    way = way_of(row)
+    return way if row.recalibrate == "off" != way else f"recalibrate {way}"
 
 
 def where_of(row: Row) -> str:
-    """What the noise is on, in the words of every title: the targets, and what later axes say."""
-    return row.targets + _later(row, Role.CONDITION)
+    """What the noise is on, in the words of every title: the targets, the hardware's name, and what
+    later axes say."""
+    named = f", hardware {row.hardware}" if row.hardware else ""
+    return row.targets + named + _later(row, Role.CONDITION)
 
 
 def reach_text(*rows: Row) -> str:
@@ -232,13 +271,13 @@ def condition_line(row: Row, noise: str) -> str:
     """What happens to the chips and what is done about it."""
     design = "" if row.design == "chips" else f", design {row.design}"
     reach = reach_text(row)
-    line = f"{noise} on {where_of(row)}, recalibrate {way_of(row)}{design}"
+    line = f"{noise} on {where_of(row)}, {way_words(row)}{design}"
     return f"{line}; {reach}" if reach else line
 
 
 def words_of(row: Row) -> dict[str, Value]:
-    """All that names what was measured, for a record."""
-    return named(row, Role.NETWORK, Role.CONDITION, Role.REMEDY)
+    """All that names what was measured, for a record, and the hardware's name."""
+    return named(row, Role.NETWORK, Role.CONDITION, Role.REMEDY) | {"hardware": row.hardware}
 
 
 def _later(row: Row, role: Role) -> str:
@@ -272,8 +311,7 @@ def curves_of(rows: Iterable[Row]) -> list[Curve]:
         Curve(
             points=tuple(
                 Estimate(rows=_in_order(by_level[level]), clean=clean[place[0]])
-                # Levels are never negative; None cannot be compared with them.
-                for level in sorted(by_level, key=lambda level: -1 if level is None else level)
+                for level in in_order(by_level)
             )
         )
         for place, by_level in groups.items()
@@ -301,7 +339,10 @@ def as_json(curves: Sequence[Curve], *, above: float | None = None) -> Json:
                 "for": NEW_CHIPS,
                 "noise": curve.family,
                 "recalibrate": curve.first.recalibrate,
-                "levels": list(curve.levels),
+                "compensate": curve.first.compensate,
+                "mvm": curve.first.mvm,
+                "levels": None if curve.swept.is_time else list(curve.levels),
+                "times": list(curve.levels) if curve.swept.is_time else None,
                 "chips": curve.shared_chips,
             }
             for curve in curves

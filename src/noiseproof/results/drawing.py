@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import printable
-from noiseproof.specs import Additive, parse
 from noiseproof.stats import PERCENT, Interval, Unit
 
 if TYPE_CHECKING:
@@ -80,17 +79,3 @@ def score_axis(row: Row, what: str = "") -> str:
     usual one."""
     said = ", ".join(part for part in (row.unit.sign.strip(), row.facts.hint) if part)
     return row.metric + (f" {what}" if what else "") + (f" ({said})" if said else "")
-
-
-def level_axis(family: str) -> str:
-    """The label of the level axis, with what the level is relative to."""
-    # A family's text has the word `level` where a number stands; any number makes it a spec again.
-    stages = [stage for stage in parse(family.replace("(level", "(0")).stages if stage.swept]
-    if not stages:
-        return "no level"
-    last = ([stage for stage in stages if stage.is_eta] or stages)[-1]
-    if isinstance(last, Additive):
-        if last.reference == "absolute":
-            return "noise level (sigma, in units of the weights)"
-        return f"noise level (sigma / {last.reference} per {last.scope})"
-    return "noise level (sigma of log weight)" if last.is_eta else "probability stuck"

@@ -12,6 +12,7 @@ from noiseproof import stats
 from noiseproof.results.clean import over_clean, sees_nothing
 from noiseproof.results.rows import Row
 from noiseproof.results.showing import number_or_none
+from noiseproof.results.swept import Swept, swept_by
 from noiseproof.specs import (
     Chips,
     Design,
@@ -60,7 +61,13 @@ class Estimate:
 
     @property
     def level(self) -> float | None:
+        """The value of the field that its curve sweeps: a level, or seconds since programming."""
         return self.rows[0].level
+
+    @property
+    def swept(self) -> Swept:
+        """What that field is."""
+        return swept_by(self.noise)
 
     @property
     def chips(self) -> int:
@@ -264,13 +271,17 @@ class Estimate:
             "digital": first.digital,
             "stats_as": first.stats_as or "variance",
             "mapping": first.mapping,
+            "mvm": first.mvm,
+            "compensate": first.compensate,
+            "hardware": first.hardware,
+            "dtype": first.dtype,
             "reached": {"macs": first.reached_macs, "weights": first.reached_weights},
             "seeds": sorted({row.seed for row in self.rows}),
             "recalibrate": first.recalibrate,
             "calibration": first.calibration,
             "calibration_sha256": first.calibration_sha256,
             "extra_images": first.extra_images,
-            "level": self.level,
+            **self.swept.as_json(self.level),
             "wnr_db": parse(self.noise).wnr_db,
             "design": first.design,
             "pace": first.pace,

@@ -3,8 +3,10 @@
 import json
 import math
 
+import pytest
 from scipy import stats as sps
 
+from noiseproof.specs import parse
 from noiseproof.stats.intervals import Interval
 from noiseproof.study import grid_of
 from noiseproof.study.report import (
@@ -185,18 +187,27 @@ def test_more_panels_than_fit_are_counted_and_tabled() -> None:
 
 
 def test_noises_have_short_names_that_tell_them_apart() -> None:
-    std, most = (f"gaussian(level, reference={one}, scope=tensor)" for one in ("std", "max"))
-    assert names_of([std, most]).noises == {std: "std per tensor", most: "max per tensor"}
-    assert names_of([std]).noises == {std: "gaussian, std per tensor"}
-    laplace = std.replace("gaussian", "laplace")
-    assert names_of([std, laplace]).noises[laplace] == "laplace, std per tensor"
-    whole = "gaussian(level, reference=std, scope=global)"
-    assert names_of([std, whole]).noises[whole] == "std, global"
-    at = (("stats_as", "inverse"), ("fold_norm", True), ("noise", std))
+    std, most = (parse(f"gaussian(0.1, reference={one})") for one in ("std", "max"))
+    assert names_of([std, most, std.at(0.2)]).noises == {
+        std.family: "std per tensor",
+        most.family: "max per tensor",
+    }
+    assert names_of([std]).noises == {std.family: "gaussian, std per tensor"}
+    laplace = parse("laplace(0.1)")
+    assert names_of([std, laplace]).noises[laplace.family] == "laplace, std per tensor"
+    whole = parse("gaussian(0.1, scope=global)")
+    assert names_of([std, whole]).noises[whole.family] == "std, global"
+    at = (("stats_as", "inverse"), ("fold_norm", True), ("noise", std.family))
     assert names_of([std, most]).at(at) == "statistics as inverse; folded; std per tensor"
-    at = (("stats_as", ""), ("fold_norm", False), ("noise", std))
+    at = (("stats_as", ""), ("fold_norm", False), ("noise", std.family))
     assert names_of([std, most]).at(at) == "std per tensor"
-    assert names_of([std, "lognormal(level)"]).noises == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["lognormal(0.1)", "device(pcm, time=1d)", "own(mine:drift, level=0.1)"]
+)
+def test_other_noises_keep_their_whole_text(text: str) -> None:
+    assert names_of([parse("gaussian(0.1)"), parse(text)]).noises == {}
 
 
 def test_sides_are_called_by_what_tells_them_apart() -> None:

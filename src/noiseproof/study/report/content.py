@@ -92,7 +92,7 @@ def report_of(
         ValueError: where a comparison does not tell curves apart that it selects.
     """
     measured = measured_of(grid, facts, rows)
-    names = names_of(task.family for task in grid.tasks)
+    names = names_of(task.specs[0] for task in grid.tasks)
     comparisons = study.comparisons_of(profile)
     first, published = comparisons[0], study.claim.published
     return StudyReport(

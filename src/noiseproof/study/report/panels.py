@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from noiseproof import stats
-from noiseproof.results import level_axis
+from noiseproof.results import Swept
 from noiseproof.stats import Interval
 from noiseproof.study.file import Comparison
 from noiseproof.study.measured import Measured
@@ -56,7 +56,7 @@ def panels_of(
             for place, side in enumerate(sides)
             if side
         ]
-        axes = {level_axis(curve.task.family) for curve in curves}
+        axes = {Swept(curve.task.specs[0]).axis for curve in curves}
         if lines:
             found.append(
                 Panel(

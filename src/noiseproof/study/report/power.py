@@ -18,7 +18,7 @@ HEAD = (
 
 def power_lines(powers: Sequence[ComparisonPower], grid: Grid) -> list[str]:
     """What each comparison can tell apart, and what its numbers rest on; nothing without one."""
-    names = names_of(task.family for task in grid.tasks)
+    names = names_of(task.specs[0] for task in grid.tasks)
     lines = [line for one in powers for line in (one.comparison.question, *_lines(one, names))]
     return [HEAD, *lines] if lines else []
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from noiseproof import stats
 from noiseproof.report.words import short_noises
+from noiseproof.specs import Spec
 from noiseproof.stats import Interval
 from noiseproof.study.keys import Value
 from noiseproof.study.verdicts import AGAINST, FOR, OPEN, At
@@ -51,9 +52,10 @@ class Names:
         return shown if name in PLAIN_FACTORS else f"{factor_name(name)} {shown}"
 
 
-def names_of(families: Iterable[str]) -> Names:
-    """Short names for the noises of a study, the whole text where there are none."""
-    return Names(noises=short_noises(families))
+def names_of(noises: Iterable[Spec]) -> Names:
+    """Short names for the noises of a study, each at any level; the whole text where there are
+    none."""
+    return Names(noises=short_noises(noises))
 
 
 def factor_name(name: str) -> str:
