@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from inspect import signature
-from typing import Any
+from inspect import BoundArguments, signature
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +16,45 @@ from noiseproof.network.linear_maps import LinearMap, linear_maps
 from noiseproof.network.padding import padded
 from noiseproof.network.state import State
 
-Plain = Callable[..., Tensor]
-"""The layer's product with its kernel, of any inputs, without its bias: what an exact array does.
-May be called several times, or not at all."""
+
+@dataclass(frozen=True, eq=False)
+class Plain:
+    """The product of `layer` with its kernel, of any inputs, without its bias: what an exact array
+    does. May be called several times, or not at all, and with another kernel in that one's place
+    (as with squares, for the variance of a product)."""
+
+    layer: nn.Module
+    _inputs: tuple[str, ...]
+    _given: BoundArguments
+    _forward: Callable[..., Tensor]
+    _kernel: Tensor | None = None
+
+    @property
+    def kernel(self) -> Tensor:
+        """What the array holds. It is the chip's own tensor that stands in the layer, not the
+        skeleton's: `outputs` runs by functional_call."""
+        weight = self.layer._parameters["weight"]
+        assert weight is not None
+        return weight if self._kernel is None else self._kernel
+
+    def with_kernel(self, kernel: Tensor) -> "Plain":
+        """The product with another kernel, as a part of the layer's for a part of its inputs."""
+        return replace(self, _kernel=kernel)
+
+    def __call__(self, *inputs: Any, kernel: Tensor | None = None) -> Tensor:
+        self._given.arguments.update(zip(self._inputs, inputs, strict=True))
+        # Taken away and given back rather than subtracted afterwards, which would round.
+        held = dict(self.layer._parameters)
+        if held.get("bias") is not None:
+            self.layer._parameters["bias"] = None
+        # Typed as a parameter; a plain tensor has all of one that a forward uses.
+        used = self.kernel if kernel is None else kernel
+        self.layer._parameters["weight"] = cast(nn.Parameter, used)
+        try:
+            return self._forward(*self._given.args, **self._given.kwargs)
+        finally:
+            self.layer._parameters.update(held)
+
 
 Product = Callable[[LinearMap, tuple[Any, ...], Plain], Tensor]
 """(the map, the inputs that feed it, its plain product) -> the outputs. So what stands in front of
@@ -110,19 +146,7 @@ def _converted(
 ) -> Tensor:
     """What the layer returns: its product on the chip, then its bias."""
     given = signature(forward).bind(*args, **kwargs)
+    inputs = tuple(given.arguments[name] for name in linear_map.inputs)
+    y = product(linear_map, inputs, Plain(layer, linear_map.inputs, given, forward))
     bias = layer._parameters.get("bias")
-
-    def plain(*inputs: Any) -> Tensor:
-        given.arguments.update(zip(linear_map.inputs, inputs, strict=True))
-        # Taken away and given back rather than subtracted afterwards, which would round. It is the
-        # chip's own tensor that stands here, not the skeleton's: `outputs` runs by functional_call.
-        if bias is not None:
-            layer._parameters["bias"] = None
-        try:
-            return forward(*given.args, **given.kwargs)
-        finally:
-            if bias is not None:
-                layer._parameters["bias"] = bias
-
-    y = product(linear_map, tuple(given.arguments[name] for name in linear_map.inputs), plain)
     return y if bias is None else y + bias.view(-1, *[1] * (-1 - linear_map.axis))

@@ -1,0 +1,118 @@
+"""The arrays of a network, found and measured once for all chips."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from noiseproof.core.inputs import Inputs, count, rows
+from noiseproof.hardware.products import Arrays
+from noiseproof.hardware.ranges import Ranges, static_ranges
+from noiseproof.hardware.samples import Cursor, SampleAxis
+from noiseproof.network import Chip, Kind, LinearMap, Plain, State, as_matrix, outputs
+from noiseproof.network.layouts import Layout
+from noiseproof.network.linear_maps import linear_maps
+from noiseproof.specs import Mvm
+
+SCALES = ("channel", "tensor")
+_LOOKED_UP = (Kind.EMBEDDING, Kind.BAG)
+
+
+def arrays_of(
+    skeleton: nn.Module,
+    state: State,
+    mvm: Mvm,
+    *,
+    analog: Collection[str],
+    example: Inputs,
+    images: Inputs | None,
+    scale: str = "channel",
+) -> Arrays:
+    """What happens by `mvm` at the products of a network, ready for chips.
+
+    - `skeleton`: a private one.
+    - `state`: what the chips are meant to hold, which decides scales and ranges.
+    - `analog`: names of the tensors that lie in arrays; the other layers multiply exactly.
+    - `example`: three inputs as the network takes them, or fewer, which show where samples lie.
+    - `images`: calibration images as the network takes them, where `mvm` has static ranges.
+    - `scale`: of which part of a kernel the largest |W| is 1, channel (default) or tensor.
+
+    Raises:
+        ValueError: for a layer at whose products nothing can stand, and calibration images that the
+            network cannot take.
+    """
+    maps = array_maps(skeleton, analog)
+    scales = {name: scale_of(state[one.weight], one, scale) for name, one in maps.items()}
+    axes = sample_axes(skeleton, state, maps, example)
+    ranges: dict[str, Ranges] = {}
+    if images is not None and mvm.needs_images:
+        ranges = static_ranges(skeleton, state, mvm, images, scales=scales, axes=axes)
+    return Arrays(mvm=mvm, scales=scales, ranges=ranges, axes=axes, cursor=Cursor())
+
+
+def array_maps(skeleton: nn.Module, analog: Collection[str]) -> dict[str, LinearMap]:
+    """The linear maps with a kernel in `analog` that are multiplied with; not tables, of which rows
+    are looked up.
+
+    Raises:
+        ValueError: for one at whose products nothing can stand.
+    """
+    found = {
+        name: one
+        for name, one in linear_maps(skeleton).items()
+        if one.role == "kernel" and one.weight in analog and one.kind not in _LOOKED_UP
+    }
+    closed = [one for one in found.values() if not one.is_open or len(one.inputs) != 1]
+    if closed:
+        kinds = list(dict.fromkeys(one.kind for one in closed))
+        more = f" and of {len(closed) - 1} more" if len(closed) > 1 else ""
+        raise ValueError(
+            f"converters and noise at products need layers that are one product and a bias, and "
+            f"layer {closed[0].layer!r} ({closed[0].kind}){more} computes more in one call: keep "
+            f"such digital, --digital {','.join(f'kind:{kind}' for kind in kinds)}"
+        )
+    return found
+
+
+def scale_of(kernel: Tensor, layout: Layout, scale: str = "channel") -> Tensor:
+    """max |W| (C,) of each output channel, or of the whole kernel for all; 1 where all is 0."""
+    largest = as_matrix(kernel.detach().abs(), layout).amax(2).flatten()  # (groups * outputs,)
+    if scale == "tensor":
+        largest = largest.max().expand_as(largest)
+    return torch.where(largest > 0, largest, torch.ones_like(largest))
+
+
+def sample_axes(
+    skeleton: nn.Module, state: State, names: Collection[str], example: Inputs
+) -> dict[str, SampleAxis | None]:
+    """Where the samples lie in what the layers return, told apart by passes with different numbers
+    of them; None where that cannot be told."""
+    n = count(example)
+    if n < 2:
+        return dict.fromkeys(names)
+    few = _shapes(skeleton, state, names, rows(example, slice(0, n - 1)))
+    more = _shapes(skeleton, state, names, example)
+    return {
+        name: SampleAxis.of(few[name], n - 1, more[name], n)
+        for name in names
+        if name in few and name in more
+    }
+
+
+def _shapes(
+    skeleton: nn.Module, state: State, names: Collection[str], x: Inputs
+) -> Mapping[str, tuple[int, ...]]:
+    """The shape of what each layer returns at its first call."""
+    found: dict[str, tuple[int, ...]] = {}
+
+    def watched(name: str) -> Any:
+        def product(linear_map: LinearMap, inputs: tuple[Any, ...], plain: Plain) -> Tensor:
+            y = plain(*inputs)
+            found.setdefault(name, tuple(y.shape))
+            return y
+
+        return product
+
+    outputs(skeleton, Chip(state, {name: watched(name) for name in names}), x)
+    return found

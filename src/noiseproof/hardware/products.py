@@ -1,0 +1,119 @@
+"""What happens at every product of a chip, stage by stage: dac, read, output, adc.
+
+Wires have their place between read and output.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from noiseproof.hardware.arrays import Array, Multiplied
+from noiseproof.hardware.converters import coded, outermost, per_range
+from noiseproof.hardware.ranges import Ranges
+from noiseproof.hardware.reads import with_noise
+from noiseproof.hardware.samples import Cursor, Dice, SampleAxis, largest_of_sample
+from noiseproof.network import Chip, LinearMap, Plain
+from noiseproof.specs import Adc, Dac, Mvm, Output, Read
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Arrays:
+    """The arrays of one network, ready for chips: by the names of linear maps the `scales` (C,) of
+    their kernels, the ranges of their converters, and where samples lie in what they return.
+    `cursor` is moved by whoever runs passes."""
+
+    mvm: Mvm
+    scales: Mapping[str, Tensor]
+    ranges: Mapping[str, Ranges]
+    axes: Mapping[str, SampleAxis | None]
+    cursor: Cursor
+
+    def on(self, chip: Chip, seed: int, number: int) -> Chip:
+        """Chip number `number` of `seed` with what happens at its products."""
+        dice = Dice(seed=seed, chip=number, cursor=self.cursor, axes=self.axes)
+        products = {
+            name: LayerProduct(
+                mvm=self.mvm, name=name, scale=scale, ranges=self.ranges.get(name), dice=dice
+            )
+            for name, scale in self.scales.items()
+        }
+        return replace(chip, products={**chip.products, **products})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerProduct:
+    """What happens at the products of one layer of one chip. `scale` (C,): what its kernel is
+    divided by; `ranges`: None where no calibration image has reached the layer."""
+
+    mvm: Mvm
+    name: str
+    scale: Tensor
+    ranges: Ranges | None
+    dice: Dice
+
+    def __call__(self, linear_map: LinearMap, inputs: tuple[Any, ...], plain: Plain) -> Tensor:
+        (x,) = inputs
+        call = self.dice.cursor.call(self.name)
+        shape = (-1, *[1] * (-1 - linear_map.axis))  # broadcasts against outputs
+        dac = self.mvm.get(Dac)
+        array = Array(
+            linear_map=linear_map,
+            plain=plain,
+            dac=dac,
+            read=self.mvm.get(Read),
+            scale=self.scale.to(x).view(shape),
+            range=self._known.inputs if dac is not None and dac.needs_images else 0.0,
+        )
+        found = array.multiplied(x, self._largest)
+        y = self._noisy(found, linear_map.axis, call)
+        adc = self.mvm.get(Adc)
+        if adc is not None:
+            return self._converted(adc, replace(found, y=y), shape)
+        return y if found.back is None else y * found.back
+
+    def _noisy(self, found: Multiplied, axis: int, call: int) -> Tensor:
+        """The product with the noise that stands in front of the adc."""
+        output, variance = self.mvm.get(Output), found.variance
+        if output is not None and output.level:
+            own = (output.level * found.one()).square()
+            variance = own if variance is None else variance + own
+        if variance is None or not found.y.numel():
+            return found.y
+        # One draw for all of it: of independent Gaussians the variances add up.
+        return with_noise(found.y, variance, self.dice.like(found.y, self.name, axis, call))
+
+    def _converted(self, adc: Adc, found: Multiplied, shape: tuple[int, ...]) -> Tensor:
+        """What the adc makes of a product, in the network's own units."""
+        top = outermost(adc.bits)
+        if adc.bound is not None:
+            full = adc.bound * found.one()
+        else:
+            full = self._known.outputs.to(found.y).view(shape) * found.step
+        slope = per_range(top, full)
+        if adc.gain_sd:
+            slope = slope * (1 + adc.gain_sd * self._fixed("adc gain", found.y, shape))
+        y = found.y * slope
+        if adc.offset_sd:
+            y = y + adc.offset_sd * top * self._fixed("adc offset", y, shape)
+        codes = coded(y, top)
+        back = full / top if found.back is None else full / top * found.back
+        return codes * back if codes.requires_grad else codes.mul_(back)
+
+    def _fixed(self, label: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """One number for each column, which a chip keeps."""
+        return self.dice.fixed(self.name, label, len(self.scale)).to(like).view(shape)
+
+    def _largest(self, x: Tensor) -> Tensor:
+        """max |x| of each sample's whole input."""
+        return largest_of_sample(x, self.dice.axes.get(self.name), self.name)
+
+    @property
+    def _known(self) -> Ranges:
+        if self.ranges is None:
+            raise ValueError(
+                f"no calibration image has reached layer {self.name!r}, so its converters have no "
+                "range: keep it digital, or give more images"
+            )
+        return self.ranges
