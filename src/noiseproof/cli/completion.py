@@ -47,6 +47,12 @@ NOISES = {
     "device(pcm, time=1d)": "devices that age",
     "own(package.module:function, level=0.1)": "your own",
 }
+PRODUCTS = {
+    "dac(8) + adc(8)": "converters with static ranges: --calibrate 100",
+    "dac(8, range=vector) + adc(8, range=fixed(10))": "no images needed",
+    "read(0.0175, law=device)": "fresh noise of every device",
+    "output(0.04)": "noise of every output",
+}
 models = among(catalog.MODELS)
 norms = among(catalog.NORMS)
 datasets = among({name: facts.about for name, facts in catalog.DATASETS.items()})
@@ -57,6 +63,7 @@ devices = among(DEVICES)
 forms = among(FORMS)
 groupings = among(GROUPINGS)
 noises = among(NOISES)
+products = among(PRODUCTS)
 tasks = among({name: facts.about for name, facts in catalog.TASKS.items()})
 threads = among({"auto": "as many as there are free cores", "1": "one"})
 targets = among(ROLES)

@@ -14,6 +14,7 @@ from noiseproof.specs import (
     Estimator,
     catalog,
     hardware_names,
+    mvm,
 )
 
 NOISES = {
@@ -44,12 +45,27 @@ def _hardware() -> dict[str, str]:
     }
 
 
+AT_PRODUCTS = {
+    "dac(bits, range=static(99.9), codes=odd)": "inputs divided by their range, clipped, rounded",
+    **{f"dac range={name}": about for name, about in mvm.INPUT_RANGES.items()},
+    **{f"codes={name}": about for name, about in mvm.CODES.items()},
+    "read(level, law=additive)": "fresh noise of every device at every product",
+    **{f"law={name}": about for name, about in mvm.LAWS.items()},
+    "output(level)": "Gaussian, on every output of every product",
+    "adc(bits, range=static(99.9), per=layer)": "outputs divided by their range, clipped, rounded",
+    **{f"adc range={name}(number)": about for name, about in mvm.OUTPUT_RANGES.items()},
+    "per=layer or column": "what has a static range of its own",
+    "gain_sd=, offset_sd=": "errors of the adc of each column, fixed on a chip",
+    "A + B": f"in physical order: {', '.join(mvm.ORDER)}; in units where |w| and |x| reach 1",
+    "--calibrate N": "so many training images decide static ranges",
+}
 LISTINGS: dict[str, Callable[[], dict[str, str]]] = {
     "models": lambda: {**catalog.MODELS, **catalog.OUTSIDE_MODELS},
     "norms": lambda: dict(catalog.NORMS),
     "noises": lambda: dict(NOISES),
     "hardware": _hardware,
     "compensations": lambda: dict(COMPENSATIONS),
+    "mvm": lambda: dict(AT_PRODUCTS),
     "recalibrations": lambda: dict(
         [(_form(cls), cls.about) for cls in ESTIMATORS.values()],
         auto=f"{AUTO}; a number N is pooled(N)",

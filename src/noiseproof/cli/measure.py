@@ -105,16 +105,17 @@ def measure(
     output: StoreOptions,
 ) -> None:
     """Measure what a network scores on simulated noisy chips, with intervals."""
+    asked = network_request(
+        weights,
+        network,
+        data,
+        images=data.images,
+        task=data.task,
+        compiled=network.compiled,
+        noise=noise,
+    )
     request = MeasureRequest(
-        network=network_request(
-            weights,
-            network,
-            data,
-            images=data.images,
-            task=data.task,
-            compiled=network.compiled,
-            noise=noise,
-        ),
+        network=asked,
         measurement=Measurement(
             specs=noise.specs(noise.levels),
             targets=parse_targets(noise.targets),
@@ -126,7 +127,9 @@ def measure(
             seed=chips.seed,
             above=chips.above,
         ),
-        calibration=recalibration.request(chips.seed, usual=noise.chip.compensate),
+        calibration=recalibration.request(
+            chips.seed, usual=noise.chip.compensate, for_ranges=asked.mvm.images
+        ),
     )
     check_outputs({"--store": output.store}, inputs=checkpoint_files(weights))
     from noiseproof.cli.running import run_measure

@@ -45,6 +45,19 @@ Mapping = Annotated[
     str | None,
     typer.Option(help="Of weights to devices: scale=channel, cells=pair, tile=512x512."),
 ]
+Mvm = Annotated[
+    str,
+    typer.Option(
+        "--mvm",
+        help="At every product: dac(8) + adc(8) and more (`noiseproof info mvm`).",
+        show_default=False,
+        autocompletion=completion.products,
+    ),
+]
+Calibrate = Annotated[
+    int | None,
+    typer.Option(help="Training images that decide static ranges of --mvm."),
+]
 Targets = Annotated[
     str,
     typer.Option(
@@ -91,6 +104,8 @@ class NoiseOptions:
     stats_as: StatsAs = "variance"
     fold_norm: FoldNorm = False
     eps: Eps = None
+    mvm: Mvm = ""
+    calibrate: Calibrate = None
 
     @property
     def chip(self) -> "Hardware":

@@ -17,6 +17,7 @@ from noiseproof.specs import (
     asked_cropping,
     parse_digital,
     parse_estimator,
+    parse_mvm,
     parse_pixel_scale,
 )
 
@@ -178,9 +179,15 @@ class RecalibrationOptions:
     ] = field(default_factory=list)
 
     def request(
-        self, seed: int, *, first: tuple[Estimator | None, ...] = (), usual: str = "off"
+        self,
+        seed: int,
+        *,
+        first: tuple[Estimator | None, ...] = (),
+        usual: str = "off",
+        for_ranges: int = 0,
     ) -> Calibration:
-        """`first`: ways that are there in any case. `usual`: the compensation of the hardware."""
+        """`first`: ways that are there in any case. `usual`: the compensation of the hardware.
+        `for_ranges`: images that converters need."""
         found = Calibration(
             compensate=tuple(self.compensate or [usual]),
             ways=(*first, *(parse_estimator(text) for text in self.recalibrate)),
@@ -189,7 +196,8 @@ class RecalibrationOptions:
             seed=seed if self.calibration_seed is None else self.calibration_seed,
         )
         idle = "--augment-calibration" if self.augment_calibration else "--calibration"
-        if (self.augment_calibration or self.calibration) and not found.needed:
+        is_idle = not found.needed and not for_ranges
+        if (self.augment_calibration or self.calibration) and is_idle:
             warnings.warn(
                 f"{idle} changes nothing: no calibration images are used",
                 NoEffectWarning,
@@ -277,4 +285,5 @@ def network_request(
         compiled=compiled,
         digital=parse_digital(asked.all_digital),
         stored=asked.stored,
+        mvm=parse_mvm(asked.mvm).calibrated(asked.calibrate),
     )

@@ -75,8 +75,9 @@ def run_measure(request: MeasureRequest, output: StoreOptions) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoEffectWarning)  # of the network: said when it was opened
         state, where = analog_places(setup)
-    share = coverage(state, where, strongest, asked.targets)
-    print_coverage(strongest, where_of(curves[0].first), *share)
+    if strongest.stages:  # else all that happens, happens at products
+        share = coverage(state, where, strongest, asked.targets)
+        print_coverage(strongest, where_of(curves[0].first), *share)
     say_rows(output.store, tally)
     if output.as_json:
         print_json(as_json(curves, above=asked.above))

@@ -12,12 +12,22 @@ if TYPE_CHECKING:
     from noiseproof.hardware.devices import device_names as device_names
     from noiseproof.hardware.devices import find_device as find_device
     from noiseproof.hardware.faults import Faults as Faults
+    from noiseproof.hardware.opening import array_maps as array_maps
+    from noiseproof.hardware.opening import products_at as products_at
+    from noiseproof.hardware.opening import scale_of as scale_of
+    from noiseproof.hardware.products import Products as Products
+    from noiseproof.hardware.samples import Cursor as Cursor
     from noiseproof.hardware.words import statements as statements
 
 __getattr__, __dir__ = face(
     __name__,
     {
+        "Products": "hardware.products",
+        "Cursor": "hardware.samples",
         "Device": "hardware.devices",
+        "array_maps": "hardware.opening",
+        "products_at": "hardware.opening",
+        "scale_of": "hardware.opening",
         "Faults": "hardware.faults",
         "ReadBack": "hardware.aging",
         "Verify": "hardware.aging",

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs, count, rows
-from noiseproof.hardware.products import Arrays
+from noiseproof.hardware.products import Products
 from noiseproof.hardware.ranges import Ranges, static_ranges
 from noiseproof.hardware.samples import Cursor, SampleAxis
 from noiseproof.network import Chip, Kind, LinearMap, Plain, State, as_matrix, outputs
@@ -19,7 +19,7 @@ SCALES = ("channel", "tensor")
 _LOOKED_UP = (Kind.EMBEDDING, Kind.BAG)
 
 
-def arrays_of(
+def products_at(
     skeleton: nn.Module,
     state: State,
     mvm: Mvm,
@@ -28,7 +28,7 @@ def arrays_of(
     example: Inputs,
     images: Inputs | None,
     scale: str = "channel",
-) -> Arrays:
+) -> Products:
     """What happens by `mvm` at the products of a network, ready for chips.
 
     - `skeleton`: a private one.
@@ -48,7 +48,7 @@ def arrays_of(
     ranges: dict[str, Ranges] = {}
     if images is not None and mvm.needs_images:
         ranges = static_ranges(skeleton, state, mvm, images, scales=scales, axes=axes)
-    return Arrays(mvm=mvm, scales=scales, ranges=ranges, axes=axes, cursor=Cursor())
+    return Products(mvm=mvm, scales=scales, ranges=ranges, axes=axes, cursor=Cursor())
 
 
 def array_maps(skeleton: nn.Module, analog: Collection[str]) -> dict[str, LinearMap]:

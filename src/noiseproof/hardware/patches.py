@@ -32,7 +32,8 @@ def patches(x: Tensor, layer: _ConvNd) -> tuple[Tensor, tuple[int, ...]]:
         x = x.unfold(2 + axis, far * (size - 1) + 1, step[axis])[..., ::far]
     n = len(layer.kernel_size)
     places = tuple(x.shape[2 : 2 + n])
-    x = x.unflatten(1, (layer.groups, -1)).movedim(2, 2 + n)  # (N, g, *places, C / g, *window)
+    x = torch.unflatten(x, 1, (layer.groups, -1))
+    x = x.movedim(2, 2 + n)  # (N, g, *places, C / g, *window)
     return x.flatten(2 + n).flatten(2, 1 + n), places
 
 
@@ -45,7 +46,7 @@ def matrix_of(kernel: Tensor, layer: nn.Module, layout: Layout) -> Tensor:
 
 def as_outputs(y: Tensor, places: tuple[int, ...]) -> Tensor:
     """(N, groups, places, outputs) as a layer returns it, (N, groups * outputs, *positions)."""
-    return y.transpose(2, 3).flatten(1, 2).unflatten(2, places)
+    return torch.unflatten(y.transpose(2, 3).flatten(1, 2), 2, places)
 
 
 def in_parts(x: Tensor, layer: _ConvNd) -> Iterator[Tensor]:
@@ -54,7 +55,7 @@ def in_parts(x: Tensor, layer: _ConvNd) -> Iterator[Tensor]:
     window = math.prod(layer.kernel_size)
     spread = math.prod(layer.stride) if isinstance(layer, _ConvTransposeNd) else 1
     size = max(1, MOST_ELEMENTS // max(1, x[:1].numel() * window * spread))
-    return iter(x.split(size))
+    return iter(torch.split(x, size))
 
 
 def _spread(x: Tensor, layer: _ConvTransposeNd) -> Tensor:

@@ -19,7 +19,7 @@ from noiseproof.specs import Adc, Dac, Mvm, Output, Read
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Arrays:
+class Products:
     """The arrays of one network, ready for chips: by the names of linear maps the `scales` (C,) of
     their kernels, the ranges of their converters, and where samples lie in what they return.
     `cursor` is moved by whoever runs passes."""

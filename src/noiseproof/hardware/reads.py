@@ -7,6 +7,7 @@ input vector to input vector. So it takes one more product, of squares, and one 
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from noiseproof.network import LinearMap, Plain
@@ -33,7 +34,8 @@ def read_variance(
 def squared_norms(x: Tensor, linear_map: LinearMap, plain: Plain) -> Tensor:
     """sum_j x_j^2 of every input vector of a layer."""
     groups = linear_map.groups
-    sums = x.square().unflatten(linear_map.axis, (groups, -1)).sum(linear_map.axis)
+    apart = torch.unflatten(x.square(), linear_map.axis, (groups, -1))
+    sums = apart.sum(linear_map.axis)
     if linear_map.kind == Kind.LINEAR:
         return sums
     # One channel a group, under a window of ones.

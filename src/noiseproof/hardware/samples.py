@@ -58,7 +58,7 @@ def largest_of_sample(x: Tensor, where: SampleAxis | None, layer: str) -> Tensor
             f"a range of each image needs to know where images lie in the inputs of layer {layer!r}"
             ", which depends on their values: give range=static or range=vector, or keep it digital"
         )
-    apart = x.detach().abs().unflatten(where.axis, (-1, where.rows))
+    apart = torch.unflatten(x.detach().abs(), where.axis, (-1, where.rows))
     largest = apart.amax([i for i in range(apart.dim()) if i != where.axis], keepdim=True)
     shape = [-1] * apart.dim()
     shape[where.axis + 1] = where.rows
@@ -118,10 +118,10 @@ class Dice:
         """Fresh standard normal numbers in the shape of y, whose channels lie on axis `channels`,
         counted from the end."""
         cursor, where = self.cursor, self.axes.get(layer)
-        name = (self.seed, self.chip, layer, "products", *cursor.path, call)
+        name = (self.chip, layer, "products", *cursor.path, call)
         if where is None or cursor.first is None or not _fits(y, where, cursor.samples):
-            first = () if cursor.first is None else (cursor.first,)
-            z = torch.randn(_last(y.shape, channels), generator=stream(*name, "pass", *first))
+            of = "pass" if cursor.first is None else f"pass from {cursor.first}"
+            z = torch.randn(_last(y.shape, channels), generator=stream(self.seed, *name, of))
             return z.movedim(-1, channels).to(y)
         shape = list(y.shape)
         shape[where.axis] = where.rows
@@ -129,7 +129,7 @@ class Dice:
         size = max(1, min(MOST_SAMPLES, BLOCK // max(1, math.prod(one))))
         first, last = cursor.first, cursor.first + cursor.samples
         blocks = [
-            torch.randn(size, *one, generator=stream(*name, size, place))
+            torch.randn(size, *one, generator=stream(self.seed, *name, size, place))
             for place in range(first // size, -(-last // size))
         ]
         # Channels last as they are drawn: so the usual layout of a fast pass needs no copy.

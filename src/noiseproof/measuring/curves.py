@@ -23,6 +23,7 @@ from noiseproof.measuring.options import (
     calibration_inputs,
     check_keywords,
     only_way,
+    range_images,
     with_keywords,
 )
 from noiseproof.measuring.requests import Measurement, MeasureRequest
@@ -67,6 +68,9 @@ def measure(
     - `recalibrate`: an estimator, as `pooled(1000)`; each chip is recalibrated by it on the first
       of the `calibration` images (as the test images, without labels). `calibration` alone means
       pooled over all of them. `ema` and `batch` take none: they see the test images.
+    - `mvm`: what happens at every product of every analog layer, as `dac(8) + adc(8)`: see the
+      docs, "At every product". `calibrate`: how many of the `calibration` images decide its static
+      ranges; without a way to recalibrate they do nothing else.
     - `store`: rows that it holds of the same network, by what it computes, are not measured again;
       each new one is stored at once and given to `on_row(row, done, total)`; with a precision or a
       budget `total` is what it looks like so far. `fresh`: measure all of them again, each in place
@@ -86,12 +90,11 @@ def measure(
     """
     check_keywords("measure", options, MeasureOptions)
     images = calibration_inputs(options)
+    way = only_way(options.get("recalibrate"), images, for_ranges=range_images(options) > 0)
     request = MeasureRequest(
         network=asked_network(options),
         measurement=asked_measurement(noise, options),
-        calibration=asked_calibration(
-            only_way(options.get("recalibrate"), images), images, options
-        ),
+        calibration=asked_calibration(way, images, options),
     )
     return measure_setup(
         held(model, data, request.network, request.calibration),
@@ -169,7 +172,7 @@ def _measured(
         for spec in specs
     ]
     # Every chip is then the same network on the same images: one is measured, the rest are copies.
-    steady = not units.evaluator.is_random
+    steady = not units.evaluator.is_random and not units.evaluator.has_dice
     same = [steady and isinstance(units.design, Chips) and not spec.is_random for spec in specs]
     found: list[list[Row]] = [[] for _ in specs]
     progress = Progress(
@@ -268,7 +271,8 @@ def warn_without_effect(evaluator: Evaluator, asked: Measurement) -> None:
     """
     for text in _without_effect(evaluator, asked):
         warnings.warn(text, NoEffectWarning, stacklevel=4)
-    if text := evaluator.left_out(asked.targets):
+    is_noisy = any(spec.stages for spec in asked.specs)
+    if is_noisy and (text := evaluator.left_out(asked.targets)):
         if evaluator.asked_row(asked.specs[0], asked.targets).reached_macs == 0:
             raise ValueError(text)
         warnings.warn(text, ReachWarning, stacklevel=4)
@@ -282,5 +286,7 @@ def _without_effect(evaluator: Evaluator, asked: Measurement) -> Iterator[str]:
         touched(evaluator.state, evaluator.places, strongest, targets).values()
     ):
         yield f"{strongest} on {','.join(targets)} changes no tensor of this model"
+    if evaluator.products is not None and not evaluator.products.scales:
+        yield f"{evaluator.products.mvm} changes nothing: this model has no analog layer"
     if evaluator.estimator is not None and not evaluator.can_recalibrate:
         yield f"this model has nothing that {evaluator.estimator} could recalibrate"

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from noiseproof.core.device import device_of
-from noiseproof.core.inputs import Inputs, count_of_call, named_tensors
+from noiseproof.core.inputs import Inputs, count, count_of_call, named_tensors
 from noiseproof.core.rng import seeded
 from noiseproof.data import Split
+from noiseproof.hardware import Products
 from noiseproof.measuring.identity import (
     Randomness,
 )
@@ -90,6 +91,8 @@ class Evaluator:
     clean_row: Row  # a row with everything filled in but the results
     randomness: Randomness = Randomness.NONE  # of a pass by itself
     known_clean: Result | None = None  # its clean score, where that was needed to name it
+    products: Products | None = None  # what happens at products; None: nothing
+    range_images: Inputs | None = None  # which decided the static ranges there
 
     @property
     def clean(self) -> Chip:
@@ -101,6 +104,15 @@ class Evaluator:
         return device_of(self.state)
 
     @property
+    def has_dice(self) -> bool:
+        """Is anything drawn at the products of chips?"""
+        return self.products is not None and self.products.mvm.is_random
+
+    def at_products(self, chip: Chip, row: Row) -> Chip:
+        """The chip of `row` with what happens at its products."""
+        return chip if self.products is None else self.products.on(chip, row.seed, row.chip)
+
+    @property
     def clean_rows(self) -> list[Row]:
         """The names of the rows of the clean network: one, or several passes of a network that is
         random by itself."""
@@ -109,14 +121,18 @@ class Evaluator:
 
     @property
     def chip_row(self) -> Row:
-        """The clean row with the words of the recalibration; its sha256 names the images."""
-        if self.estimator is None:
+        """The clean row with the words of the recalibration; its sha256 names the images, those
+        that decided ranges too."""
+        if self.estimator is None and self.range_images is None:
             return self.clean_row
-        images = self.calibration
+        sees_test = self.estimator is not None and self.estimator.sees_test
+        used = [one for one in (self.calibration, self.range_images) if one is not None]
+        # Both are the first ones of the same images.
+        images = max(used, key=count) if used else None
         return replace(
             self.clean_row,
-            recalibrate=str(self.estimator),
-            calibration="test" if self.estimator.sees_test else self.calibration_source,
+            recalibrate="off" if self.estimator is None else str(self.estimator),
+            calibration="test" if sees_test else self.calibration_source,
             calibration_sha256=""
             if images is None
             else state_sha256(named_tensors(images, "images")),
@@ -125,19 +141,23 @@ class Evaluator:
     def asked_row(self, spec: Spec, targets: Sequence[str]) -> Row:
         """The row of the recalibrated chips with the words of the noise, and what that reaches."""
         noisy = noisy_tensors(self.places, spec, targets)
-        reach = None if self.work is None else reach_of(self.work, noisy)
+        # Without noise on the weights nothing is reached, and nobody asked for it.
+        reach = reach_of(self.work, noisy) if self.work and spec.stages else None
         return replace(
             self.chip_row,
             noise=str(spec),
             level=spec.level,
             targets=",".join(targets),
             stats_as=self.stored.form(tuple(targets)),
-            mapping=self.stored.mapping(has_arrays=spec.sweeps == "time"),
+            mapping=self.stored.mapping(
+                has_arrays=spec.sweeps == "time" or self.products is not None
+            ),
             # Nothing drifts but devices.
             compensate=self.compensate
             if self.compensate != "off" and spec.sweeps == "time"
             else "",
             hardware=self.stored.hardware,
+            mvm="" if self.products is None else str(self.products.mvm),
             digital=digital_words(
                 self.places, targets, asked=self.digital, has_own_maps=self.has_own_maps
             ),
@@ -214,7 +234,7 @@ class Evaluator:
         part: Split = self.test if test is None else test
         with following(self.skeleton, chip, self.estimator) as live:
             # Not folded: the statistics that move have to be there as tensors of their own.
-            forward = partial(self.forward, self.skeleton, live)
+            forward = self._along(partial(self.forward, self.skeleton, live))
             # In batches of the estimator's size, which is part of what
             # it does, and not of `batch_size`.
             return self.result(forward, part, self.estimator.batch), live
@@ -222,6 +242,7 @@ class Evaluator:
     def recalibrated(self, chip: Chip) -> Chip:
         """`chip` after an estimator with calibration images."""
         assert self.estimator is not None
+        self._move_("calibration")
         if self._signature is None:
             return calibrated(self.skeleton, chip, self._calibration_inputs, self.estimator)
         return calibrated(
@@ -312,12 +333,22 @@ class Evaluator:
     def _on(self, passes: Passes, chip: Chip, test: Split | None = None) -> Result:
         run = passes.load(chip)
         part = self.test if test is None else test
-        return self.result(lambda inputs: run(self.ready(inputs)), part)
+        return self.result(self._along(lambda inputs: run(self.ready(inputs))), part)
+
+    def _along(self, forward: Forward) -> Forward:
+        """`forward`, batch after batch, so that draws at products go by the sample."""
+        return forward if self.products is None else self.products.cursor.along(forward)
+
+    def _move_(self, path: str) -> None:
+        """Passes whose samples nobody counts follow: draws go by the call."""
+        if self.products is not None:
+            self.products.cursor.move_((path,))
 
     def _owned(self, skeleton: nn.Module, chip: Chip) -> Result:
         assert self.own_score is not None
         # A module of its own: the user's score calls it as it likes, gradients and hooks included.
         model = with_state(skeleton, chip.state)
+        self._move_("own score")
         with at_products(model, chip.products):
             return owned(self.own_score, model, self.test)
 

@@ -10,6 +10,7 @@ from noiseproof.core.inputs import Inputs, count, rows
 from noiseproof.core.plugins import code_of
 from noiseproof.core.version import __version__
 from noiseproof.data import Split
+from noiseproof.hardware import Products, products_at
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.identity import (
     USUAL_ROUNDING,
@@ -19,7 +20,7 @@ from noiseproof.measuring.identity import (
     structure_of,
 )
 from noiseproof.measuring.setup import Setup
-from noiseproof.measuring.watching import analog_of, example_of
+from noiseproof.measuring.watching import Analog, analog_of, example_of
 from noiseproof.network import (
     Chip,
     State,
@@ -40,6 +41,9 @@ from noiseproof.tasks import (
     own,
     taken,
 )
+
+SEEN = 3
+"""Test inputs that show where samples lie in what layers return."""
 
 
 def open_evaluator(setup: Setup, estimator: Estimator | None, compensate: str = "off") -> Evaluator:
@@ -72,6 +76,8 @@ def open_evaluator(setup: Setup, estimator: Estimator | None, compensate: str = 
     sha256 = subject.checkpoint or network_sha256(skeleton, state)
     look = _looked(score, skeleton, state, example)
     analog = analog_of(skeleton, network, example)
+    range_images = _range_images(setup)
+    products = _products_of(setup, analog, data, range_images)
     row = Row(
         checkpoint=sha256,
         model=subject.model or type(setup.model).__name__,
@@ -119,6 +125,49 @@ def open_evaluator(setup: Setup, estimator: Estimator | None, compensate: str = 
         batch_size=network.batch_size or usual.on(device_of(state)),
         clean_row=row,
         randomness=look.randomness,
+        products=products,
+        range_images=range_images,
+    )
+
+
+def _range_images(setup: Setup) -> Inputs | None:
+    """The calibration images that decide the ranges of converters.
+
+    Raises:
+        ValueError: where there are not as many as asked for.
+    """
+    mvm, there = setup.network.mvm, setup.calibration
+    if not mvm.images:
+        return None
+    found = 0 if there is None else count(there)
+    if there is None or found < mvm.images:
+        raise ValueError(
+            f"{mvm} needs {mvm.images} calibration images for its ranges, got {found}: give them "
+            "as calibration=images"
+        )
+    return rows(there, slice(0, mvm.images))
+
+
+def _products_of(
+    setup: Setup, analog: Analog, test: object, images: Inputs | None
+) -> Products | None:
+    """What happens at products, measured on the clean network; None for nothing."""
+    network, scale = setup.network, setup.scale or UNSCALED
+    if not network.mvm:
+        return None
+    if not isinstance(test, Split) or not len(test):
+        raise ValueError(
+            f"{network.mvm} needs test inputs of a known form, to see where samples lie: give "
+            "inputs and labels"
+        )
+    kernels = [name for name, place in analog.places.items() if place.role == "kernel"]
+    return products_at(
+        analog.skeleton,
+        analog.state,
+        network.mvm,
+        analog=kernels,
+        example=taken(test.part(0, min(SEEN, len(test))).inputs, analog.state, scale),
+        images=None if images is None else taken(images, analog.state, scale),
     )
 
 

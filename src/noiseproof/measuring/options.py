@@ -17,10 +17,12 @@ from noiseproof.measuring.requests import (
 )
 from noiseproof.results import OnRow, Store
 from noiseproof.specs import (
+    EXACT,
     Design,
     Estimator,
     Hardware,
     Layers,
+    Mvm,
     PixelScale,
     Pooled,
     Spec,
@@ -32,6 +34,7 @@ from noiseproof.specs import (
     parse_digital,
     parse_estimator,
     parse_mapping,
+    parse_mvm,
     parse_pixel_scale,
     parse_targets,
     parse_times,
@@ -49,7 +52,8 @@ class RunOptions(TypedDict, total=False):
     """What every function takes, as in `Network` and `Measurement`; `digital` may be its text;
     `stats_as`, `fold_norm` and `eps` are as in `Stored`. `hardware`: a chip by name or file, whose
     noise, mapping, compensation and digital layers are taken where nothing else is said; `mapping`
-    its text; `compensate` a key of `COMPENSATIONS`."""
+    its text; `compensate` a key of `COMPENSATIONS`. `mvm` may be its text too; `calibrate`:
+    how many of the calibration images decide its static ranges."""
 
     targets: Sequence[str]
     seed: int
@@ -64,6 +68,8 @@ class RunOptions(TypedDict, total=False):
     hardware: str | Path | None
     mapping: str | None
     compensate: str | None
+    mvm: Mvm | str
+    calibrate: int | None
     subject: Subject | None
 
 
@@ -201,7 +207,7 @@ def asked_network(options: Mapping[str, Any]) -> Network:
     """What `options` say of a network in memory."""
     # Only what was given, so that the default stands in one place, the request.
     given = {name: options[name] for name in IN_MEMORY if name in options}
-    return Network(**given | _digital(options) | _stored(options))
+    return Network(**given | _digital(options) | _stored(options) | _mvm(options))
 
 
 def asked_hardware(options: Mapping[str, Any]) -> Hardware:
@@ -241,6 +247,17 @@ def _stored(options: Mapping[str, Any]) -> dict[str, Stored]:
     array, fold = parse_mapping(chip.mapping if said is None else said)
     given["fold_norm"] = given.get("fold_norm", False) or bool(fold)
     return {"stored": Stored(**given, array=array, hardware=chip.name)}
+
+
+def _mvm(options: Mapping[str, Any]) -> dict[str, Mvm]:
+    mvm = options.get("mvm", EXACT)
+    read = parse_mvm(mvm) if isinstance(mvm, str) else mvm
+    return {"mvm": read.calibrated(options.get("calibrate"))}
+
+
+def range_images(options: Mapping[str, Any]) -> int:
+    """How many calibration images decide ranges of converters."""
+    return _mvm(options)["mvm"].images
 
 
 def asked_measurement(
@@ -288,18 +305,20 @@ def asked_calibration(
 
 
 def calibration_inputs(options: Mapping[str, Any]) -> Inputs | None:
-    """The inputs of the calibration data, in whatever form, as many as the ways ask for; all of
-    them where no way is named."""
+    """The inputs of the calibration data, in whatever form, as many as the ways and the ranges of
+    converters ask for; all of them where neither does."""
     ways = several_ways(options.get("recalibrate"))
     read = [parse_estimator(way) if isinstance(way, str) else way for way in ways]
     needed = [way.calibration_images for way in read if way is not None]
+    if ranges := range_images(options):
+        needed.append(ranges)
     return inputs_of(options.get("calibration"), max(needed) if needed else None)
 
 
-def only_way(recalibrate: Way, images: Inputs | None) -> list[Way]:
+def only_way(recalibrate: Way, images: Inputs | None, *, for_ranges: bool = False) -> list[Way]:
     """The one way of `measure`: images alone mean that the statistics are pooled over all of
-    them."""
-    if recalibrate is None and images is not None:
+    them, unless they are for the ranges of converters."""
+    if recalibrate is None and images is not None and not for_ranges:
         return [Pooled(images=count(as_inputs(images, "calibration")))]
     return [recalibrate]
 

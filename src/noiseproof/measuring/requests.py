@@ -21,6 +21,7 @@ from noiseproof.specs import (
     AS_ARRAYS,
     AS_TORCH,
     COMPENSATIONS,
+    EXACT,
     GROUPINGS,
     Chips,
     Course,
@@ -28,7 +29,9 @@ from noiseproof.specs import (
     Design,
     Estimator,
     Layers,
+    Mvm,
     Pace,
+    PerImage,
     Spec,
     Stored,
     catalog,
@@ -103,6 +106,8 @@ class Network:
     - `threads`: of the CPU: a number, or auto: as many as there are free cores (default: torch's
       own number).
     - `stored`: how it lies on the chip (default: as torch has it, nothing folded).
+    - `mvm`: what happens at every product of every analog layer (default: nothing); its static
+      ranges say how many calibration images decide them.
     - `subject`: what rows call it.
 
     Raises:
@@ -129,6 +134,7 @@ class Network:
     threads: int | str | None = None
     digital: tuple[Layers, ...] = ()
     stored: Stored = AS_TORCH
+    mvm: Mvm = EXACT
     subject: Subject | None = None
 
     def __post_init__(self) -> None:
@@ -145,6 +151,7 @@ class Network:
             check_device(self.device)
         if self.threads is not None:
             check_threads(self.threads)
+        self.mvm.calibrated(None)
 
     @property
     def own_score(self) -> str:
@@ -335,8 +342,13 @@ class MeasureRequest(Request):
             raise ValueError(
                 f"one kind of noise at a time, got {len(families)}: {', '.join(families)}"
             )
-        if families == ["none"]:
+        if families == ["none"] and not self.network.mvm:
             raise ValueError("there is nothing to measure without noise: give a spec with a stage")
+        if self.network.mvm and isinstance(asked.design, PerImage):
+            raise ValueError(
+                "per-image chips hold for exact products alone, and here every product has "
+                f"{self.network.mvm}: use --design chips or nested"
+            )
         for way in self.calibration.ways:
             if own and way is not None and way.sees_test:
                 raise ValueError(f"{way} needs the test batches, which {own}")
@@ -360,6 +372,7 @@ class TrackRequest(Request):
         self._check_one_compensation()
         asked = self.measurement
         _check_known_task(self.network)
+        _check_exact(self.network, "a stream is followed")
         windows = self.course.length // self.course.step
         ways = len(self.calibration.ways)
         at_most(MOST_ROWS, TOO_MANY, windows_of_all_chips=windows * asked.followed * ways)
@@ -385,6 +398,7 @@ class RankRequest(Request):
         self._check_one_compensation()
         one_of("grouping", self.by, GROUPINGS)
         asked, own = self.measurement, self.network.own_score
+        _check_exact(self.network, "layers are ranked")
         check_ranked(asked.spec, asked.targets, asked.design, has_hits=not own)
 
 
@@ -400,6 +414,7 @@ class ExplainRequest(Request):
         super().__post_init__()
         self._check_one_compensation()
         _check_known_task(self.network)
+        _check_exact(self.network, "activations are explained")
         if not self.measurement.spec.stages:
             raise ValueError("there is nothing to explain without noise: give a spec with a stage")
         for way in self.calibration.ways:
@@ -414,3 +429,12 @@ def _check_known_task(network: Network) -> None:
     """Raise ValueError where a score of one's own is named and none can be used."""
     if network.task is not None:
         one_of("task", network.task, catalog.TASKS)
+
+
+def _check_exact(network: Network, what: str) -> None:
+    """Raise ValueError where something happens at products."""
+    if network.mvm:
+        raise ValueError(
+            f"{what} with exact products alone, got {network.mvm}: leave mvm out, or measure with "
+            "it"
+        )

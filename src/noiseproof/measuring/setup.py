@@ -137,7 +137,7 @@ def opened(network: Network, calibration: Calibration) -> Setup:
     check_module(model)
     test = source.read("test")
     test = test if network.images is None else test.first(network.images)
-    drawn = _drawn(source, calibration, test)
+    drawn = _drawn(source, calibration, test, network.mvm.images)
     scale = network.scale or source.scale
     if own is None:
         test = check_fits(model, test, scale, classes=network.classes)
@@ -213,9 +213,10 @@ def _filled(network: Network, state: State, source: Source) -> nn.Module:
     )
 
 
-def _drawn(source: Source, calibration: Calibration, test: Split) -> Inputs | None:
+def _drawn(source: Source, calibration: Calibration, test: Split, for_ranges: int) -> Inputs | None:
     """The calibration images, as many as are asked for; None: none."""
-    images = calibration.needed if calibration.images is None else calibration.images
+    needed = max(calibration.needed, for_ranges)
+    images = needed if calibration.images is None else calibration.images
     if not isinstance(images, int):
         return images
     if not images:

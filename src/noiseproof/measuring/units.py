@@ -74,9 +74,11 @@ class Units:
             # Nothing is drawn ahead on a CPU: the draw takes 2 % of a chip, on the same cores
             # (measured: LOG.md, 2026-11-21, "what makes a chip fast").
             elif self.evaluator.device.type == "cpu":
-                result = self.evaluator.score(programme.chip(row.seed, row.chip), test)
+                chip = programme.chip(row.seed, row.chip)
+                result = self.evaluator.score(self.evaluator.at_products(chip, row), test)
             else:
-                result = self.evaluator.score(self.ahead.chip(programme, row.seed, row.chip), test)
+                chip = self.ahead.chip(programme, row.seed, row.chip)
+                result = self.evaluator.score(self.evaluator.at_products(chip, row), test)
         return self.evaluator.filled(replace(row, dice=programme.origin), result, started)
 
     def images(self, unit: int) -> int:
@@ -162,6 +164,8 @@ def open_units(
     """
     estimator, has_hits = evaluator.estimator, catalog.has_hits(evaluator.clean_row.task)
     reason = ""
+    if isinstance(design, Auto) and evaluator.products is not None:
+        design, reason = Chips(), "per-image chips do not hold for what happens at products"
     if isinstance(design, Auto):
         design, reason = auto_design(specs, targets, estimator=estimator, has_hits=has_hits)
         if isinstance(design, PerImage):
