@@ -1,0 +1,457 @@
+"""What happens at products, against the same written out by literal loops over a chip's devices."""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from noiseproof.core.rng import stream
+from noiseproof.hardware.opening import products_at
+from noiseproof.hardware.products import Products
+from noiseproof.network.chip import Chip, at_products, outputs
+from noiseproof.network.layouts import as_matrix
+from noiseproof.network.linear_maps import linear_maps
+from noiseproof.network.state import skeleton_of, state_of
+from noiseproof.specs.mvm import parse_mvm
+
+SAMPLES = 6
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")  # torch, of even windows
+
+
+def dice(*shape: int, name: str = "x") -> Tensor:
+    return torch.randn(shape, generator=stream(0, name), dtype=torch.float64)
+
+
+LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "conv1d": (lambda: nn.Conv1d(2, 4, 3, padding=1), (2, 7)),
+    "strided": (lambda: nn.Conv2d(3, 4, 3, stride=2, padding=1), (3, 6, 5)),
+    "dilated": (lambda: nn.Conv2d(2, 3, 3, dilation=2, padding=2), (2, 6, 6)),
+    "same": (lambda: nn.Conv2d(2, 3, (2, 3), padding="same"), (2, 5, 4)),
+    "circular": (lambda: nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"), (2, 5, 4)),
+    "grouped": (lambda: nn.Conv2d(4, 6, 3, groups=2, padding=1), (4, 5, 5)),
+    "depthwise": (lambda: nn.Conv2d(3, 6, 3, groups=3), (3, 5, 5)),
+    "conv3d": (lambda: nn.Conv3d(2, 3, 2), (2, 4, 3, 3)),
+    "transposed": (
+        lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2, padding=1, output_padding=1),
+        (4, 4, 3),
+    ),
+    "transposed1d": (lambda: nn.ConvTranspose1d(2, 3, 3, stride=3, dilation=2), (2, 5)),
+    "transposed3d": (lambda: nn.ConvTranspose3d(2, 3, 2, stride=2), (2, 3, 2, 2)),
+    "linear": (lambda: nn.Linear(5, 4), (5,)),
+    "tokens": (lambda: nn.Linear(5, 4), (3, 5)),
+}
+
+
+class Case:
+    """One layer in a network of its own, in float64, and the vectors that it multiplies."""
+
+    def __init__(self, name: str) -> None:
+        make, shape = LAYERS[name]
+        self.layer = make().double()
+        self.skeleton = skeleton_of(nn.Sequential(self.layer))
+        self.state = {n: dice(*t.shape, name=n) for n, t in state_of(self.skeleton).items()}
+        self.x = dice(SAMPLES, *shape)
+        self.map = linear_maps(self.skeleton)["0"]
+        self.kernel = self.state["0.weight"]
+        matrix = as_matrix(self.kernel, self.map)  # (groups, outputs, inputs)
+        self.scale = matrix.abs().amax(2).flatten()
+
+    def products(self, text: str, images: Tensor | None = None) -> Products:
+        mvm = parse_mvm(text)
+        if mvm.needs_images:
+            mvm = mvm.calibrated(len(self.x if images is None else images))
+        return products_at(
+            self.skeleton,
+            self.state,
+            mvm,
+            analog=["0.weight"],
+            example=self.x[:3],
+            images=self.x if images is None else images,
+        )
+
+    def run(self, products: Products, x: Tensor | None = None, chip: int = 0) -> Tensor:
+        """What the layer returns, without its bias."""
+        made = products.on(Chip(self.state), 0, chip)
+        forward = products.cursor.along(lambda z: outputs(self.skeleton, made, z))
+        y: Tensor = forward(self.x if x is None else x)
+        return y - self.bias
+
+    @property
+    def bias(self) -> Tensor:
+        return self.state["0.bias"].view(-1, *[1] * (-1 - self.map.axis))
+
+    def exact(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """The layer's product of any inputs with any kernel, by torch."""
+        state = {"0.weight": kernel, "0.bias": torch.zeros_like(self.state["0.bias"])}
+        y: Tensor = outputs(self.skeleton, Chip(state), x)
+        return y
+
+    def by_output(self, values: Tensor) -> Tensor:
+        return values.view(-1, *[1] * (-1 - self.map.axis))
+
+    def vectors(self) -> list[tuple[int, tuple[int, ...], Tensor]]:
+        """(sample, place of the output, inputs that reach it): found by what each input changes,
+        one unit input after the other."""
+        size = self.x[0].numel()
+        found = []
+        units = torch.eye(size, dtype=torch.float64).view(size, *self.x.shape[1:])
+        reach = self.exact(units, torch.ones_like(self.kernel))  # (inputs, C, ...)
+        for where in itertools.product(*map(range, reach.shape[1:])):
+            reached = reach[(slice(None), *where)]
+            for sample in range(len(self.x)):
+                found.append((sample, where, reached * self.x[sample].flatten()))
+        return found
+
+
+# --- converters ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_static_dac_rounds_the_inputs_by_one_range(name: str) -> None:
+    case = Case(name)
+    found = case.run(case.products("dac(4, range=static(90))"))
+    range_ = torch.quantile(case.x.abs().flatten(), 0.9)
+    coarse = (case.x / range_).clamp(-1, 1).mul(7).round() / 7 * range_
+    torch.testing.assert_close(found, case.exact(coarse, case.kernel))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_dac_by_the_image_has_a_range_for_each_sample(name: str) -> None:
+    case = Case(name)
+    found = case.run(case.products("dac(4, range=image)"))
+    range_ = case.x.abs().flatten(1).amax(1).view(-1, *[1] * (case.x.dim() - 1))
+    coarse = (case.x / range_ * 7).round() / 7 * range_
+    torch.testing.assert_close(found, case.exact(coarse, case.kernel))
+
+
+@pytest.mark.parametrize("name", [n for n in LAYERS if n not in ("circular", "tokens")])
+def test_a_dac_by_the_vector_has_a_range_for_each_output_place(name: str) -> None:
+    """One product at a time: the inputs that reach an output, rounded by the largest of them."""
+    case = Case(name)
+    found = case.run(case.products("dac(4, range=vector)"))
+    wanted = torch.empty_like(found)
+    for sample, where, reached in case.vectors():
+        range_ = reached.abs().max()
+        scaled = reached / range_ if range_ > 0 else reached
+        coarse = (scaled * 7).round() / 7 * range_
+        y = case.exact(coarse.view(1, *case.x.shape[1:]), case.kernel)
+        wanted[(sample, *where)] = y[(0, *where)]
+    torch.testing.assert_close(found, wanted)
+
+
+def test_tokens_have_ranges_of_their_own_by_the_vector() -> None:
+    case = Case("tokens")
+    range_ = case.x.abs().amax(-1, keepdim=True)
+    coarse = (case.x / range_ * 7).round() / 7 * range_
+    found = case.run(case.products("dac(4, range=vector)"))
+    torch.testing.assert_close(found, case.exact(coarse, case.kernel))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dac", ["dac(16, range=static(100))", "dac(16, range=image)"])
+def test_a_fixed_adc_works_in_units_of_full_weights_and_inputs(name: str, dac: str) -> None:
+    case = Case(name)
+    found = case.run(case.products(f"{dac} + adc(5, range=fixed(0.5))"))
+    exact = case.run(case.products(dac))  # what comes out of the array
+    range_ = case.x.abs().max().expand(SAMPLES)
+    if "image" in dac:
+        range_ = case.x.abs().flatten(1).amax(1)
+    full = 0.5 * case.by_output(case.scale) * range_.view(-1, *[1] * (found.dim() - 1))
+    wanted = (exact / full).clamp(-1, 1).mul(15).round() / 15 * full
+    torch.testing.assert_close(found, wanted)
+    assert (exact.abs() > full).any(), "something is clipped"
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("per", ["layer", "column"])
+def test_a_static_adc_has_a_percentile_of_what_the_calibration_gave(name: str, per: str) -> None:
+    case = Case(name)
+    found = case.run(case.products(f"adc(5, range=static(80), per={per})"))
+    y = case.exact(case.x, case.kernel)
+    unit = (y / case.by_output(case.scale)).movedim(case.map.axis, 0).flatten(1).abs()
+    full = torch.quantile(unit, 0.8, dim=1) if per == "column" else torch.quantile(unit, 0.8)
+    full = case.by_output(full * case.scale)
+    wanted = (y / full).clamp(-1, 1).mul(15).round() / 15 * full
+    torch.testing.assert_close(found, wanted)
+
+
+def test_what_only_calibration_images_have_decides_the_range() -> None:
+    case = Case("linear")
+    wide = case.run(case.products("dac(4, range=static(100))", images=case.x * 10))
+    coarse = (case.x / (case.x.abs().max() * 10)).mul(7).round() / 7 * case.x.abs().max() * 10
+    torch.testing.assert_close(wide, case.exact(coarse, case.kernel))
+
+
+def test_an_input_of_zeros_gives_zero_and_nothing_else() -> None:
+    case = Case("strided")
+    x = case.x.clone()
+    x[2] = 0
+    for range_ in ("vector", "image"):
+        found = case.run(case.products(f"dac(8, range={range_}) + adc(8, range=fixed(3))"), x)
+        assert torch.equal(found[2], torch.zeros_like(found[2]))
+        assert found.isfinite().all()
+
+
+# --- noise ---------------------------------------------------------------------------------------
+
+CHIPS = 60
+LAWS = {
+    "read(0.3, law=additive)": lambda w, s: (0.3 * s).square().expand_as(w),
+    "read(0.3, law=device)": lambda w, s: 0.09 * w.abs() * s,
+    "read(0.3, law=proportional)": lambda w, s: 0.09 * w.square(),
+}
+
+
+def as_scale(case: Case) -> Tensor:
+    """The scale of each weight, in the shape of the kernel."""
+    kernel, largest = case.kernel, torch.empty_like(case.kernel)
+    g = case.map.groups
+    if case.map.input_first:
+        for i in range(kernel.shape[0]):
+            for o in range(kernel.shape[1]):
+                group = i // (kernel.shape[0] // g)
+                largest[i, o] = case.scale[group * kernel.shape[1] + o]
+        return largest
+    for o in range(kernel.shape[0]):
+        largest[o] = case.scale[o]
+    return largest
+
+
+@pytest.mark.parametrize("text", LAWS)
+@pytest.mark.parametrize(
+    ("name", "vector"),
+    [*((name, False) for name in LAYERS), ("strided", True), ("grouped", True), ("tokens", True)],
+)
+def test_read_noise_has_the_variance_of_noise_on_every_device(
+    name: str, text: str, vector: bool
+) -> None:
+    """Each chip's noise over the deviation that a draw on every device would have: mean 0, variance
+    1, to 5 standard errors over all outputs together; and no output is left out."""
+    case = Case(name)
+    variance = case.exact(case.x.square(), LAWS[text](case.kernel, as_scale(case)))
+    front = "dac(20, range=vector) + " if vector else ""
+    products = case.products(front + text)
+    exact = case.exact(case.x, case.kernel)
+    noise = torch.stack([case.run(products, chip=chip) - exact for chip in range(CHIPS)])
+    z = noise / variance.sqrt().clamp_min(1e-12)
+    z = z[:, variance > 1e-9]
+    n = z.numel()
+    assert abs(float(z.mean())) < 5 / math.sqrt(n)
+    assert abs(float(z.square().mean()) - 1) < 5 * math.sqrt(2 / n)
+    each = z.square().mean(0)  # chi squared over the chips
+    assert float((each - 1).abs().max()) < 6.5 * math.sqrt(2 / CHIPS)
+
+
+@pytest.mark.parametrize("name", ["strided", "tokens", "transposed"])
+def test_output_noise_is_in_units_of_full_weights_and_inputs(name: str) -> None:
+    case = Case(name)
+    products = case.products("dac(20, range=static(100)) + output(0.25)")
+    deviation = case.by_output(0.25 * case.scale * case.x.abs().max())
+    exact = case.exact(case.x, case.kernel)
+    z = torch.stack([case.run(products, chip=c) - exact for c in range(CHIPS)]) / deviation
+    assert abs(float(z.mean())) < 5 / math.sqrt(z.numel())
+    assert abs(float(z.square().mean()) - 1) < 5 * math.sqrt(2 / z.numel())
+
+
+def test_noise_stands_in_front_of_the_adc() -> None:
+    case = Case("linear")
+    found = case.run(case.products("dac(8, range=image) + output(5) + adc(4, range=fixed(1))"))
+    full = case.by_output(case.scale) * case.x.abs().amax(1, keepdim=True)
+    codes = found / full * 7
+    torch.testing.assert_close(codes, codes.round())
+    assert codes.abs().max() == pytest.approx(7)
+
+
+def test_an_adc_has_gains_and_offsets_that_a_chip_keeps() -> None:
+    case = Case("linear")
+    products = case.products("adc(24, range=fixed(9), gain_sd=0.01, offset_sd=0.001)")
+    first, again = case.run(products), case.run(products)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, case.run(products, chip=1))
+    exact = case.exact(case.x, case.kernel)
+    full = 9 * case.by_output(case.scale) * case.x.abs().amax(1, keepdim=True)
+    # One line (offset, gain) for each column through all samples.
+    for column in range(4):
+        a = torch.stack([torch.ones(SAMPLES).double(), exact[:, column] / full[:, column]], 1)
+        line = torch.linalg.lstsq(a, (first / full)[:, column]).solution
+        torch.testing.assert_close(a @ line, (first / full)[:, column], atol=1e-6, rtol=0)
+        assert 0 < abs(float(line[0])) < 0.01
+        assert 0 < abs(float(line[1]) - 1) < 0.1
+
+
+# --- the same dice whatever the batch -------------------------------------------------------------
+
+ALL = "dac(6) + read(0.1, law=device) + output(0.1) + adc(6, range=fixed(2), gain_sd=0.1)"
+
+
+def network() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(2, 40, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(40, 8, 3),
+        nn.Flatten(),
+        nn.Linear(72, 5),
+    )
+
+
+def noisy(sizes: list[int], **options: Any) -> Tensor:
+    model = network()
+    skeleton = skeleton_of(model)
+    state = {
+        n: torch.randn(t.shape, generator=stream(1, n)) / 5 for n, t in state_of(skeleton).items()
+    }
+    x = torch.randn(110, 2, 5, 5, generator=stream(2))
+    mvm = parse_mvm(ALL).calibrated(20)
+    products = products_at(skeleton, state, mvm, analog=list(state), example=x[:3], images=x)
+    chip = products.on(Chip(state), **{"seed": 3, "number": 4} | options)
+    forward = products.cursor.along(lambda z: outputs(skeleton, chip, z))
+    return torch.cat([forward(part) for part in x.split(sizes)])
+
+
+@pytest.mark.parametrize("sizes", [[1] * 110, [50, 50, 10], [7] * 15 + [5], [64, 46]])
+def test_a_sample_has_the_same_dice_in_any_batch(sizes: list[int]) -> None:
+    torch.testing.assert_close(noisy(sizes), noisy([110]), atol=1e-4, rtol=1e-4)
+
+
+def test_chips_and_seeds_have_dice_of_their_own() -> None:
+    base = noisy([110])
+    assert torch.equal(base, noisy([110]))
+    assert not torch.allclose(base, noisy([110], number=5), atol=1e-2)
+    assert not torch.allclose(base, noisy([110], seed=5), atol=1e-2)
+
+
+def test_a_layer_that_is_called_twice_has_fresh_dice_each_time() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.stack([self.one(x), self.one(x)])
+
+    skeleton = skeleton_of(Twice())
+    state = state_of(skeleton)
+    x = dice(4, 3).float()
+    products = products_at(
+        skeleton, state, parse_mvm("output(1)"), analog=["one.weight"], example=x[:3], images=None
+    )
+    chip = products.on(Chip(state), 0, 0)
+    first, second = products.cursor.along(lambda z: outputs(skeleton, chip, z))(x)
+    assert not torch.allclose(first, second, atol=1e-3)
+
+
+def test_sequences_in_front_of_samples_have_the_same_dice_in_any_batch() -> None:
+    class Turned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.one(x.transpose(0, 1)).transpose(0, 1)  # type: ignore[no-any-return]
+
+    skeleton = skeleton_of(Turned())
+    state, x = state_of(skeleton), dice(8, 6, 3).float()
+    products = products_at(
+        skeleton, state, parse_mvm("output(1)"), analog=["one.weight"], example=x[:3], images=None
+    )
+    chip = products.on(Chip(state), 0, 0)
+
+    def run(size: int) -> Tensor:
+        forward = products.cursor.along(lambda z: outputs(skeleton, chip, z))
+        return torch.cat([forward(part) for part in x.split(size)])
+
+    torch.testing.assert_close(run(8), run(3))
+    torch.testing.assert_close(run(8), run(6), msg="as many samples as tokens")
+
+
+# --- gradients, and what is refused ---------------------------------------------------------------
+
+
+def test_gradients_pass_rounding_and_stop_where_values_are_clipped() -> None:
+    layer = nn.Linear(2, 1, bias=False).double()
+    skeleton = skeleton_of(nn.Sequential(layer))
+    state = {"0.weight": torch.tensor([[1.0, 0.5]]).double()}
+    x = torch.tensor([[0.25, 2.0], [0.5, 0.5]]).double()
+    images = torch.ones(2, 2).double()
+    products = products_at(
+        skeleton,
+        state,
+        parse_mvm("dac(4) + adc(4, range=fixed(10))").calibrated(2),
+        analog=["0.weight"],
+        example=x,
+        images=images,
+    )
+    given = x.clone().requires_grad_()
+    model = nn.Sequential(layer).requires_grad_(True)
+    with torch.no_grad():
+        layer.weight.copy_(state["0.weight"])
+    chip = products.on(Chip(state), 0, 0)
+    with at_products(model, chip.products):
+        y = model(given)
+    y.sum().backward()
+    assert given.grad is not None
+    torch.testing.assert_close(given.grad, torch.tensor([[1.0, 0.0], [1.0, 0.5]]).double())
+    coarse = (x.clamp(-1, 1) * 7).round() / 7
+    assert layer.weight.grad is not None
+    torch.testing.assert_close(layer.weight.grad, coarse.sum(0, keepdim=True))
+    plain = products.cursor.along(lambda z: outputs(skeleton, chip, z))(x)
+    torch.testing.assert_close(y.detach(), plain)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.MultiheadAttention(4, 2), r"\(attention\) and of 1 more.*--digital kind:attention$"),
+        (nn.LSTM(3, 4), r"\(recurrent\) and of 1 more.*--digital kind:recurrent$"),
+        (nn.Bilinear(3, 3, 2), r"\(bilinear\) computes more.*--digital kind:bilinear$"),
+    ],
+)
+def test_a_layer_that_is_not_one_product_is_refused(model: nn.Module, message: str) -> None:
+    skeleton = skeleton_of(nn.Sequential(model))
+    state = state_of(skeleton)
+    with pytest.raises(ValueError, match=message) as caught:
+        products_at(
+            skeleton,
+            state,
+            parse_mvm("output(1)"),
+            analog=list(state),
+            example=torch.zeros(2, 2, 3),
+            images=None,
+        )
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_and_digital_layers_multiply_exactly() -> None:
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 3), nn.Linear(3, 2))
+    skeleton = skeleton_of(model)
+    state = state_of(skeleton)
+    x = torch.randint(0, 5, (4, 2), generator=stream(0))
+    products = products_at(
+        skeleton,
+        state,
+        parse_mvm("output(1)"),
+        analog=["0.weight", "1.weight"],
+        example=x[:3],
+        images=None,
+    )
+    assert list(products.scales) == ["1"]
+
+
+def test_a_weight_of_zeros_gives_zero() -> None:
+    skeleton = skeleton_of(nn.Sequential(nn.Linear(3, 2, bias=False)))
+    state = {"0.weight": torch.zeros(2, 3)}
+    x = torch.randn(4, 3, generator=stream(0))
+    products = products_at(
+        skeleton,
+        state,
+        parse_mvm("dac(8) + adc(8)").calibrated(4),
+        analog=["0.weight"],
+        example=x[:3],
+        images=x,
+    )
+    chip = products.on(Chip(state), 0, 0)
+    assert torch.equal(outputs(skeleton, chip, x), torch.zeros(4, 2))
