@@ -13,9 +13,10 @@ from noiseproof.core.rng import stream
 from noiseproof.hardware.opening import products_at
 from noiseproof.hardware.products import Products
 from noiseproof.network.chip import Chip, at_products, outputs
-from noiseproof.network.layouts import as_matrix
+from noiseproof.network.layouts import as_matrix, by_output
 from noiseproof.network.linear_maps import linear_maps
 from noiseproof.network.state import skeleton_of, state_of
+from noiseproof.specs.mapping import parse_mapping
 from noiseproof.specs.mvm import parse_mvm
 
 SAMPLES = 6
@@ -281,6 +282,60 @@ def test_an_adc_has_gains_and_offsets_that_a_chip_keeps() -> None:
         torch.testing.assert_close(a @ line, (first / full)[:, column], atol=1e-6, rtol=0)
         assert 0 < abs(float(line[0])) < 0.01
         assert 0 < abs(float(line[1]) - 1) < 0.1
+
+
+@pytest.mark.parametrize("name", ["grouped", "transposed", "tokens"])
+@pytest.mark.parametrize("per_column", [False, True])
+def test_a_digital_gain_comes_behind_the_converters(name: str, per_column: bool) -> None:
+    """A compensated kernel has its gain in it; the array does not."""
+    case = Case(name)
+    text = "dac(6, range=image) + read(0.1, law=device) + output(0.1) + adc(5, range=fixed(1))"
+    products = case.products(text)
+    gain = dice(len(case.scale) if per_column else 1, name="gain").exp()
+    plain = case.run(products)
+    each = gain.expand(len(case.scale))
+    kernel = case.kernel * by_output(each, case.kernel, case.map)
+    chip = Chip(case.state | {"0.weight": kernel}, gains={"0.weight": gain})
+    made = products.on(chip, 0, 0)
+    forward = products.cursor.along(lambda z: outputs(case.skeleton, made, z))
+    torch.testing.assert_close(forward(case.x) - case.bias, plain * case.by_output(each))
+
+
+@pytest.mark.parametrize(
+    ("text", "mapping"),
+    [
+        ("dac(8, range=image)", "tile=512x512"),
+        ("dac(8, range=image)", "cells=slices(8, cell=2)"),
+        ("read(0.1)", "cells=offset"),
+        ("read(0.1)", "cells=pairs(2)"),
+    ],
+)
+def test_a_mapping_whose_products_are_others_is_refused(text: str, mapping: str) -> None:
+    case = Case("linear")
+    with pytest.raises(ValueError, match="whole kernel in pairs of devices, and the mapping is"):
+        products_at(
+            case.skeleton,
+            case.state,
+            parse_mvm(text),
+            analog=["0.weight"],
+            example=case.x,
+            images=None,
+            mapping=parse_mapping(mapping)[0],
+        )
+
+
+def test_a_scale_over_the_tensor_is_the_unit_of_all_columns() -> None:
+    case = Case("linear")
+    products = products_at(
+        case.skeleton,
+        case.state,
+        parse_mvm("dac(8, range=image)"),
+        analog=["0.weight"],
+        example=case.x,
+        images=None,
+        mapping=parse_mapping("scale=tensor")[0],
+    )
+    assert torch.equal(products.scales["0"], case.kernel.abs().max().expand(4))
 
 
 # --- the same dice whatever the batch -------------------------------------------------------------

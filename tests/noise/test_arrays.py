@@ -52,7 +52,7 @@ def test_a_kernel_is_programmed_by_the_largest_weight_of_each_output_channel() -
     found = Arrays().scale(w, CONV)
     assert found.shape == (4, 1, 1, 1)
     assert torch.equal(found.flatten(), w.abs().amax((1, 2, 3)))
-    made = Arrays().read(parse(DAY).stages[0], (), w, found, stream(0, "dice"), CONV)  # type: ignore[arg-type]
+    made, _ = Arrays().read(parse(DAY).stages[0], (), w, found, stream(0, "dice"), CONV)  # type: ignore[arg-type]
     assert torch.equal(made[2], w[2]), "where there is nothing to program nothing is read"
     literal = read_back(
         find_device("pcm"),

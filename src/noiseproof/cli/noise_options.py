@@ -7,11 +7,13 @@ import typer
 
 from noiseproof.cli import completion
 from noiseproof.specs import (
+    Mvm,
     Spec,
     Stored,
     parse,
     parse_levels,
     parse_mapping,
+    parse_mvm,
     parse_times,
 )
 
@@ -45,11 +47,12 @@ Mapping = Annotated[
     str | None,
     typer.Option(help="Of weights to devices: scale=channel, cells=pair, tile=512x512."),
 ]
-Mvm = Annotated[
-    str,
+AtProducts = Annotated[
+    str | None,
     typer.Option(
         "--mvm",
-        help="At every product: dac(8) + adc(8) and more (`noiseproof info mvm`).",
+        help="At every product, as dac(8) + adc(8) (`noiseproof info mvm`), or exact. Default: the "
+        "hardware's.",
         show_default=False,
         autocompletion=completion.products,
     ),
@@ -104,7 +107,7 @@ class NoiseOptions:
     stats_as: StatsAs = "variance"
     fold_norm: FoldNorm = False
     eps: Eps = None
-    mvm: Mvm = ""
+    mvm: AtProducts = None
     calibrate: Calibrate = None
 
     @property
@@ -134,6 +137,12 @@ class NoiseOptions:
         if len(found) > 1:
             raise ValueError(f"this command takes one time, got {self.times}: leave the others out")
         return found[0]
+
+    @property
+    def products(self) -> Mvm:
+        """What happens at every product."""
+        text = self.chip.mvm if self.mvm is None else self.mvm
+        return parse_mvm(text).calibrated(self.calibrate)
 
     @property
     def stored(self) -> Stored:

@@ -17,7 +17,6 @@ from noiseproof.specs import (
     asked_cropping,
     parse_digital,
     parse_estimator,
-    parse_mvm,
     parse_pixel_scale,
 )
 
@@ -285,5 +284,5 @@ def network_request(
         compiled=compiled,
         digital=parse_digital(asked.all_digital),
         stored=asked.stored,
-        mvm=parse_mvm(asked.mvm).calibrated(asked.calibrate),
+        mvm=asked.products,
     )

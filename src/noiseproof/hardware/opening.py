@@ -13,9 +13,8 @@ from noiseproof.hardware.samples import Cursor, SampleAxis
 from noiseproof.network import Chip, Kind, LinearMap, Plain, State, as_matrix, outputs
 from noiseproof.network.layouts import Layout
 from noiseproof.network.linear_maps import linear_maps
-from noiseproof.specs import Mvm
+from noiseproof.specs import AS_ARRAYS, ArrayMapping, Mvm, Read
 
-SCALES = ("channel", "tensor")
 _LOOKED_UP = (Kind.EMBEDDING, Kind.BAG)
 
 
@@ -27,7 +26,7 @@ def products_at(
     analog: Collection[str],
     example: Inputs,
     images: Inputs | None,
-    scale: str = "channel",
+    mapping: ArrayMapping = AS_ARRAYS,
 ) -> Products:
     """What happens by `mvm` at the products of a network, ready for chips.
 
@@ -36,19 +35,32 @@ def products_at(
     - `analog`: names of the tensors that lie in arrays; the other layers multiply exactly.
     - `example`: three inputs as the network takes them, or fewer, which show where samples lie.
     - `images`: calibration images as the network takes them, where `mvm` has static ranges.
-    - `scale`: of which part of a kernel the largest |W| is 1, channel (default) or tensor.
+    - `mapping`: how kernels lie in arrays (default: pairs, each output channel by its own scale).
 
     Raises:
-        ValueError: for a layer at whose products nothing can stand, and calibration images that the
-            network cannot take.
+        ValueError: for a layer at whose products nothing can stand, calibration images that the
+            network cannot take, and a mapping whose products are not one of a kernel.
     """
+    is_pair, has_noise = mapping.cells.kind == "pair", mvm.get(Read) is not None
+    if mapping.tile is not None or mapping.cells.kind == "slices" or (has_noise and not is_pair):
+        raise ValueError(
+            f"{mvm} is at products of a whole kernel in pairs of devices, and the mapping is "
+            f"{mapping}: give scale=channel or scale=tensor, cells=pair and no tile"
+        )
     maps = array_maps(skeleton, analog)
-    scales = {name: scale_of(state[one.weight], one, scale) for name, one in maps.items()}
+    scales = {name: scale_of(state[one.weight], one, mapping.scale) for name, one in maps.items()}
     axes = sample_axes(skeleton, state, maps, example)
     ranges: dict[str, Ranges] = {}
     if images is not None and mvm.needs_images:
         ranges = static_ranges(skeleton, state, mvm, images, scales=scales, axes=axes)
-    return Products(mvm=mvm, scales=scales, ranges=ranges, axes=axes, cursor=Cursor())
+    return Products(
+        mvm=mvm,
+        weights={name: one.weight for name, one in maps.items()},
+        scales=scales,
+        ranges=ranges,
+        axes=axes,
+        cursor=Cursor(),
+    )
 
 
 def array_maps(skeleton: nn.Module, analog: Collection[str]) -> dict[str, LinearMap]:

@@ -20,11 +20,12 @@ from noiseproof.specs import Adc, Dac, Mvm, Output, Read
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Products:
-    """The arrays of one network, ready for chips: by the names of linear maps the `scales` (C,) of
-    their kernels, the ranges of their converters, and where samples lie in what they return.
-    `cursor` is moved by whoever runs passes."""
+    """The arrays of one network, ready for chips: by the names of linear maps their kernels'
+    names, the `scales` (C,) of those, the ranges of converters, and where samples lie in what the
+    layers return. `cursor` is moved by whoever runs passes."""
 
     mvm: Mvm
+    weights: Mapping[str, str]
     scales: Mapping[str, Tensor]
     ranges: Mapping[str, Ranges]
     axes: Mapping[str, SampleAxis | None]
@@ -35,11 +36,21 @@ class Products:
         dice = Dice(seed=seed, chip=number, cursor=self.cursor, axes=self.axes)
         products = {
             name: LayerProduct(
-                mvm=self.mvm, name=name, scale=scale, ranges=self.ranges.get(name), dice=dice
+                mvm=self.mvm,
+                name=name,
+                scale=self._scale(name, chip),
+                ranges=self.ranges.get(name),
+                dice=dice,
             )
-            for name, scale in self.scales.items()
+            for name in self.scales
         }
         return replace(chip, products={**chip.products, **products})
+
+    def _scale(self, name: str, chip: Chip) -> Tensor:
+        """What the layer's kernel is divided by to get what its array holds: a digital factor
+        behind the array is in the kernel too."""
+        gain = chip.gains.get(self.weights[name])
+        return self.scales[name] if gain is None else self.scales[name] * gain.to(self.scales[name])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -168,6 +168,7 @@ def _products_of(
         analog=kernels,
         example=taken(test.part(0, min(SEEN, len(test))).inputs, analog.state, scale),
         images=None if images is None else taken(images, analog.state, scale),
+        mapping=network.stored.array,
     )
 
 

@@ -17,7 +17,6 @@ from noiseproof.measuring.requests import (
 )
 from noiseproof.results import OnRow, Store
 from noiseproof.specs import (
-    EXACT,
     Design,
     Estimator,
     Hardware,
@@ -68,7 +67,7 @@ class RunOptions(TypedDict, total=False):
     hardware: str | Path | None
     mapping: str | None
     compensate: str | None
-    mvm: Mvm | str
+    mvm: Mvm | str | None
     calibrate: int | None
     subject: Subject | None
 
@@ -250,7 +249,8 @@ def _stored(options: Mapping[str, Any]) -> dict[str, Stored]:
 
 
 def _mvm(options: Mapping[str, Any]) -> dict[str, Mvm]:
-    mvm = options.get("mvm", EXACT)
+    mvm = options.get("mvm")
+    mvm = asked_hardware(options).mvm if mvm is None else mvm
     read = parse_mvm(mvm) if isinstance(mvm, str) else mvm
     return {"mvm": read.calibrated(options.get("calibrate"))}
 

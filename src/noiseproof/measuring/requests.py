@@ -300,7 +300,7 @@ class Request:
             return
         array, factors = self.network.stored.array, self.calibration.compensate
         for text in (
-            f"the mapping {array}" if array != AS_ARRAYS else "",
+            f"the mapping {array}" if array != AS_ARRAYS and not self.network.mvm else "",
             f"compensation {','.join(factors)}" if factors != ("off",) else "",
         ):
             if text:

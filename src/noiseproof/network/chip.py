@@ -65,10 +65,13 @@ added afterwards."""
 @dataclass(frozen=True, eq=False)
 class Chip:
     """One simulated device: the tensors that it stores, and by name of a linear map what happens
-    at its products; elsewhere they are exact."""
+    at its products; elsewhere they are exact. `gains`: by name of a kernel the digital factors (C,)
+    or (1,) behind its array. They are in its tensor already; what happens at its products has to
+    come in front of them."""
 
     state: State
     products: Mapping[str, Product] = field(default_factory=dict)
+    gains: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class StopForward(Exception):  # noqa: N818  # not an error: a hook has seen what it wanted

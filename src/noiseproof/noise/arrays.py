@@ -32,10 +32,11 @@ class Arrays:
         scale: Tensor,
         generator: Generator,
         layout: Layout,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor | None]:
         """The kernel w as it is read `stage.seconds` after it was programmed; `scale` broadcasts
         against it. Where that is zero, w stays zero: there is nothing to program. `about`: stages
-        that say something of the devices."""
+        that say something of the devices. Beside it the digital factors (C,) or (1,) that are in
+        it; None where nothing is compensated."""
         device = find_device(stage.path or stage.device)
         # Where all weights are zero there is nothing to divide by.
         ones = torch.where(scale > 0, scale, torch.ones_like(scale))
@@ -50,12 +51,13 @@ class Arrays:
             faults=_faults(about),
             verify=_verified(about),
         )
-        now = read.now
+        now, factor = read.now, None
         if self.compensate != "off":
-            now = now * self._factor(read.programmed, now)
+            factor = self._factor(read.programmed, now)
+            now = now * factor
         kernel = as_kernel(now.view_as(matrix), layout, w.shape)
         found: Tensor = (kernel * scale).to(w)
-        return found
+        return found, None if factor is None else factor.flatten()
 
     def scale(self, w: Tensor, layout: Layout) -> Tensor:
         """max |W| of each weight's channel, tensor or tile, in a shape that broadcasts against w. A

@@ -103,6 +103,7 @@ class Programme:
     def chip(self, seed: int, chip: int) -> Chip:
         """Chip number `chip`; its products are exact."""
         noisy, references = self._start, self._references
+        gains: dict[str, Tensor] = {}
         for place, (stage, label) in enumerate(self._random):
             # The first one's are the same for all chips, and are there (`_references`).
             if place:
@@ -110,13 +111,14 @@ class Programme:
             noisy = {
                 # A stream for each tensor by its name: leaving one out does
                 # not move the dice of the others.
-                name: self._applied(stage, name, w, references[name], (seed, chip, label))
+                name: self._applied(stage, name, w, references[name], (seed, chip, label), gains)
                 if name in references
                 else w
                 for name, w in noisy.items()
                 if name in self._kept
             }
-        return Chip({**self.state, **self._read({name: noisy[name] for name in self.names})})
+        state = {**self.state, **self._read({name: noisy[name] for name in self.names})}
+        return Chip(state, gains={name: gains[name] for name in self.names if name in gains})
 
     def noise(self, seed: int, chip: int) -> State:
         """What a last additive stage adds to `base` on chip number `chip`, on the CPU: `base`
@@ -173,12 +175,22 @@ class Programme:
         return {name: tensor.to(self.state[name].device) for name, tensor in noisy.items()}
 
     def _applied(
-        self, stage: Stage, name: str, w: Tensor, r: Tensor, dice: tuple[int, int, str]
+        self,
+        stage: Stage,
+        name: str,
+        w: Tensor,
+        r: Tensor,
+        dice: tuple[int, int, str],
+        gains: dict[str, Tensor],
     ) -> Tensor:
+        """w after the stage; digital factors that are in it are noted in `gains`."""
         generator = self._stream(*dice[:2], name, dice[2])
         if isinstance(stage, OnDevices):
             about = self._of_devices[dice[2]]
-            return self.arrays.read(stage, about, w, r, generator, self.places[name])
+            found, gain = self.arrays.read(stage, about, w, r, generator, self.places[name])
+            if gain is not None:
+                gains[name] = gain
+            return found
         return applied(stage, w, r, generator)
 
     def _stream(self, seed: int, chip: int, name: str, label: str) -> Generator:

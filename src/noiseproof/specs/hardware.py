@@ -18,6 +18,7 @@ from noiseproof.core.checks import one_of
 from noiseproof.core.documents import parse_document, read_document
 from noiseproof.specs.layers import parse_digital
 from noiseproof.specs.mapping import COMPENSATIONS, parse_mapping
+from noiseproof.specs.mvm import parse_mvm
 from noiseproof.specs.noise import parse
 from noiseproof.specs.shipped import hardware_file, hardware_names
 
@@ -44,6 +45,8 @@ class Hardware(BaseModel):
 
     - `noise`: a noise spec, once per chip; its devices' time is the first that is asked for.
     - `mapping`: how weights lie in arrays (`parse_mapping`).
+    - `mvm`: what happens at every product (`parse_mvm`); the images for static ranges are asked for
+      where it is used, unless the text says them.
     - `compensate`: of drift, a key of `COMPENSATIONS` (default: off).
     - `digital`: layers that are kept so (default: none).
     - `about`, `source`, `leaves_out`: in words: what it is, where its numbers are from, and what of
@@ -58,6 +61,7 @@ class Hardware(BaseModel):
     leaves_out: Text = ""
     noise: Annotated[Text, _read_by(parse)] = ""
     mapping: Annotated[Text, _read_by(parse_mapping)] = ""
+    mvm: Annotated[Text, _read_by(parse_mvm)] = ""
     compensate: Annotated[str, _read_by(_compensation)] = "off"
     digital: Annotated[Text, _read_by(parse_digital)] = ""
 

@@ -278,12 +278,13 @@ EXACT = Mvm()
 
 
 def parse_mvm(text: str) -> Mvm:
-    """What `text` writes; the empty text is an exact product. `parse_mvm(str(mvm)) == mvm`.
+    """What `text` writes; the empty text and `exact` are exact products. `parse_mvm(str(mvm)) ==
+    mvm`.
 
     Raises:
         ValueError: naming the part that is not understood.
     """
-    if not text.strip():
+    if text.strip() in ("", "exact"):
         return EXACT
     return Mvm(stages=tuple(_NOTATION.read(term, STAGES) for term in _NOTATION.terms(text)))
 
