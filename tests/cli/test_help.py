@@ -51,6 +51,7 @@ def test_help_listings_reports_exports_and_mistakes_do_not_import_torch(
     good = [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)]
     topics = ("models", "norms", "noises", "recalibrations", "datasets")
     good += [["info", topic] for topic in topics]
+    good += [["device", "list"], ["device", "show", "pcm"], ["device", "fit", "--help"]]
     good += [["report", str(measured), "--out", str(tmp_path / "r.html")]]
     good += [["export", str(measured), "--out", str(tmp_path / "r.csv")]]
     bad = [
@@ -67,6 +68,7 @@ def test_help_listings_reports_exports_and_mistakes_do_not_import_torch(
         ["track", "w", "--recalibrate", "ema(2)"],
         ["info", "x"],
     ]
+    bad += [["device", "show", "pmc"], ["device", "fit", "none.csv", "--out", "x.toml"]]
     bad += [["train", "--model", "resnet9", "--out", "x"], ["report", "missing.db"], ["--potato"]]
     done = subprocess.run(
         [sys.executable, "-c", LIGHT.format(calls=good + bad)],

@@ -12,6 +12,7 @@ import typer
 
 from noiseproof.cli import (
     demo,
+    device,
     explain,
     export,
     info,
@@ -47,6 +48,7 @@ for command in (
 ):
     app.command(cls=OnceCommand, epilog=epilog_of(command))(command)
 app.add_typer(study.app, name="study")
+app.add_typer(device.app, name="device")
 
 
 @app.callback(invoke_without_command=True)

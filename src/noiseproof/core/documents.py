@@ -36,6 +36,15 @@ def parse_document(text: str, kind: str, name: str, model: type[M]) -> M:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # or numbers and depths beyond reason
         raise ValueError(f"the {kind} {name} is not TOML: {error}") from None
+    return validated(document, name, model)
+
+
+def validated(document: dict[str, Any], name: str, model: type[M]) -> M:
+    """The `document` of the file `name` (or of what will be one) as its `model`.
+
+    Raises:
+        ValueError: as `read_document`.
+    """
     try:
         return model.model_validate(document)
     except ValidationError as error:

@@ -12,11 +12,18 @@ if TYPE_CHECKING:
     from noiseproof.hardware.devices import device_names as device_names
     from noiseproof.hardware.devices import find_device as find_device
     from noiseproof.hardware.faults import Faults as Faults
+    from noiseproof.hardware.fitting import Fit as Fit
+    from noiseproof.hardware.fitting import Setting as Setting
+    from noiseproof.hardware.fitting import fit_device as fit_device
     from noiseproof.hardware.opening import array_maps as array_maps
     from noiseproof.hardware.opening import products_at as products_at
     from noiseproof.hardware.opening import scale_of as scale_of
     from noiseproof.hardware.products import Products as Products
+    from noiseproof.hardware.readings import Readings as Readings
+    from noiseproof.hardware.readings import read_readings as read_readings
     from noiseproof.hardware.samples import Cursor as Cursor
+    from noiseproof.hardware.wording import device_lines as device_lines
+    from noiseproof.hardware.wording import device_toml as device_toml
     from noiseproof.hardware.words import statements as statements
 
 __getattr__, __dir__ = face(
@@ -29,11 +36,18 @@ __getattr__, __dir__ = face(
         "products_at": "hardware.opening",
         "scale_of": "hardware.opening",
         "Faults": "hardware.faults",
+        "Fit": "hardware.fitting",
         "ReadBack": "hardware.aging",
+        "Readings": "hardware.readings",
+        "Setting": "hardware.fitting",
         "Verify": "hardware.aging",
+        "device_lines": "hardware.wording",
         "device_names": "hardware.devices",
+        "device_toml": "hardware.wording",
         "find_device": "hardware.devices",
+        "fit_device": "hardware.fitting",
         "read_back": "hardware.aging",
+        "read_readings": "hardware.readings",
         "statements": "hardware.words",
     },
 )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from noiseproof.report.activations.table import score_lines as score_lines
     from noiseproof.report.choosing import chosen as chosen
     from noiseproof.report.choosing import parse_labels as parse_labels
+    from noiseproof.report.device import draw_fit as draw_fit
     from noiseproof.report.looks import COLOURS as COLOURS
     from noiseproof.report.page import write_report as write_report
     from noiseproof.report.paper import write_figure as write_figure
@@ -31,6 +32,7 @@ __getattr__, __dir__ = face(
         "STYLE": "report.plotting",
         "anatomy_tables": "report.activations.table",
         "chosen": "report.choosing",
+        "draw_fit": "report.device",
         "finding_text": "report.sensitivity.tables",
         "legend_line": "report.plotting",
         "parse_labels": "report.choosing",
