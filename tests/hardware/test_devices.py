@@ -159,3 +159,10 @@ def test_a_device_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ValueError, match="is not UTF-8 text"):
         find_device(tmp_path / "binary.toml")
+
+
+def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
+    path = written(tmp_path, GOOD)
+    assert find_device(path) is find_device(path)
+    path.write_text(GOOD.replace("0.5", "0.625"))
+    assert find_device(path).program.sd.values(np.array([3.0]), 20.0).tolist() == [0.625]

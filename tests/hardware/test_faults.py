@@ -1,13 +1,14 @@
 """Broken devices and lines, and programming that is verified."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from torch import Tensor
 
 from noiseproof.core.rng import stream
-from noiseproof.hardware import Faults, Verify, find_device, read_back
+from noiseproof.hardware import Faults, Lines, Verify, find_device, read_back
 from noiseproof.specs import Offset
 
 N = 200_000
@@ -138,3 +139,24 @@ def test_one_round_of_verifying_has_the_spread_of_its_closed_form() -> None:
 def test_impossible_verifying_is_refused(options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Verify(**options)
+
+
+@pytest.mark.parametrize("kind", ["row", "column"])
+def test_a_dead_line_ends_with_its_array(kind: str) -> None:
+    """Two groups of three outputs, arrays of at most 2 columns and 3 rows: a row is dead for the
+    outputs of one array, a column for its inputs, and neither for those of the next array."""
+    outputs = (slice(0, 2), slice(2, 3), slice(3, 5), slice(5, 6))
+    inputs = (slice(0, 3), slice(3, 6), slice(6, 7))
+    faults, lines = Faults(**{f"dead_{kind}": 0.5}), Lines(groups=2, tile=(3, 2))
+    between = outputs if kind == "row" else inputs
+    patterns = []
+    for seed in range(20):
+        dice = stream(seed)
+        w = torch.ones(6, 7)
+        found = read_back(find_device("ideal"), w, dice, time=None, faults=faults, lines=lines).now
+        found = found if kind == "row" else found.T
+        for one in between:
+            assert bool((found[one] == found[one][0]).all())  # the whole line
+        patterns.append([tuple(found[one][0].tolist()) for one in between])
+    for first, second in pairwise(range(len(between))):
+        assert any(pattern[first] != pattern[second] for pattern in patterns)

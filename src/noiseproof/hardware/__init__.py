@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from noiseproof.hardware.devices import device_names as device_names
     from noiseproof.hardware.devices import find_device as find_device
     from noiseproof.hardware.faults import Faults as Faults
+    from noiseproof.hardware.faults import Lines as Lines
     from noiseproof.hardware.fitting import Fit as Fit
     from noiseproof.hardware.fitting import Setting as Setting
     from noiseproof.hardware.fitting import fit_device as fit_device
@@ -36,6 +37,7 @@ __getattr__, __dir__ = face(
         "products_at": "hardware.opening",
         "scale_of": "hardware.opening",
         "Faults": "hardware.faults",
+        "Lines": "hardware.faults",
         "Fit": "hardware.fitting",
         "ReadBack": "hardware.aging",
         "Readings": "hardware.readings",

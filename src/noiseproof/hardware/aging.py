@@ -15,7 +15,14 @@ from torch import Generator, Tensor
 from noiseproof.core.rng import stream
 from noiseproof.hardware import laws
 from noiseproof.hardware.devices import Device
-from noiseproof.hardware.faults import NO_FAULTS, Breaking, Faults, breakings
+from noiseproof.hardware.faults import (
+    NO_FAULTS,
+    ONE_ARRAY,
+    Breaking,
+    Faults,
+    Lines,
+    breakings,
+)
 from noiseproof.specs.cells import Cells, Offset, Pair, Pairs, Slices
 
 Draws = tuple[Tensor, Tensor | None, Tensor | None]
@@ -58,6 +65,7 @@ class _Job:
     device: Device
     time: float | None
     faults: Faults
+    lines: Lines
     verify: Verify
     extra: int
 
@@ -70,6 +78,7 @@ def read_back(
     time: float | None,
     cells: Cells = PAIR,
     faults: Faults = NO_FAULTS,
+    lines: Lines = ONE_ARRAY,
     verify: Verify = ONCE,
 ) -> ReadBack:
     """What is read of the weights `w` from devices, `time` seconds after they were programmed.
@@ -82,7 +91,8 @@ def read_back(
     - `time`: None is programming alone: then both results are one tensor. At 0 a device is read
       for the first time, with the noise of that.
     - `cells`: which devices a weight has.
-    - `faults`, `verify`: what is broken, and how programming ends.
+    - `faults`, `lines`: what is broken, and which weights share a line.
+    - `verify`: how programming ends.
 
     Raises:
         ValueError: for a time beyond what was measured of the device, and for a single device per
@@ -93,7 +103,8 @@ def read_back(
         raise ValueError(f"device {device.name} is a law of whole weights: it has no cells=offset")
     # Of sums that cancel, as in a polynomial of 10th degree, float32 would keep too little.
     exact = w.double() if device.is_steep else w.float()
-    job = _Job(device, time, faults, verify, int(torch.randint(2**62, (), generator=generator)))
+    extra = int(torch.randint(2**62, (), generator=generator))
+    job = _Job(device, time, faults, lines, verify, extra)
     parts = _parts(exact, cells)
     each = 1 if isinstance(cells, Offset) or device.law_of == "weight" else 2
     draws = _drawn(device, exact, generator, devices=each * len(parts), is_read=time is not None)
@@ -235,7 +246,7 @@ def _broken(job: _Job, is_minus: Tensor, *, devices: int, place: int) -> list[Br
         return [_works] * devices
     ends = job.device.g_min, job.device.g_max
     dice = stream(job.extra, "faults", place)
-    return breakings(job.faults, is_minus, dice, devices=devices, ends=ends)
+    return breakings(job.faults, is_minus, dice, devices=devices, ends=ends, lines=job.lines)
 
 
 def _works(g: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ of the file does to a conductance is in `noiseproof.hardware.aging`.
 
 import hashlib
 import json
-from functools import cache
+import os
+from contextlib import suppress
+from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -197,8 +199,18 @@ def find_device(name: str | Path) -> Device:
         ValueError: in one line: an unknown name, or the first mistake of the file.
     """
     if str(name).endswith(".toml"):
+        path = os.path.abspath(name)
+        with suppress(OSError):  # what is wrong with it is said when it is read
+            found = os.stat(path)
+            return _own(str(name), path, found.st_mtime_ns, found.st_size)
         return read_document(name, "device file", Device)
     return _shipped(one_of("device (or file NAME.toml)", str(name), device_names()))
+
+
+@lru_cache(maxsize=32)
+def _own(name: str, path: str, changed: int, size: int) -> Device:
+    """Every layer of every chip asks for it: it is read again where it has changed."""
+    return read_document(name, "device file", Device)
 
 
 @cache

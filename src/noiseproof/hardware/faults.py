@@ -5,9 +5,13 @@ A device that is broken is so for ever: it neither drifts nor has read noise.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
+
+Array = Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +40,17 @@ class Faults:
         return any(getattr(self, one.name) for one in fields(self))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lines:
+    """What shares a line: weights (outputs, inputs) of `groups` equal groups of outputs, each in
+    arrays of its own of at most `tile` rows (inputs) and columns (outputs); None is any number."""
+
+    groups: int = 1
+    tile: tuple[int, int] | None = None
+
+
 NO_FAULTS = Faults()
+ONE_ARRAY = Lines()
 Breaking = Callable[[Tensor], Tensor]
 """Conductances of working devices -> of those that there are."""
 
@@ -48,6 +62,7 @@ def breakings(
     *,
     devices: int,
     ends: tuple[float, float],
+    lines: Lines = ONE_ARRAY,
 ) -> list[Breaking]:
     """What is broken of the `devices` (1, or the one that carries the weight and its partner) of
     each weight.
@@ -58,16 +73,29 @@ def breakings(
     - `is_minus`: (outputs, inputs ...), whether the first device of a weight lies in the array of
       the negative parts.
     - `ends`: g_min and g_max.
+    - `lines`: which weights share a row or a column (default: all lie in one array).
     """
     stuck = [torch.rand(is_minus.shape, generator=generator) for _ in range(devices)]
-    rows = torch.rand(is_minus.shape[1:], generator=generator) < faults.dead_row
-    lines = (len(is_minus), *[1] * (is_minus.dim() - 1)) if is_minus.dim() else ()
-    plus, minus = (torch.rand(lines, generator=generator) < faults.dead_column for _ in range(2))
+    across, down = _arrays(is_minus, lines)
+    inputs = is_minus.shape[1:].numel()
+    rows = torch.rand(int(across.max(initial=0)) + 1, inputs, generator=generator)
+    rows = (rows < faults.dead_row)[across].view(is_minus.shape)
+    columns = torch.rand(2, len(across), int(down.max(initial=0)) + 1, generator=generator)
+    plus, minus = ((columns < faults.dead_column)[:, :, down]).view(2, *is_minus.shape)
     first, second = torch.where(is_minus, minus, plus), torch.where(is_minus, plus, minus)
     return [
         _breaking(u < faults.at_gmin, u >= 1 - faults.at_gmax, rows | column, ends)
         for u, column in zip(stuck, (first, second)[:devices], strict=True)
     ]
+
+
+def _arrays(w: Tensor, lines: Lines) -> tuple[Array, Array]:
+    """For each output the number of its array across, for each input of its array down."""
+    outputs = len(w) if w.dim() else 1
+    each, inputs = outputs // lines.groups, w.shape[1:].numel()
+    rows, columns = lines.tile or (max(inputs, 1), max(each, 1))
+    group, output = np.divmod(np.arange(outputs), max(each, 1))
+    return group * -(-each // columns) + output // columns, np.arange(inputs) // rows
 
 
 def _breaking(low: Tensor, high: Tensor, dead: Tensor, ends: tuple[float, float]) -> Breaking:

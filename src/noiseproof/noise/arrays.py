@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from noiseproof import hardware
-from noiseproof.hardware import Faults, find_device, read_back
+from noiseproof.hardware import Faults, Lines, find_device, read_back
 from noiseproof.network import Layout, as_kernel, as_matrix, by_output
 from noiseproof.specs import AS_ARRAYS, ArrayMapping, OnDevices, Stage, Stuck, Verify
 from noiseproof.specs.stages import DeadLine
@@ -49,6 +49,7 @@ class Arrays:
             time=stage.seconds,
             cells=self.mapping.cells,
             faults=_faults(about),
+            lines=self._lines(w, layout, len(matrix)),
             verify=_verified(about),
         )
         now, factor = read.now, None
@@ -68,6 +69,11 @@ class Arrays:
             return by_output(as_matrix(w, layout).abs().amax(2).flatten(), w, layout)
         assert self.mapping.tile is not None
         return tile_maxima(w, layout, self.mapping.tile)
+
+    def _lines(self, w: Tensor, layout: Layout, groups: int) -> Lines:
+        """Which weights share a line of an array: those of one tile, of one group."""
+        tile = self.mapping.tile
+        return Lines(groups=groups, tile=None if tile is None else whole_tile(w, layout, tile))
 
     def _factor(self, programmed: Tensor, now: Tensor) -> Tensor:
         """By what a digital multiplication behind the array makes up for drift: the mean |w| just
@@ -107,6 +113,21 @@ def tile_maxima(w: Tensor, layout: Layout, tile: tuple[int, int]) -> Tensor:
         ValueError: for tiles with fewer rows than one input channel has places.
     """
     matrix = as_matrix(w, layout).abs()  # (groups, outputs, inputs)
+    rows, columns = whole_tile(w, layout, tile)
+    found = torch.empty_like(matrix)
+    for top in range(0, matrix.shape[1], columns):
+        for left in range(0, matrix.shape[2], rows):
+            part = (slice(None), slice(top, top + columns), slice(left, left + rows))
+            found[part] = matrix[part].amax((1, 2), keepdim=True)
+    return as_kernel(found, layout, w.shape)
+
+
+def whole_tile(w: Tensor, layout: Layout, tile: tuple[int, int]) -> tuple[int, int]:
+    """The rows and columns that are used of a `tile`: whole input channels of a convolution.
+
+    Raises:
+        ValueError: for tiles with fewer rows than one input channel has places.
+    """
     rows, columns = tile
     window = w[0, 0].numel() if w.dim() > 2 and not layout.outputs else 1
     if rows < window:
@@ -114,10 +135,4 @@ def tile_maxima(w: Tensor, layout: Layout, tile: tuple[int, int]) -> Tensor:
             f"a tile must hold at least one input channel, {window} rows of a window of "
             f"{'x'.join(map(str, w.shape[2:]))}, got {rows} rows"
         )
-    rows -= rows % window
-    found = torch.empty_like(matrix)
-    for top in range(0, matrix.shape[1], columns):
-        for left in range(0, matrix.shape[2], rows):
-            part = (slice(None), slice(top, top + columns), slice(left, left + rows))
-            found[part] = matrix[part].amax((1, 2), keepdim=True)
-    return as_kernel(found, layout, w.shape)
+    return rows - rows % window, columns
