@@ -20,6 +20,7 @@ IMAGES = torch.randn(130, 2, 5, 5, generator=stream(0, "test"))
 MVM = "dac(5) + read(0.05, law=device) + output(0.1) + adc(5, range=fixed(4))"
 
 
+EX: dict[str, Any] = {"calibrate": 40, "chips": 3}
 BARE: dict[str, Any] = {"calibrate": None, "calibration": None, "chips": 4}
 
 
@@ -173,6 +174,46 @@ def test_the_network_is_left_as_it_is() -> None:
     npf.measure(model, TEST, "none", mvm="output(0.3)", chips=1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert not any("forward" in vars(m) for m in skeleton_of(model).modules())
+
+
+def test_layers_are_ranked_by_what_happens_at_their_products_alone() -> None:
+    options: dict[str, Any] = {"calibration": IMAGES, "calibrate": 40, "chips": 3}
+    rows: list[Row] = []
+    options["on_row"] = lambda row, done, total: rows.append(row)
+    found = npf.rank_layers(network(), TEST, "none", mvm=MVM, **options)
+    assert {group.name for group in found.groups} == {"0", "4"}
+    first = [row for row in rows if row.part == "only:layer:0"]
+    only = measured("none", digital="last", chips=3)  # noise in layer 0 alone
+    assert [row.hits for row in first] == hits(only)
+    assert first[0].mvm == noisy(only)[0].mvm
+
+
+def test_chips_that_are_followed_have_fresh_dice_in_every_window() -> None:
+    (trace,) = npf.track(
+        network(),
+        TEST,
+        "gaussian(1e-9)",
+        npf.specs.parse_stream("redraw(every=130)"),
+        mvm="output(0.3)",
+        images=260,
+        window=130,
+        chips=2,
+    )
+    rows = [row for row in trace.rows if row.stream]
+    assert len({row.hits for row in rows}) == len(rows) == 4
+    assert {row.mvm for row in rows} == {"output(0.3)"}
+
+
+def test_activations_are_explained_at_products() -> None:
+    found = npf.explain(network(), TEST, "none", mvm="dac(4) + adc(4)", calibration=IMAGES, **EX)
+    louder = npf.explain(network(), TEST, "none", mvm="dac(2) + adc(2)", calibration=IMAGES, **EX)
+    for fine, coarse in zip(
+        found.ways[0].values["snr_db"], louder.ways[0].values["snr_db"], strict=True
+    ):
+        assert (fine > coarse).all()
+    with_noise = npf.explain(network(), TEST, "none", mvm=MVM, calibration=IMAGES, **EX)
+    snr = with_noise.ways[0].values["snr_db"]
+    assert len({tuple(chip) for chip in snr.tolist()}) == 3
 
 
 @pytest.mark.parametrize(

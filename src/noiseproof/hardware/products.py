@@ -3,7 +3,7 @@
 Wires have their place between read and output.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,9 +31,19 @@ class Products:
     axes: Mapping[str, SampleAxis | None]
     cursor: Cursor
 
-    def on(self, chip: Chip, seed: int, number: int) -> Chip:
-        """Chip number `number` of `seed` with what happens at its products."""
-        dice = Dice(seed=seed, chip=number, cursor=self.cursor, axes=self.axes)
+    def on(
+        self,
+        chip: Chip,
+        seed: int,
+        number: int,
+        *,
+        only: Container[str] | None = None,
+        seen: int = 0,
+    ) -> Chip:
+        """Chip number `number` of `seed` with what happens at its products; `only` of the kernels
+        with these names, all others multiply exactly. `seen`: how many samples of a stream were
+        there before."""
+        dice = Dice(seed=seed, chip=number, seen=seen, cursor=self.cursor, axes=self.axes)
         products = {
             name: LayerProduct(
                 mvm=self.mvm,
@@ -42,7 +52,8 @@ class Products:
                 ranges=self.ranges.get(name),
                 dice=dice,
             )
-            for name in self.scales
+            for name, weight in self.weights.items()
+            if only is None or weight in only
         }
         return replace(chip, products={**chip.products, **products})
 

@@ -103,12 +103,13 @@ class Cursor:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dice:
-    """The random numbers of one chip's products."""
+    """The random numbers of one chip's products; `seen` samples of a stream were there before."""
 
     seed: int
     chip: int
     cursor: Cursor
     axes: Mapping[str, SampleAxis | None]
+    seen: int = 0
 
     def fixed(self, layer: str, label: str, size: int) -> Tensor:
         """What a chip keeps: (size,) standard normal numbers."""
@@ -118,7 +119,8 @@ class Dice:
         """Fresh standard normal numbers in the shape of y, whose channels lie on axis `channels`,
         counted from the end."""
         cursor, where = self.cursor, self.axes.get(layer)
-        name = (self.chip, layer, "products", *cursor.path, call)
+        before = (f"behind {self.seen}",) if self.seen else ()
+        name = (self.chip, layer, "products", *cursor.path, *before, call)
         if where is None or cursor.first is None or not _fits(y, where, cursor.samples):
             of = "pass" if cursor.first is None else f"pass from {cursor.first}"
             z = torch.randn(_last(y.shape, channels), generator=stream(self.seed, *name, of))

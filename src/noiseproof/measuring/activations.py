@@ -145,7 +145,8 @@ def _explained(
     """All chips in all ways. Chip after chip, so that only one chip's states are held."""
     spec, targets, chips = asked.spec, asked.targets, asked.followed
     # The clean network against itself: its moments, and the order of the points.
-    clean_score, clean = tour.walk(evaluators[0].skeleton, evaluators[0].clean)
+    clean_score, clean = tour.walk(evaluators[0], evaluators[0].skeleton, evaluators[0].clean)
+    named = replace(evaluators[0].clean_row, seed=asked.seed)
     programme = evaluators[0].programme(spec, targets)
     skeletons = [
         # What `recalibrated` returns for `match` has biases that the network itself lacks.
@@ -155,14 +156,15 @@ def _explained(
         for evaluator in evaluators
     ]
     # Without randomness every chip is the same; and with it the network's own is on both sides.
-    different = chips if spec.is_random else 1
+    different = chips if spec.is_random or evaluators[0].has_dice else 1
     tables: list[list[Floats]] = [[] for _ in evaluators]
     scores: list[list[float]] = [[] for _ in evaluators]
     for chip in range(different):
         made = programme.chip(asked.seed, chip)
         for place, evaluator in enumerate(evaluators):
-            fixed = made if evaluator.estimator is None else evaluator.recalibrated(made)
-            found, noisy = tour.walk(skeletons[place], fixed)
+            there = evaluator.at_products(made, replace(named, chip=chip))
+            fixed = there if evaluator.estimator is None else evaluator.recalibrated(there)
+            found, noisy = tour.walk(evaluator, skeletons[place], fixed)
             scores[place].append(found)
             tables[place].append(_values(clean, noisy))
             if on_pass is not None:
@@ -229,8 +231,11 @@ class _Tour:
     batch_size: int
     labelled: bool
 
-    def walk(self, skeleton: nn.Module, chip: Chip) -> tuple[float, dict[Key, _Seen]]:
-        """The score of `chip`, nan without labels, and what is seen at each point."""
+    def walk(
+        self, evaluator: Evaluator, skeleton: nn.Module, chip: Chip
+    ) -> tuple[float, dict[Key, _Seen]]:
+        """The score of `chip`, which `evaluator` made, nan without labels, and what is seen at each
+        point."""
         seen: dict[Key, _Seen] = {}
         numbers = itertools.count()
 
@@ -251,11 +256,12 @@ class _Tour:
             with listening(skeleton, see), self.evaluator.seeded(0, "batch", number):
                 return self.evaluator.forward(skeleton, chip, inputs)
 
+        run = evaluator.along(forward)
         if self.labelled:
             task = TASKS[self.evaluator.test.task]
-            return task.evaluate(forward, self.evaluator.test, self.batch_size).score, seen
+            return task.evaluate(run, self.evaluator.test, self.batch_size).score, seen
         for part in self.evaluator.test.batches(self.batch_size):
-            forward(part.inputs)
+            run(part.inputs)
         return math.nan, seen
 
     def _clean(self, inputs: Inputs) -> dict[Key, Tensor]:

@@ -80,8 +80,11 @@ class ChipParts(Parts):
     def is_short(self, group: TensorGroup) -> bool:
         """Do the passes of its chips begin in the middle, where that saves more than it costs?"""
         evaluator = self.evaluator
-        # A score of one's own runs the network itself; a random pass cannot go on from another.
-        if evaluator.own_score is not None or evaluator.compiled or self.evaluator.is_random:
+        # A score of one's own runs the network itself; a random pass cannot go on from another, and
+        # draws at products go by the call.
+        if evaluator.own_score is not None or evaluator.compiled or evaluator.products is not None:
+            return False
+        if evaluator.is_random:
             return False
         # Recording is one more pass for all chips together.
         return self.share_before(group) * self._different > 1
@@ -93,7 +96,9 @@ class ChipParts(Parts):
     @property
     def _different(self) -> int:
         """How many chips of a group come out differently: without anything random, all the same."""
-        return self.chips if self.spec.is_random or self.evaluator.is_random else 1
+        evaluator = self.evaluator
+        is_random = self.spec.is_random or evaluator.is_random or evaluator.has_dice
+        return self.chips if is_random else 1
 
     def _rows(self, part: str, *, first: int = 0) -> list[Row]:
         return [self.row(chip, part) for chip in range(first, first + self.chips)]
@@ -133,7 +138,10 @@ class ChipParts(Parts):
         self.evaluator.prepare_()
         started = time.perf_counter()
         with self.evaluator.seeded(row.seed, row.chip):
-            result = self._result(programme.chip(row.seed, row.chip), shortcut)
+            chip = programme.chip(row.seed, row.chip)
+            # As the noise: at the products of the noisy part alone.
+            chip = self.evaluator.at_products(chip, row, only=programme.only)
+            result = self._result(chip, shortcut)
         return self.filled(row, result, facts, time.perf_counter() - started)
 
     def _result(self, chip: Chip, shortcut: Shortcut | None) -> Result:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -108,9 +108,11 @@ class Evaluator:
         """Is anything drawn at the products of chips?"""
         return self.products is not None and self.products.mvm.is_random
 
-    def at_products(self, chip: Chip, row: Row) -> Chip:
-        """The chip of `row` with what happens at its products."""
-        return chip if self.products is None else self.products.on(chip, row.seed, row.chip)
+    def at_products(self, chip: Chip, row: Row, *, only: Container[str] | None = None) -> Chip:
+        """The chip of `row` with what happens at its products, or those of some kernels."""
+        if self.products is None:
+            return chip
+        return self.products.on(chip, row.seed, row.chip, only=only, seen=row.seen)
 
     @property
     def clean_rows(self) -> list[Row]:
@@ -234,7 +236,7 @@ class Evaluator:
         part: Split = self.test if test is None else test
         with following(self.skeleton, chip, self.estimator) as live:
             # Not folded: the statistics that move have to be there as tensors of their own.
-            forward = self._along(partial(self.forward, self.skeleton, live))
+            forward = self.along(partial(self.forward, self.skeleton, live))
             # In batches of the estimator's size, which is part of what
             # it does, and not of `batch_size`.
             return self.result(forward, part, self.estimator.batch), live
@@ -333,9 +335,9 @@ class Evaluator:
     def _on(self, passes: Passes, chip: Chip, test: Split | None = None) -> Result:
         run = passes.load(chip)
         part = self.test if test is None else test
-        return self.result(self._along(lambda inputs: run(self.ready(inputs))), part)
+        return self.result(self.along(lambda inputs: run(self.ready(inputs))), part)
 
-    def _along(self, forward: Forward) -> Forward:
+    def along(self, forward: Forward) -> Forward:
         """`forward`, batch after batch, so that draws at products go by the sample."""
         return forward if self.products is None else self.products.cursor.along(forward)
 

@@ -113,10 +113,12 @@ class TrackOptions(RunOptions, StoreOptions, total=False):
 
 class RankOptions(RunOptions, StoreOptions, total=False):
     """Of `rank_layers`: `by` and `keep` are as in `RankRequest`. `on_design(text)` gets what design
-    `auto` chose and why, and what it will cost."""
+    `auto` chose and why, and what it will cost. `calibration`: images for the ranges of
+    converters."""
 
     by: str
     keep: Sequence[int]
+    calibration: object
     design: Design | str
     chips: int | None
     score: ScoreFunction | None

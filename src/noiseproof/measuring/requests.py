@@ -318,6 +318,15 @@ class Request:
                 f"one compensation at a time here, got {', '.join(self.calibration.compensate)}"
             )
 
+    def _check_design_at_products(self) -> None:
+        """Raise ValueError where every image would have a chip of its own, and a product more than
+        a kernel."""
+        if self.network.mvm and isinstance(self.measurement.design, PerImage):
+            raise ValueError(
+                "per-image chips hold for exact products alone, and here every product has "
+                f"{self.network.mvm}: use --design chips or nested"
+            )
+
     @property
     def compensate(self) -> str:
         """The only compensation."""
@@ -344,11 +353,7 @@ class MeasureRequest(Request):
             )
         if families == ["none"] and not self.network.mvm:
             raise ValueError("there is nothing to measure without noise: give a spec with a stage")
-        if self.network.mvm and isinstance(asked.design, PerImage):
-            raise ValueError(
-                "per-image chips hold for exact products alone, and here every product has "
-                f"{self.network.mvm}: use --design chips or nested"
-            )
+        self._check_design_at_products()
         for way in self.calibration.ways:
             if own and way is not None and way.sees_test:
                 raise ValueError(f"{way} needs the test batches, which {own}")
@@ -372,7 +377,6 @@ class TrackRequest(Request):
         self._check_one_compensation()
         asked = self.measurement
         _check_known_task(self.network)
-        _check_exact(self.network, "a stream is followed")
         windows = self.course.length // self.course.step
         ways = len(self.calibration.ways)
         at_most(MOST_ROWS, TOO_MANY, windows_of_all_chips=windows * asked.followed * ways)
@@ -398,8 +402,14 @@ class RankRequest(Request):
         self._check_one_compensation()
         one_of("grouping", self.by, GROUPINGS)
         asked, own = self.measurement, self.network.own_score
-        _check_exact(self.network, "layers are ranked")
-        check_ranked(asked.spec, asked.targets, asked.design, has_hits=not own)
+        self._check_design_at_products()
+        check_ranked(
+            asked.spec,
+            asked.targets,
+            asked.design,
+            has_hits=not own,
+            at_products=bool(self.network.mvm),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -414,8 +424,7 @@ class ExplainRequest(Request):
         super().__post_init__()
         self._check_one_compensation()
         _check_known_task(self.network)
-        _check_exact(self.network, "activations are explained")
-        if not self.measurement.spec.stages:
+        if not self.measurement.spec.stages and not self.network.mvm:
             raise ValueError("there is nothing to explain without noise: give a spec with a stage")
         for way in self.calibration.ways:
             if way is not None and way.sees_test:
@@ -429,12 +438,3 @@ def _check_known_task(network: Network) -> None:
     """Raise ValueError where a score of one's own is named and none can be used."""
     if network.task is not None:
         one_of("task", network.task, catalog.TASKS)
-
-
-def _check_exact(network: Network, what: str) -> None:
-    """Raise ValueError where something happens at products."""
-    if network.mvm:
-        raise ValueError(
-            f"{what} with exact products alone, got {network.mvm}: leave mvm out, or measure with "
-            "it"
-        )

@@ -19,6 +19,7 @@ from noiseproof.measuring.options import (
     asked_calibration,
     asked_measurement,
     asked_network,
+    calibration_inputs,
     check_keywords,
     with_keywords,
 )
@@ -48,6 +49,8 @@ def rank_layers(
     - `design`: `per-image`, every image on a chip of its own; `chips`, whole chips that see all
       inputs; `auto` (default): per-image where it holds, else chips. `on_design(text)` gets the
       choice with its reason, and what chips will cost.
+    - `mvm`: what happens at every product; here at those of the noisy layers alone, and the others
+      multiply exactly. `calibration`, `calibrate`: images for static ranges, and how many.
     - `chips`: how many for each layer (default: 10); with `auto` they are asked for by it.
     - `store`, `fresh`, `on_row`: as in `measure`; `on_row` gets the rows of the ranking and then,
       counted anew, those of the groups kept digital.
@@ -71,7 +74,7 @@ def rank_layers(
         measurement=asked_measurement(noise, {"design": Auto()} | dict(options)),
         by=options.get("by", "layer"),
         keep=tuple(options.get("keep", ())),
-        calibration=asked_calibration([None], None, options),
+        calibration=asked_calibration([None], calibration_inputs(options), options),
     )
     return rank_setup(
         held(model, data, request.network, request.calibration),

@@ -182,10 +182,10 @@ def _followed(
             chip = _changed(evaluator, row, spec, course.changes)
         now = row.seen % course.pause == 0 and evaluator.calibration is not None
         if now:
-            recalibrated = evaluator.recalibrated(chip)
+            recalibrated = evaluator.recalibrated(evaluator.at_products(chip, row))
             statistics = {name: recalibrated.state[name] for name in names}
         places = torch.arange(row.seen, row.seen + row.images) % len(test)  # from the start again
-        moved = replace(chip, state=chip.state | statistics)
+        moved = evaluator.at_products(replace(chip, state=chip.state | statistics), row)
         with evaluator.seeded(row.seed, row.chip, row.seen):
             result, last = evaluator.scored(moved, test.take(order[places]))
         # Where an estimator follows the batches they have moved; else they are as they were.

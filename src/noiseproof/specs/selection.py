@@ -30,10 +30,18 @@ def but_part(by: str, names: Sequence[str]) -> str:
     return f"but:{by}:{','.join(names)}"
 
 
-def check_ranked(spec: Spec, targets: Sequence[str], design: Design, *, has_hits: bool) -> None:
+def check_ranked(
+    spec: Spec,
+    targets: Sequence[str],
+    design: Design,
+    *,
+    has_hits: bool,
+    at_products: bool = False,
+) -> None:
     """Raise ValueError for what cannot be ranked: nothing, nested samples of images, and per-image
-    chips where they do not hold. `has_hits`: may single inputs be right or wrong?"""
-    if not spec.stages:
+    chips where they do not hold. `has_hits`: may single inputs be right or wrong? `at_products`:
+    something happens there, so that no noise on weights is something too."""
+    if not spec.stages and not at_products:
         raise ValueError("there is nothing to rank without noise: give a spec with a stage")
     if isinstance(design, Nested):
         raise ValueError(
