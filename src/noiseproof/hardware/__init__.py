@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from noiseproof.hardware.readings import Readings as Readings
     from noiseproof.hardware.readings import read_readings as read_readings
     from noiseproof.hardware.samples import Cursor as Cursor
+    from noiseproof.hardware.tiling import tiles as tiles
+    from noiseproof.hardware.tiling import whole_tile as whole_tile
+    from noiseproof.hardware.wires import effective as effective
+    from noiseproof.hardware.wires import wired as wired
     from noiseproof.hardware.wording import device_lines as device_lines
     from noiseproof.hardware.wording import device_toml as device_toml
     from noiseproof.hardware.words import statements as statements
@@ -50,6 +54,10 @@ __getattr__, __dir__ = face(
         "fit_device": "hardware.fitting",
         "read_back": "hardware.aging",
         "read_readings": "hardware.readings",
+        "effective": "hardware.wires",
         "statements": "hardware.words",
+        "tiles": "hardware.tiling",
+        "whole_tile": "hardware.tiling",
+        "wired": "hardware.wires",
     },
 )

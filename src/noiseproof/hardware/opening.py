@@ -10,10 +10,11 @@ from noiseproof.core.inputs import Inputs, count, rows
 from noiseproof.hardware.products import Products
 from noiseproof.hardware.ranges import Ranges, static_ranges
 from noiseproof.hardware.samples import Cursor, SampleAxis
+from noiseproof.hardware.wires import Wiring
 from noiseproof.network import Chip, Kind, LinearMap, Plain, State, as_matrix, outputs
 from noiseproof.network.layouts import Layout
 from noiseproof.network.linear_maps import linear_maps
-from noiseproof.specs import AS_ARRAYS, ArrayMapping, Mvm, Read
+from noiseproof.specs import AS_ARRAYS, ArrayMapping, Mvm, Read, Wires
 
 _LOOKED_UP = (Kind.EMBEDDING, Kind.BAG)
 
@@ -41,14 +42,10 @@ def products_at(
         ValueError: for a layer at whose products nothing can stand, calibration images that the
             network cannot take, and a mapping whose products are not one of a kernel.
     """
-    is_pair, has_noise = mapping.cells.kind == "pair", mvm.get(Read) is not None
-    if mapping.tile is not None or mapping.cells.kind == "slices" or (has_noise and not is_pair):
-        raise ValueError(
-            f"{mvm} is at products of a whole kernel in pairs of devices, and the mapping is "
-            f"{mapping}: give scale=channel or scale=tensor, cells=pair and no tile"
-        )
+    _check_mapping(mvm, mapping)
     maps = array_maps(skeleton, analog)
     scales = {name: scale_of(state[one.weight], one, mapping.scale) for name, one in maps.items()}
+    wiring = _wiring(mvm, maps, mapping, state)
     axes = sample_axes(skeleton, state, maps, example)
     ranges: dict[str, Ranges] = {}
     if images is not None and mvm.needs_images:
@@ -60,7 +57,41 @@ def products_at(
         ranges=ranges,
         axes=axes,
         cursor=Cursor(),
+        wiring=wiring,
     )
+
+
+def _check_mapping(mvm: Mvm, mapping: ArrayMapping) -> None:
+    """Raise ValueError for a mapping whose products are not one of a kernel, and for wires between
+    other cells than it has. Without converters partial sums of tiles are exact."""
+    kind, wires = mapping.cells.kind, mvm.get(Wires)
+    others = [stage for stage in mvm.stages if stage is not wires]
+    if (
+        (mapping.tile is not None and others)
+        or mapping.scale == "tile"
+        or kind == "slices"
+        or (kind != "pair" and mvm.get(Read) is not None)
+    ):
+        raise ValueError(
+            f"{mvm} is at products of a whole kernel in pairs of devices, and the mapping is "
+            f"{mapping}: give scale=channel or scale=tensor, cells=pair and no tile"
+        )
+    if wires is not None and (kind == "offset") != (wires.cells == "offset"):
+        fitting = "offset" if kind == "offset" else "separate or cells=interleaved"
+        raise ValueError(f"wires of cells={kind} must have cells={fitting}, got {wires}")
+
+
+def _wiring(
+    mvm: Mvm, maps: Mapping[str, LinearMap], mapping: ArrayMapping, state: State
+) -> Wiring | None:
+    """The wires of all arrays; raises ValueError where one is too large."""
+    wires = mvm.get(Wires)
+    if wires is None:
+        return None
+    layouts = {one.weight: one for one in maps.values()}
+    found = Wiring(wires=wires, layouts=layouts, tile=mapping.tile)
+    found.check(state)
+    return found
 
 
 def array_maps(skeleton: nn.Module, analog: Collection[str]) -> dict[str, LinearMap]:

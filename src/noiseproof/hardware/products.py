@@ -1,6 +1,7 @@
 """What happens at every product of a chip, stage by stage: dac, read, output, adc.
 
-Wires have their place between read and output.
+Wires have their place between read and output. They are linear and stay as they are on a chip, so
+that they are in its kernels before anything is multiplied.
 """
 
 from collections.abc import Container, Mapping
@@ -14,15 +15,17 @@ from noiseproof.hardware.converters import coded, outermost, per_range
 from noiseproof.hardware.ranges import Ranges
 from noiseproof.hardware.reads import with_noise
 from noiseproof.hardware.samples import Cursor, Dice, SampleAxis, largest_of_sample
+from noiseproof.hardware.wires import Wiring
 from noiseproof.network import Chip, LinearMap, Plain
-from noiseproof.specs import Adc, Dac, Mvm, Output, Read
+from noiseproof.specs import Adc, Dac, Mvm, Output, Read, Wires
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Products:
     """The arrays of one network, ready for chips: by the names of linear maps their kernels'
     names, the `scales` (C,) of those, the ranges of converters, and where samples lie in what the
-    layers return. `cursor` is moved by whoever runs passes."""
+    layers return. `wiring`: None for wires without resistance. `cursor` is moved by whoever runs
+    passes."""
 
     mvm: Mvm
     weights: Mapping[str, str]
@@ -30,6 +33,7 @@ class Products:
     ranges: Mapping[str, Ranges]
     axes: Mapping[str, SampleAxis | None]
     cursor: Cursor
+    wiring: Wiring | None = None
 
     def on(
         self,
@@ -43,6 +47,13 @@ class Products:
         """Chip number `number` of `seed` with what happens at its products; `only` of the kernels
         with these names, all others multiply exactly. `seen`: how many samples of a stream were
         there before."""
+        names = [name for name in self.scales if only is None or self.weights[name] in only]
+        if self.wiring is not None:
+            by_kernel = {self.weights[name]: self._scale(name, chip) for name in names}
+            wired = self.wiring.on(chip.state, by_kernel)
+            chip = replace(chip, state={**chip.state, **wired})
+        if all(isinstance(stage, Wires) for stage in self.mvm.stages):
+            return chip  # its products are exact
         dice = Dice(seed=seed, chip=number, seen=seen, cursor=self.cursor, axes=self.axes)
         products = {
             name: LayerProduct(
@@ -52,8 +63,7 @@ class Products:
                 ranges=self.ranges.get(name),
                 dice=dice,
             )
-            for name, weight in self.weights.items()
-            if only is None or weight in only
+            for name in names
         }
         return replace(chip, products={**chip.products, **products})
 

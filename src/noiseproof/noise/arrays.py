@@ -73,7 +73,9 @@ class Arrays:
     def _lines(self, w: Tensor, layout: Layout, groups: int) -> Lines:
         """Which weights share a line of an array: those of one tile, of one group."""
         tile = self.mapping.tile
-        return Lines(groups=groups, tile=None if tile is None else whole_tile(w, layout, tile))
+        return Lines(
+            groups=groups, tile=None if tile is None else hardware.whole_tile(w, layout, tile)
+        )
 
     def _factor(self, programmed: Tensor, now: Tensor) -> Tensor:
         """By what a digital multiplication behind the array makes up for drift: the mean |w| just
@@ -106,33 +108,13 @@ def _verified(about: Sequence[Stage]) -> hardware.Verify:
 
 
 def tile_maxima(w: Tensor, layout: Layout, tile: tuple[int, int]) -> Tensor:
-    """max |W| of each weight's tile, in the shape of w: at most `tile` rows (inputs, whole input
-    channels of a convolution) and columns (outputs).
+    """max |W| of each weight's tile, in the shape of w.
 
     Raises:
-        ValueError: for tiles with fewer rows than one input channel has places.
+        ValueError: as `hardware.tiles`.
     """
     matrix = as_matrix(w, layout).abs()  # (groups, outputs, inputs)
-    rows, columns = whole_tile(w, layout, tile)
     found = torch.empty_like(matrix)
-    for top in range(0, matrix.shape[1], columns):
-        for left in range(0, matrix.shape[2], rows):
-            part = (slice(None), slice(top, top + columns), slice(left, left + rows))
-            found[part] = matrix[part].amax((1, 2), keepdim=True)
+    for part in hardware.tiles(w, layout, tile):
+        found[part] = matrix[part].amax((1, 2), keepdim=True)
     return as_kernel(found, layout, w.shape)
-
-
-def whole_tile(w: Tensor, layout: Layout, tile: tuple[int, int]) -> tuple[int, int]:
-    """The rows and columns that are used of a `tile`: whole input channels of a convolution.
-
-    Raises:
-        ValueError: for tiles with fewer rows than one input channel has places.
-    """
-    rows, columns = tile
-    window = w[0, 0].numel() if w.dim() > 2 and not layout.outputs else 1
-    if rows < window:
-        raise ValueError(
-            f"a tile must hold at least one input channel, {window} rows of a window of "
-            f"{'x'.join(map(str, w.shape[2:]))}, got {rows} rows"
-        )
-    return rows - rows % window, columns

@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from noiseproof.specs.mvm import Mvm as Mvm
     from noiseproof.specs.mvm import Output as Output
     from noiseproof.specs.mvm import Read as Read
+    from noiseproof.specs.mvm import Wires as Wires
     from noiseproof.specs.mvm import parse_mvm as parse_mvm
     from noiseproof.specs.noise import REFERENCES as REFERENCES
     from noiseproof.specs.noise import ROLES as ROLES
@@ -132,6 +133,7 @@ __getattr__, __dir__ = face(
         "Mvm": "specs.mvm",
         "Output": "specs.mvm",
         "Read": "specs.mvm",
+        "Wires": "specs.mvm",
         "parse_mvm": "specs.mvm",
         "Cells": "specs.cells",
         "Offset": "specs.cells",

@@ -42,6 +42,15 @@ OUTPUT_RANGES = {
     "fixed": "a bound in units of the product",
     "static": "a percentile of |y| over calibration images",
 }
+WIRE_METHODS = {
+    "exact": "the whole circuit is solved",
+    "fast": "each wire's drop as if the other wire had none, multiplied",
+}
+WIRE_CELLS = {
+    "separate": "a pair of devices for each weight, g+ and g- in two arrays",
+    "interleaved": "a pair in one array, g+ and g- neighbours along a column, at +x and -x",
+    "offset": "one device around the middle of its range, which is subtracted digitally",
+}
 PER = ("column", "layer")
 USUAL_PERCENTILE = 99.9
 _RANGE = re.compile(r"([a-z]+)(?:\((.*)\))?")
@@ -125,6 +134,27 @@ class Read(MvmStage):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wires(MvmStage):
+    """Voltage drops along the wires of an array, for a segment between two cells of resistance `r`
+    times g_max. `method`: of `WIRE_METHODS`; `cells`: of `WIRE_CELLS`; `g_min`: over g_max, of the
+    device of a pair that carries nothing."""
+
+    kind: ClassVar[str] = "wires"
+    r: float
+    method: str = "exact"
+    cells: str = "separate"
+    g_min: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "r", _amount("wires", "r", self.r))
+        one_of("method of wires", self.method, WIRE_METHODS)
+        one_of("cells of wires", self.cells, WIRE_CELLS)
+        object.__setattr__(self, "g_min", _amount("wires", "g_min", self.g_min))
+        if not self.g_min < 1:
+            raise ValueError(f"g_min of wires is over g_max and below 1, got {self.g_min:g}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Output(MvmStage):
     """Gaussian noise of deviation `level` on every output of every product."""
 
@@ -192,7 +222,13 @@ class Adc(MvmStage):
         return self.gain_sd > 0 or self.offset_sd > 0
 
 
-STAGES: dict[str, type[MvmStage]] = {"dac": Dac, "read": Read, "output": Output, "adc": Adc}
+STAGES: dict[str, type[MvmStage]] = {
+    "dac": Dac,
+    "read": Read,
+    "wires": Wires,
+    "output": Output,
+    "adc": Adc,
+}
 S = TypeVar("S", bound=MvmStage)
 
 
