@@ -95,7 +95,8 @@ def test_an_ideal_device_gives_every_weight_back() -> None:
 
 def test_slices_round_a_weight_to_their_bits_and_add_up_to_it() -> None:
     w = torch.linspace(-1, 1, 1001)
-    for text, codes in (("slices(8, cell=2)", 127), ("slices(5, cell=4)", 15)):
+    texts = {"slices(8, cell=2)": 127, "slices(5, cell=4)": 15, "slices(8, cell=4)": 127}
+    for text, codes in texts.items():
         found = read_back(find_device("ideal"), w, stream(0), time=None, cells=parse_cells(text))
         torch.testing.assert_close(found.now, (w * codes).round() / codes, rtol=0, atol=3e-7)
 
@@ -106,10 +107,10 @@ def test_slices_weigh_their_noise_by_powers_of_two() -> None:
     device = find_device("afm").model_copy(update={"zero_below": 0.0})
     n = 40_000
     found = read_back(
-        device, torch.full((n,), 1.0), stream(4), time=None, cells=parse_cells("slices(5, cell=2)")
+        device, torch.full((n,), 1.0), stream(4), time=None, cells=parse_cells("slices(8, cell=4)")
     )
     sd = float(device.program.sd.values(np.array([180.0]), 180.0)[0]) / 180
-    expected = sd**2 * ((3 / 15) ** 2 + (12 / 15) ** 2)
+    expected = sd**2 * ((15 / 127) ** 2 + (112 / 127) ** 2)  # 4 bits below, 3 above
     drawn = found.now.double()
     assert abs(float(drawn.var()) - expected) < 4.5 * expected * math.sqrt(2 / n)
 

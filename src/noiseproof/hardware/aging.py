@@ -131,12 +131,15 @@ def _parts(w: Tensor, cells: Cells) -> list[tuple[Tensor, float]]:
         return [(magnitude, 1 / cells.n)] * cells.n
     if not isinstance(cells, Slices):
         return [(magnitude, 1.0)]
-    codes, base = 2 ** (cells.bits - 1) - 1, 2**cells.cell
+    bits = cells.bits - 1  # of the magnitude
+    codes = 2**bits - 1
     left = (magnitude * codes).round_().to(torch.int32)
     found = []
-    for place in range(cells.slices):
-        found.append(((left % base).to(w.dtype) / (base - 1), base**place * (base - 1) / codes))
-        left = left // base
+    for low in range(0, bits, cells.cell):
+        # The uppermost may hold fewer bits: they too take the whole range of a device.
+        levels = 2 ** min(cells.cell, bits - low)
+        found.append(((left % levels).to(w.dtype) / (levels - 1), 2**low * (levels - 1) / codes))
+        left = left // levels
     return found
 
 

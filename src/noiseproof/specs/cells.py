@@ -69,7 +69,8 @@ class Pairs(Cells):
 @dataclass(frozen=True, kw_only=True)
 class Slices(Cells):
     """w is rounded to `bits` (one of them its sign), and its magnitude cut into pairs that hold
-    `cell` bits each; read back, they are summed by powers of two."""
+    `cell` bits each, the uppermost what is left; each pair uses the whole range of its devices,
+    and read back they are summed by powers of two."""
 
     kind: ClassVar[str] = "slices"
     bits: int
