@@ -30,7 +30,7 @@ def test_a_small_study_is_read(tmp_path: Path) -> None:
     assert [one.model for one in quick.trainings] == [("resnet8",), ("vgg11",)]
     assert quick.trainings[0].norm == ("batch", "none")
     assert quick.measurements[0].levels == (0.1, 0.3)
-    assert quick.measurements[0].families == ("gaussian(0.1, reference=std, scope=tensor)",)
+    assert quick.measurements[0].noises == ("gaussian(0.1, reference=std, scope=tensor)",)
     assert study.comparisons_of("quick") == study.comparisons
 
 
@@ -57,7 +57,7 @@ def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
 def test_kinds_references_and_scopes_are_crossed_into_noises(tmp_path: Path) -> None:
     lines = 'kind = ["gaussian", "laplace"]\nreference = ["std", "max"]\nscope = "global"'
     study = read_study(written(tmp_path, added("measurement", lines)))
-    assert study.profiles["quick"].measurements[0].families == tuple(
+    assert study.profiles["quick"].measurements[0].noises == tuple(
         f"{kind}(0.1, reference={reference}, scope=global)"
         for kind in ("gaussian", "laplace")
         for reference in ("std", "max")
@@ -296,7 +296,6 @@ def test_a_mistake_is_one_line_with_file_key_rule_and_value(
         (text(claim='[claim]\ntext = "x"'), "claim.source"),
         (text(profile="[profiles.quick]"), "profiles.quick.about"),
         (text(training="[[profiles.quick.trainings]]\nlr = 0.1"), f"{T}.model"),
-        (text(measurement='[[profiles.quick.measurements]]\ntargets = "bias"'), f"{M}.levels"),
         (text(measurement=""), "profiles.quick.measurements"),
         (text(comparison='[[comparisons]]\nquestion = "q"'), f"{C}.order"),
         (text(ready='[[profiles.quick.ready]]\nname = "a"\nmodel = "resnet8"'), f"{R}.weights"),

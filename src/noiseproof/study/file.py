@@ -4,9 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     field_validator,
     model_validator,
@@ -14,14 +11,7 @@ from pydantic import (
 
 from noiseproof.core.documents import read_document
 from noiseproof.specs import (
-    FORMS,
-    REFERENCES,
-    SCOPES,
     catalog,
-    designs,
-    parse,
-    parse_estimator,
-    parse_targets,
 )
 from noiseproof.study.keys import (
     Count,
@@ -36,14 +26,11 @@ from noiseproof.study.keys import (
     Text,
     Where,
     _many,
-    check_family,
-    check_study_design,
     checked,
-    digital_words,
     listed,
-    recalibration_text,
-    targets_text,
 )
+from noiseproof.study.measurements import Measurements as Measurements
+from noiseproof.study.measurements import Part
 
 SCORES = {
     "average_normalised": "average normalised accuracy: mean over the levels of noisy / clean",
@@ -59,19 +46,13 @@ NONFINITE = {
 MOST_NETWORKS, MOST_POINTS = 10_000, 1_000_000
 
 
-class Part(BaseModel):
-    """Every table of the file: no unknown keys, no silent conversions, never changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
 class Published(Part):
     """A figure of the source. `side` is the place in the comparison's order that it belongs to."""
 
     what: Text
     percent: Annotated[float, Field(ge=0, le=100)]
     side: Annotated[int, Field(ge=0)] | None = None
-    where: Selections = {}
+    where: Selections = Field({})
 
 
 class Claim(Part):
@@ -135,62 +116,6 @@ class Ready(Part):
     normalize: Annotated[str, checked(catalog.parse_pixel_scale)] | None = None
     eps: Positive | None = None
     seed: SeedNumber = 0
-
-
-class Measurements(Part):
-    """A grid of noises, targets and recalibrations, on all networks or those of `only`."""
-
-    noise: listed(Annotated[str, checked(check_family)]) = ()  # type: ignore[valid-type]
-    kind: listed(Literal["gaussian", "laplace", "uniform"]) = ("gaussian",)  # type: ignore[valid-type]
-    reference: listed(Literal[*REFERENCES]) = ("std",)  # type: ignore[valid-type]
-    scope: listed(Literal[*SCOPES]) = ("tensor",)  # type: ignore[valid-type]
-    levels: listed(Positive)  # type: ignore[valid-type]
-    targets: listed(Annotated[str, AfterValidator(targets_text)]) = ("kernel",)  # type: ignore[valid-type]
-    stats_as: listed(Literal[*FORMS]) = ("variance",)  # type: ignore[valid-type]
-    fold_norm: listed(bool) = (False,)  # type: ignore[valid-type]
-    digital: listed(Annotated[str, AfterValidator(digital_words)]) = ("",)  # type: ignore[valid-type]
-    recalibrate: listed(Annotated[str, AfterValidator(recalibration_text)]) = ("off",)  # type: ignore[valid-type]
-    augment_calibration: bool = False
-    design: Annotated[str, checked(check_study_design)] = "nested(50)"
-    chips: Count | None = None
-    passes: Count | None = None
-    precision: Annotated[float, Field(gt=0, lt=1)] | None = None
-    only: Selections = {}
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if "noise" in self.model_fields_set:
-            for name in ("kind", "reference", "scope"):
-                if name in self.model_fields_set:
-                    raise ValueError(f"{name} is a part of noise: give one of the two")
-        design = designs.parse_design(self.design)
-        if self.chips is not None and design.kind == "per-image":
-            raise ValueError(
-                f"design per-image has no number of chips, got {self.chips}: give passes"
-            )
-        if self.passes is not None and design.kind != "per-image":
-            raise ValueError(f"design {design.kind} has no passes, got {self.passes}: give chips")
-        ends = (min(self.levels), max(self.levels))
-        specs = [one for text in self.families for one in parse(text).at(ends)]
-        for way in self.recalibrate:
-            for targets in self.targets:
-                roles = parse_targets(targets)
-                designs.check_design(
-                    design, specs, roles, estimator=parse_estimator(way), has_hits=True
-                )
-        return self
-
-    @property
-    def families(self) -> tuple[str, ...]:
-        """The noises, each at some level, as texts."""
-        if self.noise:
-            return tuple(str(text) for text in self.noise)
-        return tuple(
-            f"{kind}({self.levels[0]!r}, reference={reference}, scope={scope})"
-            for kind in self.kind
-            for reference in self.reference
-            for scope in self.scope
-        )
 
 
 class Comparison(Part):

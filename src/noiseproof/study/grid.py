@@ -7,7 +7,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from noiseproof.specs import Pace, Stored, parse, parse_design, parse_estimator, parse_targets
+from noiseproof.specs import (
+    Hardware,
+    Pace,
+    Stored,
+    digital_text,
+    parse_design,
+    parse_digital,
+    parse_estimator,
+    parse_mapping,
+    parse_targets,
+)
 from noiseproof.study.comparable import check_measured, is_selected
 from noiseproof.study.file import (
     MOST_NETWORKS,
@@ -135,9 +145,10 @@ def _ready(ready: Ready, data: str) -> Network:
 
 
 def _points(measurements: Measurements) -> int:
-    """Levels of curves on one network."""
-    sweeps = len(measurements.families) * len(measurements.levels) * len(measurements.digital)
-    return sweeps * len(_conditions(measurements)) * len(measurements.recalibrate)
+    """Levels or times of curves on one network."""
+    sweeps = max(len(measurements.levels), len(measurements.times)) * len(measurements.mvm)
+    crossed = len(measurements.machines) * len(_conditions(measurements))
+    return sweeps * crossed * len(measurements.digital) * len(measurements.recalibrate)
 
 
 def _conditions(measurements: Measurements) -> list[tuple[tuple[str, ...], Stored]]:
@@ -160,18 +171,22 @@ def _calibrates(recalibrate: str) -> bool:
 
 def _tasks(network: Network, measurements: Measurements) -> list[Task]:
     crossed = itertools.product(
-        measurements.families,
+        measurements.machines,
         _conditions(measurements),
+        measurements.mvm,
         measurements.digital,
         measurements.recalibrate,
     )
     return [
         Task(
             network=network,
-            specs=tuple(parse(family).at(sorted(measurements.levels))),
+            specs=specs,
             targets=targets,
-            stored=replace(stored, eps=network.eps),
-            digital=digital,
+            stored=_on(machine, replace(stored, eps=network.eps)),
+            digital=",".join(filter(None, (digital, digital_text(parse_digital(machine.digital))))),
+            mvm=mvm,
+            # Nothing drifts but devices.
+            compensate=machine.compensate if specs[0].sweeps == "time" else "off",
             recalibrate=recalibrate,
             augment=measurements.augment_calibration and _calibrates(recalibrate),
             design=parse_design(measurements.design),
@@ -179,5 +194,13 @@ def _tasks(network: Network, measurements: Measurements) -> list[Task]:
             passes=measurements.passes,
             pace=Pace(precision=measurements.precision),
         )
-        for family, (targets, stored), digital, recalibrate in crossed
+        for machine, (targets, stored), mvm, digital, recalibrate in crossed
+        for specs in [measurements.swept(machine.noise)]
     ]
+
+
+def _on(machine: Hardware, stored: Stored) -> Stored:
+    """How a network lies on that machine."""
+    array, folds = parse_mapping(machine.mapping)
+    fold = stored.fold_norm or bool(folds)
+    return replace(stored, array=array, fold_norm=fold, hardware=machine.name)

@@ -10,21 +10,27 @@ from noiseproof.specs import (
     AUTO,
     Auto,
     Nested,
+    OnDevices,
     Own,
     catalog,
     designs,
     digital_text,
+    hardware_names,
     parse,
     parse_digital,
     parse_estimator,
+    parse_mapping,
+    parse_mvm,
     parse_targets,
+    parse_time,
+    time_text,
 )
 
 Value = str | int | float | bool
 FACTORS = (
     *("network", "model", "norm", "lr", "epochs", "batch_size", "weight_decay", "augment"),
-    *("seed", "noise", "targets", "stats_as", "fold_norm", "digital"),
-    *("recalibrate", "design", "level"),
+    *("seed", "noise", "hardware", "mapping", "mvm", "targets", "stats_as", "fold_norm", "digital"),
+    *("compensate", "recalibrate", "design", "level"),
 )
 
 
@@ -71,8 +77,38 @@ def check_family(text: str) -> None:
             f"a study runs no code that it names, got the noise {text!r}: measure it with "
             "`noiseproof measure`, or in Python"
         )
-    if parse(text).level is None:
+    devices = [s.device for s in parse(text).stages if isinstance(s, OnDevices)]
+    if any("." in name for name in devices):
+        raise ValueError(
+            f"a study has devices that come with noiseproof, so that all machines have them, got "
+            f"the noise {text!r}"
+        )
+    if parse(text).level is None and not devices:
         raise ValueError(f"a noise needs a level to sweep, got {text!r}")
+
+
+def check_hardware(name: str) -> None:
+    """A chip that comes along: on other machines a file of one's own is not at hand."""
+    if name:
+        one_of("hardware", name, hardware_names())
+
+
+def mapping_text(text: str) -> str:
+    """As the rows call it."""
+    if not text:
+        return ""
+    mapping, folds = parse_mapping(text)
+    return f"{mapping}, fold_norm=yes" if folds else str(mapping)
+
+
+def mvm_text(text: str) -> str:
+    """As the rows call it: static ranges say from how many images they are."""
+    return str(parse_mvm(text).calibrated(None)) if text else ""
+
+
+def time_words(text: str) -> str:
+    """In its shortest form, so that 24h and 1d are one."""
+    return time_text(parse_time(text))
 
 
 def recalibration_text(text: str) -> str:

@@ -194,7 +194,7 @@ def at_levels(measured: Iterable[Measured]) -> list[Measured]:
     return [
         replace(
             one,
-            factors={**one.factors, "level": float(point.level or 0.0)},
+            factors={**one.factors, "level": one.task.at(point.level)},
             points=(point,),
             level=point.level,
         )
@@ -203,10 +203,10 @@ def at_levels(measured: Iterable[Measured]) -> list[Measured]:
     ]
 
 
-KNOWN = ("computes", "stats_as", "mapping", "digital")
+KNOWN = ("computes", "stats_as", "mapping", "digital", "mvm", "compensate")
 """The later axes of rows that a study file has words for."""
 
-Place = tuple[str, str, str, str, str, str, str, str, str, bool, int]
+Place = tuple[str | bool | int, ...]
 
 
 def _place(task: Task, sha256: str) -> Place:
@@ -217,7 +217,9 @@ def _place(task: Task, sha256: str) -> Place:
         task.family,
         ",".join(task.targets),
         task.stored.form(task.targets),
-        task.stored.mapping(has_arrays=task.specs[0].sweeps == "time"),
+        task.mapping,
+        task.mvm,
+        "" if task.compensate == "off" else task.compensate,
         task.digital,
         task.recalibrate,
         task.augment,
@@ -235,6 +237,8 @@ def _place_of(curve: Curve) -> Place:
         row.targets,
         row.stats_as,
         row.mapping,
+        row.mvm,
+        row.compensate,
         _asked_digital(row),
         row.recalibrate,
         row.calibration == "train augmented",

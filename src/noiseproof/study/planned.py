@@ -54,4 +54,4 @@ def _expanded(comparison: Comparison, task: Task) -> list[dict[str, Value]]:
     """The factors of a curve, or of each of its levels."""
     if "level" not in comparison.by:
         return [dict(task.factors)]
-    return [{**task.factors, "level": float(spec.level or 0)} for spec in task.specs]
+    return [{**task.factors, "level": task.at(spec.level)} for spec in task.specs]

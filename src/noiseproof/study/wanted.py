@@ -4,14 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from noiseproof.specs import Design, Pace, Spec, Stored, images_of, norm_text, sized
+from noiseproof.specs import Design, Pace, Spec, Stored, images_of, norm_text, sized, time_text
 from noiseproof.stats import FIRST, most_units, units_wanted
 from noiseproof.study.keys import Value
 
 Recipe = dict[str, int | float | bool | None]
 RECIPE_FACTORS = ("lr", "epochs", "batch_size", "weight_decay", "augment")
 # Factors that no network has.
-CURVE = ("noise", "targets", "stats_as", "fold_norm", "digital", "recalibrate", "design")
+CURVE = (
+    *("noise", "hardware", "mapping", "mvm", "targets", "stats_as", "fold_norm", "digital"),
+    *("compensate", "recalibrate", "design"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ class Task:
     targets: tuple[str, ...]
     stored: Stored  # how the network lies on the chip
     digital: str  # the layers that are kept so, as rows call them
+    mvm: str  # what happens at products, as rows call it
+    compensate: str  # of drift, a key of `COMPENSATIONS`
     recalibrate: str
     augment: bool
     design: Design
@@ -72,15 +77,42 @@ class Task:
         return self.specs[0].family
 
     @property
-    def opened(self) -> tuple[Stored, str, str, bool]:
+    def has_arrays(self) -> bool:
+        """Does it matter how kernels lie in arrays?"""
+        return self.specs[0].sweeps == "time" or bool(self.mvm)
+
+    @property
+    def mapping(self) -> str:
+        """As rows have it."""
+        return self.stored.mapping(has_arrays=self.has_arrays)
+
+    def at(self, level: float | None) -> Value:
+        """What comparisons call a level; a time by its text."""
+        if self.specs[0].sweeps == "time":
+            return time_text(level)
+        return float(level or 0.0)
+
+    @property
+    def opened(self) -> tuple[object, ...]:
         """How the network has to be opened: tasks that agree in it share that."""
-        return (self.stored, self.digital, self.recalibrate, self.augment)
+        return (
+            self.stored,
+            self.digital,
+            self.mvm,
+            self.compensate,
+            self.recalibrate,
+            self.augment,
+        )
 
     @cached_property
     def factors(self) -> dict[str, Value]:
         """What comparisons select by."""
         return self.network.factors | {
             "noise": self.family,
+            "hardware": self.stored.hardware,
+            "mapping": str(self.stored.array) if self.has_arrays else "",
+            "mvm": self.mvm,
+            "compensate": self.compensate,
             "targets": ",".join(self.targets),
             "stats_as": self.stored.stats_as if "norm_stats" in self.targets else "",
             "fold_norm": self.stored.fold_norm,

@@ -74,6 +74,15 @@ only = { norm = "batch" }
 targets = "kernel,norm_affine"
 design = "chips"
 precision = 0.05
+
+[[profiles.quick.measurements]]
+hardware = ["pcm", "hermes1"]
+times = ["0s", "1h"]
+compensate = ["off", "column"]
+mvm = ["", "read(0.02) + adc(6, range=fixed(4))"]
+only = { norm = "batch" }
+design = "nested(50)"
+chips = 2
 """
 
 

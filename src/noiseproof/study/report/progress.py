@@ -82,7 +82,9 @@ def _name(task: Task, names: Names) -> str:
     told: Mapping[str, str] = {
         "targets": ",".join(task.targets),
         "stats_as": form and f"statistics stored as their {form}",
-        "mapping": task.stored.mapping(has_arrays=task.specs[0].sweeps == "time"),
+        "mapping": task.mapping,
+        "mvm": task.mvm,
+        "compensate": task.compensate if task.compensate != "off" else "",
         "digital": task.digital and f"digital {task.digital}",
         "noise": names.value("noise", task.family),
         "recalibrate": task.recalibrate,

@@ -8,7 +8,7 @@ from noiseproof.core.plugins import OPENED_BY_US
 from noiseproof.data import Source, open_dataset
 from noiseproof.measuring import calibration_from
 from noiseproof.models import Card, file_sha256, load_state
-from noiseproof.specs import parse_estimator, parse_pixel_scale, sized
+from noiseproof.specs import parse_estimator, parse_mvm, parse_pixel_scale, sized
 from noiseproof.study.run.pieces import Data, Trained
 from noiseproof.study.wanted import Grid, Network
 
@@ -123,6 +123,7 @@ def calibration_of(network: Network, grid: Grid, data: Data) -> dict[bool, Input
     for task in grid.tasks:
         estimator = parse_estimator(task.recalibrate)
         images = 0 if estimator is None else estimator.calibration_images
+        images = max(images, parse_mvm(task.mvm).images)
         if task.network == network and images:
             needed[task.augment] = max(needed.get(task.augment, 0), images)
     return {

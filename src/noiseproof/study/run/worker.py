@@ -30,6 +30,7 @@ from noiseproof.specs import (
     norm_text,
     parse_digital,
     parse_estimator,
+    parse_mvm,
     sized,
 )
 from noiseproof.study.run.pieces import (
@@ -97,9 +98,11 @@ def evaluator_of(
             subject=subject,
             digital=() if task is None else parse_digital(task.digital),
             stored=Stored(eps=network.eps) if task is None else task.stored,
+            mvm=parse_mvm("" if task is None else task.mvm),
         ),
     )
-    evaluator = open_evaluator(setup, None if task is None else parse_estimator(task.recalibrate))
+    way = None if task is None else parse_estimator(task.recalibrate)
+    evaluator = open_evaluator(setup, way, "off" if task is None else task.compensate)
     if not trained.computes:
         return evaluator
     own = evaluator.clean_row.computes
