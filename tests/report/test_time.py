@@ -35,7 +35,8 @@ def test_colour_says_the_recalibration_and_a_dash_the_compensation() -> None:
     off, scalar, match, both = panel.looks
     assert off.colour == scalar.colour != match.colour == both.colour
     assert [look.dash for look in (off, scalar, match, both)] == ["solid", "dash"] * 2
-    assert len({(look.colour, look.marker) for look in panel.looks}) == len(WAYS)
+    assert [look.is_open for look in (off, scalar, match, both)] == [False, True] * 2
+    assert off.marker == scalar.marker != match.marker == both.marker
     assert [look.label for look in panel.looks] == [
         "off",
         "compensate scalar",

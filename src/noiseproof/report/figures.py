@@ -79,7 +79,7 @@ def gain_figure(panel: Panel) -> go.Figure | None:
             mode="markers" if crowd else "lines+markers",
             name=_escaped(series.look.label),
             line={"color": series.look.colour, "dash": series.look.dash, "width": 1.5},
-            marker={"size": 6, "symbol": series.look.marker},
+            marker=_marker(series.look, 6),
             text=[
                 panel.swept.text(point.level, alone=False)
                 + f"<br>{chips_in_common(point, plain[point.level])} chips: "
@@ -265,11 +265,18 @@ def _add_line(
         legendgroup=label,
         showlegend=shown,
         line={"color": look.colour, "dash": look.dash, "width": 1.6 if small else 2},
-        marker={"size": 5 if small else 7, "symbol": look.marker},
+        marker=_marker(look, 5 if small else 7),
         text=text,
         hovertemplate=HOVER,
         **cell,
     )
+
+
+def _marker(look: Look, size: int) -> dict[str, Any]:
+    """A ring goes round the marker that it lies on."""
+    if look.is_open:
+        return {"size": size + 4, "symbol": f"{look.marker}-open", "line": {"width": 1.5}}
+    return {"size": size, "symbol": look.marker}
 
 
 def _above(series: Series) -> list[float]:

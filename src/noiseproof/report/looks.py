@@ -29,12 +29,14 @@ MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """A line's label and style; `dash` and `marker` are words of plotly's."""
+    """A line's label and style; `dash` and `marker` are words of plotly's. `is_open`: its markers
+    are rings, so that it is seen where it lies on another line."""
 
     label: str
     colour: str
     dash: str = "solid"
     marker: str = "circle"
+    is_open: bool = False
     kind: str = ""  # of the estimator; "" without recalibration
     network: str = ""  # that the label begins with; "" where it names a way alone
     way: str = ""  # to recalibrate, where the label begins with a network
@@ -79,7 +81,7 @@ def order_of(row: Row) -> tuple[int, str, list[float], str]:
 def looks_of_ways(rows: Sequence[Row], labels: Sequence[str]) -> list[Look]:
     """One look for each row's way to recalibrate: off black; the others by kind, from light to dark
     in the order of `order_of`; dotted where the way sees test images, else dashed where drift is
-    compensated."""
+    compensated, whose markers are rings: recalibration may come to the same without it."""
     kinds: dict[str, dict[tuple[object, ...], list[int]]] = {}
     for place in sorted(range(len(rows)), key=lambda place: order_of(rows[place])):
         # Ways that differ in compensation alone have one colour.
@@ -100,7 +102,8 @@ def looks_of_ways(rows: Sequence[Row], labels: Sequence[str]) -> list[Look]:
                     label=labels[place],
                     colour=hue if kind else OFF,
                     dash="dot" if row.calibration == "test" else dash,
-                    marker=MARKERS[(number + step + 2 * further_on) % len(MARKERS)],
+                    marker=MARKERS[(number + step) % len(MARKERS)],
+                    is_open=further_on > 0,
                     kind=kind,
                 )
     return [found[place] for place in range(len(rows))]
@@ -117,6 +120,7 @@ def looks_of_networks(
             colour=COLOURS[place % len(COLOURS)],
             dash="dash" if is_remedied(row) else "solid",
             marker=MARKERS[place % len(MARKERS)],
+            is_open=bool(row.compensate),
             kind=kind_of(row),
             network=name,
             way=way_of(row),

@@ -174,8 +174,10 @@ def _style(look: Look) -> dict[str, Any]:
         "linestyle": DASHES[look.dash],
         "marker": MARKERS[look.marker],
         "lw": 1.2,
-        "ms": 3,
-        "mew": 0,
+        # A ring goes round the marker that it lies on.
+        "ms": 5 if look.is_open else 3,
+        "mew": 0.8 if look.is_open else 0,
+        "mfc": "none" if look.is_open else look.colour,
     }
 
 
@@ -197,7 +199,7 @@ def _draw(axis: "Axes", facet: Facet) -> None:
             axis.plot([0], [value], MARKERS[look.marker], color=look.colour, ms=4, mfc="none")
     if facet.times and len(facet.clean) == 1:
         over: Any = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        axis.annotate("clean", (1, facet.clean[0][0]), (0, 1), ha="right", fontsize=6, **over)
+        axis.annotate("clean", (1, facet.clean[0][0]), (2, 0), va="center", fontsize=6, **over)
     if facet.chance is not None:
         axis.axhline(facet.chance, color="0.5", lw=0.6, ls=":")
     axis.tick_params(labelsize=7)
