@@ -27,8 +27,8 @@ def read_variance(
     if read.law == "additive":
         return norms() * (read.level * scale).square()
     if read.law == "device":
-        return times(kernel.abs()) * (read.level**2 * scale)
-    return times(kernel.square()) * read.level**2
+        return times(kernel.abs()).mul_(read.level**2 * scale)
+    return times(kernel.square()).mul_(read.level**2)
 
 
 def squared_norms(x: Tensor, linear_map: LinearMap, plain: Plain) -> Tensor:
@@ -46,7 +46,8 @@ def squared_norms(x: Tensor, linear_map: LinearMap, plain: Plain) -> Tensor:
 
 
 def with_noise(y: Tensor, variance: Tensor, z: Tensor) -> Tensor:
-    """y + sqrt(variance) z. Written into y unless gradients are wanted, which pass y alone."""
+    """y + sqrt(variance) z. Written into y unless gradients are wanted, which pass y alone; and into
+    `variance`, which nobody else may hold."""
     # Rounding in a fast convolution may leave a sum of squares below zero.
-    noise = variance.detach().clamp_min(0).sqrt() * z
-    return y + noise if y.requires_grad else y.add_(noise)
+    deviation = variance.clamp_min_(0).sqrt_()
+    return y + deviation * z if y.requires_grad else y.addcmul_(deviation, z)

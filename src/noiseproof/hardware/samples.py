@@ -129,14 +129,14 @@ class Dice:
         shape[where.axis] = where.rows
         one = _last(shape, channels)  # of one sample
         size = max(1, min(MOST_SAMPLES, BLOCK // max(1, math.prod(one))))
-        first, last = cursor.first, cursor.first + cursor.samples
-        blocks = [
-            torch.randn(size, *one, generator=stream(self.seed, *name, size, place))
-            for place in range(first // size, -(-last // size))
-        ]
+        places = range(cursor.first // size, -(-(cursor.first + cursor.samples) // size))
+        z = torch.empty(len(places) * size, *one)
+        for index, place in enumerate(places):
+            generator = stream(self.seed, *name, size, place)
+            z[index * size : (index + 1) * size].normal_(generator=generator)
         # Channels last as they are drawn: so the usual layout of a fast pass needs no copy.
-        skipped = first - first // size * size
-        z = torch.cat(blocks)[skipped : skipped + cursor.samples].movedim(-1, channels)
+        skipped = cursor.first % size
+        z = z[skipped : skipped + cursor.samples].movedim(-1, channels)
         return _onto_axis(z, where).to(y)
 
 
