@@ -46,7 +46,7 @@ def squared_norms(x: Tensor, linear_map: LinearMap, plain: Plain) -> Tensor:
 
 
 def with_noise(y: Tensor, variance: Tensor, z: Tensor) -> Tensor:
-    """y + sqrt(variance) z. Written into y unless gradients are wanted, which pass y alone; and into
+    """y + sqrt(variance) z. Written into y unless gradients are wanted, which pass y alone; into
     `variance`, which nobody else may hold."""
     # Rounding in a fast convolution may leave a sum of squares below zero.
     deviation = variance.clamp_min_(0).sqrt_()
