@@ -59,14 +59,14 @@ class Array:
             )
         top = outermost(self.dac.bits, self.dac.codes)
         if self.dac.scheme == "static":
-            codes = coded(x * (top / self.range if self.range else 0.0), top)
+            codes = coded(x, top / self.range if self.range else 0.0, top)
             back: Tensor | float = self.range / top
         elif self.dac.scheme == "vector" and isinstance(self.plain.layer, _ConvNd):
             return self._by_vector(x, top)
         else:
             is_image = self.dac.scheme == "image"
             range_ = largest(x) if is_image else x.detach().abs().amax(-1, keepdim=True)
-            codes, back = coded(x * per_range(top, range_), top), range_ / top
+            codes, back = coded(x, per_range(top, range_), top), range_ / top
         y, variance = self._product(codes)
         return self._coded(y, variance, top, back)
 
@@ -109,7 +109,7 @@ class Array:
         """Outputs, variances of their noise, and the step of a code of each, all (N, C, ...)."""
         vectors, places = patches(x, layer)  # (N, groups, places, inputs)
         range_ = vectors.detach().abs().amax(-1, keepdim=True)
-        codes = coded(vectors * per_range(top, range_), top)
+        codes = coded(vectors, per_range(top, range_), top)
         squares = codes.detach().square()
         outputs = layer.out_channels // layer.groups
 

@@ -5,8 +5,15 @@ is a product in units of a code, and a code is a number that float32 holds exact
 are wanted they pass through the rounding, and stop where a value is clipped (straight-through).
 """
 
+from collections.abc import Iterator
+from typing import Any
+
 import torch
 from torch import Tensor
+
+Factor = Tensor | float
+AT_ONCE = 2**16
+"""Elements that pass all steps before the next ones: they stay in a core's cache."""
 
 
 def outermost(bits: int, codes: str = "odd") -> float:
@@ -15,16 +22,63 @@ def outermost(bits: int, codes: str = "odd") -> float:
     return 2.0 ** (bits - 1) - (1.0 if codes == "odd" else 0.5)
 
 
-def coded(x: Tensor, top: float) -> Tensor:
-    """x, in units of a code, clipped to plus or minus `top` and rounded half to even. Written into
-    x, which nobody else may hold, unless gradients are wanted."""
-    half = top % 1  # codes without zero lie half a code beside the whole numbers
+def coded(x: Tensor, slope: Factor, top: float) -> Tensor:
+    """The codes of x, which is `slope` times x in units of a code, clipped to plus or minus `top`
+    and rounded half to even. `slope` broadcasts against x."""
     if x.requires_grad:
-        clipped = x.clamp(-top, top)
-        held = clipped.detach()
-        return clipped + ((held - half).round() + half - held)
+        return _through(x * slope, top)
+    found = torch.empty_like(x)
+    for part, into, factor in _parts(x, found, slope):
+        torch.mul(part, factor, out=into)
+        _round_(into, top)
+    return found
+
+
+def converted(y: Tensor, slope: Factor, top: float, back: Factor, offset: Factor = 0.0) -> Tensor:
+    """`back` times the codes of `slope` times y plus `offset`. Written into y, which nobody else
+    may hold, unless gradients are wanted."""
+    if y.requires_grad:
+        return _through(y * slope + offset, top) * back
+    for part, factor, last in _parts(y, slope, back):
+        part.mul_(factor)
+        if isinstance(offset, Tensor):
+            part.add_(offset)
+        _round_(part, top)
+        part.mul_(last)
+    return y
+
+
+def _round_(x: Tensor, top: float) -> None:
+    half = top % 1  # codes without zero lie half a code beside the whole numbers
     x.clamp_(-top, top)
-    return x.sub_(half).round_().add_(half) if half else x.round_()
+    if half:
+        x.sub_(half).round_().add_(half)
+    else:
+        x.round_()
+
+
+def _through(x: Tensor, top: float) -> Tensor:
+    clipped = x.clamp(-top, top)
+    rounded = clipped.detach().clone()
+    _round_(rounded, top)
+    return clipped + (rounded - clipped.detach())
+
+
+def _parts(first: Tensor, *others: Factor) -> Iterator[tuple[Any, ...]]:
+    """`first` and what belongs to its parts, cut along the samples."""
+    n = len(first) if first.dim() > 1 else 1
+    size = max(1, n * AT_ONCE // max(1, first.numel()))
+    if n <= size:
+        yield first, *others
+        return
+    for start in range(0, n, size):
+        cut = slice(start, start + size)
+        yield first[cut], *(one[cut] if _has_samples(one, first) else one for one in others)
+
+
+def _has_samples(one: Factor, first: Tensor) -> bool:
+    """Does it go along with the samples of `first`, and not broadcast over them?"""
+    return isinstance(one, Tensor) and one.dim() == first.dim() and len(one) == len(first)
 
 
 def per_range(top: float, ranges: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from noiseproof.hardware.arrays import Array, Multiplied
-from noiseproof.hardware.converters import coded, outermost, per_range
+from noiseproof.hardware.converters import converted, outermost, per_range
 from noiseproof.hardware.ranges import Ranges
 from noiseproof.hardware.reads import with_noise
 from noiseproof.hardware.samples import Cursor, Dice, SampleAxis, largest_of_sample
@@ -126,12 +126,11 @@ class LayerProduct:
         slope = per_range(top, full)
         if adc.gain_sd:
             slope = slope * (1 + adc.gain_sd * self._fixed("adc gain", found.y, shape))
-        y = found.y * slope
+        offset: Tensor | float = 0.0
         if adc.offset_sd:
-            y = y + adc.offset_sd * top * self._fixed("adc offset", y, shape)
-        codes = coded(y, top)
+            offset = adc.offset_sd * top * self._fixed("adc offset", found.y, shape)
         back = full / top if found.back is None else full / top * found.back
-        return codes * back if codes.requires_grad else codes.mul_(back)
+        return converted(found.y, slope, top, back, offset)
 
     def _fixed(self, label: str, like: Tensor, shape: tuple[int, ...]) -> Tensor:
         """One number for each column, which a chip keeps."""
