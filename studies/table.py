@@ -51,7 +51,9 @@ def report_in(folder: Path) -> StudyReport:
     study = read_study(file)
     profile = folder.name
     grid = grid_of(study, profile)
-    (weights,) = {weights_of(network.name) for network in grid.trainings}
+    # Of ready networks alone none is asked for.
+    folders = {weights_of(network.name) for network in grid.trainings} or {HERE / "weights"}
+    (weights,) = folders
     # Weights that lie in the repository are found beside the study's file.
     ready = [one.weights for one in grid.networks if one.weights is not None]
     has_ready = any(not (folder.parent / weights).is_file() for weights in ready)
