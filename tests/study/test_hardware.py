@@ -57,7 +57,7 @@ def test_what_the_file_says_goes_before_the_hardware(tmp_path: Path) -> None:
 
 
 def test_stages_at_products_are_a_factor(tmp_path: Path) -> None:
-    lines = 'levels = 0.1\nmvm = ["", "dac(6, images=200)", "dac(8, images=200)"]'
+    lines = 'levels = 0.1\nmvm = ["", "dac(6)", "dac(8)"]\ncalibrate = 200'
     found = tasks(tmp_path, lines)
     assert [task.factors["mvm"] for task in found] == [
         "",
@@ -65,6 +65,13 @@ def test_stages_at_products_are_a_factor(tmp_path: Path) -> None:
         "dac(8, range=static(99.9), images=200)",
     ]
     assert [task.mapping for task in found] == ["", *["scale=channel, cells=pair"] * 2]
+
+
+def test_hardware_brings_what_happens_at_products(tmp_path: Path) -> None:
+    lines = 'hardware = "hwa_standard"\ntimes = "1h"\ncalibrate = 100'
+    (task,) = tasks(tmp_path, lines)
+    assert task.mvm.startswith("dac(8, range=static(99.9), images=100) + read(0.0175, law=device)")
+    assert task.compensate == "scalar"
 
 
 @pytest.mark.parametrize(
@@ -81,6 +88,7 @@ def test_stages_at_products_are_a_factor(tmp_path: Path) -> None:
         ('noise = "device(\'mine.toml\')"\ntimes = "1h"', "devices that come with noiseproof"),
         ('hardware = "pcm"\ntimes = "1h"\nmapping = "scale=layer"', "unknown scale 'layer'"),
         ('levels = 0.1\nmvm = "dac(0)"', "bits"),
+        ('levels = 0.1\nmvm = "dac(8)"', "needs calibration images for its range"),
         ('hardware = "pcm"\ntimes = "1h"\ncompensate = "row"', "compensate"),
     ],
 )

@@ -146,7 +146,7 @@ def _ready(ready: Ready, data: str) -> Network:
 
 def _points(measurements: Measurements) -> int:
     """Levels or times of curves on one network."""
-    sweeps = max(len(measurements.levels), len(measurements.times)) * len(measurements.mvm)
+    sweeps = max(len(measurements.levels), len(measurements.times))
     crossed = len(measurements.machines) * len(_conditions(measurements))
     return sweeps * crossed * len(measurements.digital) * len(measurements.recalibrate)
 
@@ -173,7 +173,6 @@ def _tasks(network: Network, measurements: Measurements) -> list[Task]:
     crossed = itertools.product(
         measurements.machines,
         _conditions(measurements),
-        measurements.mvm,
         measurements.digital,
         measurements.recalibrate,
     )
@@ -184,7 +183,7 @@ def _tasks(network: Network, measurements: Measurements) -> list[Task]:
             targets=targets,
             stored=_on(machine, replace(stored, eps=network.eps)),
             digital=",".join(filter(None, (digital, digital_text(parse_digital(machine.digital))))),
-            mvm=mvm,
+            mvm=machine.mvm,
             # Nothing drifts but devices.
             compensate=machine.compensate if specs[0].sweeps == "time" else "off",
             recalibrate=recalibrate,
@@ -194,7 +193,7 @@ def _tasks(network: Network, measurements: Measurements) -> list[Task]:
             passes=measurements.passes,
             pace=Pace(precision=measurements.precision),
         )
-        for machine, (targets, stored), mvm, digital, recalibrate in crossed
+        for machine, (targets, stored), digital, recalibrate in crossed
         for specs in [measurements.swept(machine.noise)]
     ]
 

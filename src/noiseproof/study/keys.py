@@ -102,8 +102,8 @@ def mapping_text(text: str) -> str:
 
 
 def mvm_text(text: str) -> str:
-    """As the rows call it: static ranges say from how many images they are."""
-    return str(parse_mvm(text).calibrated(None)) if text else ""
+    """In one form."""
+    return str(parse_mvm(text)) if text else ""
 
 
 def time_words(text: str) -> str:

@@ -16,6 +16,7 @@ from noiseproof.specs import (
     find_hardware,
     parse,
     parse_estimator,
+    parse_mvm,
     parse_targets,
     parse_times,
 )
@@ -54,6 +55,7 @@ class Measurements(Part):
     hardware: listed(Annotated[str, checked(check_hardware)]) = ("",)  # type: ignore[valid-type]
     mapping: listed(Annotated[str, AfterValidator(mapping_text)]) = ("",)  # type: ignore[valid-type]
     mvm: listed(Annotated[str, AfterValidator(mvm_text)]) = ("",)  # type: ignore[valid-type]
+    calibrate: Count | None = None
     levels: listed(Positive) = ()  # type: ignore[valid-type]
     times: listed(Annotated[str, AfterValidator(time_words)]) = ()  # type: ignore[valid-type]
     compensate: listed(Literal[*COMPENSATIONS]) = ("off",)  # type: ignore[valid-type]
@@ -109,7 +111,8 @@ class Measurements(Part):
     @property
     def machines(self) -> tuple[Hardware, ...]:
         """What is asked for, as hardware: of each that is named, or without a name, one for each
-        noise, mapping and compensation; what the file does not say is the hardware's own."""
+        noise, mapping, compensation and product; what the file does not say is the hardware's own.
+        """
         found = []
         for name in self.hardware:
             chip = find_hardware(name) if name else Hardware()
@@ -117,12 +120,17 @@ class Measurements(Part):
             noises = self.noises if {"noise", "kind", "reference", "scope"} & given else ()
             mappings = self.mapping if "mapping" in given else (chip.mapping,)
             factors = self.compensate if "compensate" in given else (chip.compensate,)
-            for noise, mapping, factor in itertools.product(
-                noises or (chip.noise,) if chip.noise else self.noises, mappings, factors
+            products = self.mvm if "mvm" in given else (chip.mvm,)
+            for noise, mapping, factor, mvm in itertools.product(
+                noises or (chip.noise,) if chip.noise else self.noises, mappings, factors, products
             ):
                 said = {"noise": noise, "mapping": mapping, "compensate": factor}
-                found.append(chip.model_copy(update=said))
+                found.append(chip.model_copy(update=said | {"mvm": self._calibrated(mvm)}))
         return tuple(found)
+
+    def _calibrated(self, text: str) -> str:
+        """Stages at products as rows call them: static ranges say from how many images they are."""
+        return str(parse_mvm(text).calibrated(self.calibrate)) if text else ""
 
     @property
     def noises(self) -> tuple[str, ...]:
