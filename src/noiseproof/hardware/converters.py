@@ -6,7 +6,7 @@ are wanted they pass through the rounding, and stop where a value is clipped (st
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -76,7 +76,7 @@ def _parts(first: Tensor, *others: Factor) -> Iterator[tuple[Any, ...]]:
         yield first[cut], *(one[cut] if _has_samples(one, first) else one for one in others)
 
 
-def _has_samples(one: Factor, first: Tensor) -> bool:
+def _has_samples(one: Factor, first: Tensor) -> TypeGuard[Tensor]:
     """Does it go along with the samples of `first`, and not broadcast over them?"""
     return isinstance(one, Tensor) and one.dim() == first.dim() and len(one) == len(first)
 
