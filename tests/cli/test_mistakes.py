@@ -326,7 +326,7 @@ BAD_CALLS: dict[str, tuple[tuple[object, ...], str]] = {
     ),
     "topic": (
         ("info", "chips"),
-        "unknown topic 'chips': expected one of models, norms, noises, hardware, designs, ",
+        "unknown topic 'chips': expected one of models, norms, noises, hardware, ",
     ),
     "no name": (("info", "model"), "info model needs a name, as in: noiseproof info model"),
     "info model": (("info", "model", "resnet9"), "unknown model 'resnet9': expected one of"),
