@@ -18,7 +18,7 @@ from noiseproof.cli.options import (
 )
 from noiseproof.cli.printing import check_figure, checkpoint_files
 from noiseproof.core.files import check_outputs
-from noiseproof.measuring import Measurement, RankRequest
+from noiseproof.measuring import Calibration, Measurement, RankRequest
 from noiseproof.specs import parse_design, parse_steps, parse_targets
 
 
@@ -49,6 +49,13 @@ class RankingOptions:
             autocompletion=completion.designs,
         ),
     ] = "auto"
+    compensate: Annotated[
+        str | None,
+        typer.Option(
+            help="Digital factors against drift: off, scalar, column. Default: the hardware's.",
+            autocompletion=completion.compensations,
+        ),
+    ] = None
     chips: Annotated[
         int | None,
         typer.Option(help="Whole chips for each layer, and so `--design chips`. Default: 10."),
@@ -74,6 +81,9 @@ def sensitivity(
             design=parse_design(ranking.design),
             chips=ranking.chips,
             seed=ranking.seed,
+        ),
+        calibration=Calibration(
+            compensate=(ranking.compensate or noise.chip.compensate,), seed=ranking.seed
         ),
         by=ranking.by,
         keep=() if ranking.keep is None else parse_steps(ranking.keep),
