@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from noiseproof.core.checks import NoEffectWarning
 from noiseproof.hardware import Readings, read_readings
 from noiseproof.hardware.readings import measured
 
@@ -33,26 +34,41 @@ def test_columns_may_stand_in_any_order_and_devices_may_be_missing(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    "header",
+    [
+        "g_target,g_read,seconds,device_id",
+        "Target conductance (uS),Read conductance (uS),Seconds since programming,Device id",
+        "target_us,read_us,time_s,id",
+        "target [uS],conductance,t,device",
+    ],
+)
+def test_columns_may_be_called_as_laboratories_do(header: str, tmp_path: Path) -> None:
+    found = read_readings(written(tmp_path, f"{header}\n1,2,3,a\n1,2,4,b\n"))
+    assert (found.target.tolist(), found.read.tolist()) == ([1, 1], [2, 2])
+    assert found.time.tolist() == [3, 4]
+    assert found.device is not None
+
+
+def test_columns_that_are_not_used_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "wafer,target,read,time\nx,1,2,3\n")
+    with pytest.warns(NoEffectWarning, match=r"columns of .*readings.csv that are not used: wafer"):
+        assert len(read_readings(path)) == 1
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "the readings .* are empty"),
         ("target,read,time\n", "have a header and no rows"),
         ("target,read\n1,2\n", "need one column 'time', got target, read"),
-        (
-            "target,read,time,read\n1,2,3,4\n",
-            "need one column 'read', got target, read",
-        ),
-        (
-            "target,read,time,colour\n",
-            "unknown column of readings 'colour': expected",
-        ),
+        ("target,read,time,g_read\n1,2,3,4\n", "need one column 'read', got target, read"),
+        ("target,colour,time\n1,2,3\n", "need one column 'read', got target, colour, time"),
         ("target,read,time\n1,2\n", "line 2: 3 values expected, got 2"),
         ("target,read,time\n1,2,3\n1,two,3\n", "line 3: read must be a number, got 'two'"),
         ("target,read,time\n-1,2,3\n", "line 2: target must be a number >= 0, got '-1'"),
-        ("target,read,time\n1,2,-3\n", "line 2: time must be a number >= 0, got '-3'"),
-        ("target,read,time\n1,2,1h\n", "line 2: time must be a number >= 0, got '1h'"),
+        ("target,read,time\n1,2,-3\n", "time must be seconds >= 0 without a unit, .*, got '-3'"),
+        ("target,read,time\n1,2,1h\n", "time must be seconds >= 0 without a unit, .*, got '1h'"),
         ("target,read,time\n1,nan,3\n", "line 2: read must be a number, got 'nan'"),
-        ("target,read,time,device,polarity\n1,2,3,a,x\n", "polarity must be . or -, got 'x'"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(text: str, message: str, tmp_path: Path) -> None:

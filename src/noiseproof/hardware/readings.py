@@ -6,6 +6,8 @@ Moments are told with how they are related, so that a fit to them can say what i
 import csv
 import itertools
 import math
+import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +15,19 @@ from typing import Any
 
 import numpy as np
 
-from noiseproof.core.checks import one_of
+from noiseproof.core.checks import NoEffectWarning
 
 REQUIRED = ("target", "read", "time")
-COLUMNS = (*REQUIRED, "device", "polarity")
+NAMES = {
+    "target": ("target", "g_target", "target_conductance", "target_g"),
+    "read": ("read", "g_read", "read_conductance", "read_g", "measured", "conductance"),
+    "time": ("time", "t", "seconds", "seconds_since_programming", "time_since_programming"),
+    "device": ("device", "device_id", "id"),
+    "polarity": ("polarity", "sign"),
+}
+"""What laboratories call the columns; a unit behind them, as in `time_s` or `target (uS)`, is no
+part of the name."""
+_UNIT = re.compile(r"[_ ]*(\((us|s|na|seconds)\)|\[(us|s|na|seconds)\]|_(us|s|na))$")
 PROGRAMMED = ("", "programmed")
 MOST_BINS, MOST_TIMES = 40, 30
 FEW = 30
@@ -73,7 +84,8 @@ class Measured:
 
 def read_readings(path: str | Path) -> Readings:
     """The readings in the CSV file `path`: columns target, read, time (seconds since programming;
-    `programmed` or nothing for what was just programmed), and perhaps device and polarity (+, -).
+    `programmed` or nothing for what was just programmed), and perhaps device and polarity, which
+    tell devices apart; other columns are not used, and a warning says so.
 
     Raises:
         ValueError: in one line: the row, the column, what is expected.
@@ -88,14 +100,17 @@ def read_readings(path: str | Path) -> Readings:
         raise ValueError(f"the readings {file} are not a table of text (CSV, UTF-8)") from None
     if not rows:
         raise ValueError(f"the readings {file} are empty")
-    names = [name.strip().lower() for name in rows[0]]
-    for name in names:
-        one_of("column of readings", name, COLUMNS)
-    for name in REQUIRED:
-        if names.count(name) != 1:
+    names = [_column_name(name) for name in rows[0]]
+    for name in NAMES:
+        if names.count(name) > 1 or (name in REQUIRED and name not in names):
             raise ValueError(
-                f"the readings {file} need one column {name!r}, got {', '.join(names)}"
+                f"the readings {file} need one column {name!r}, got {', '.join(rows[0])}"
             )
+    if unused := [name for name in names if name not in NAMES]:
+        warnings.warn(
+            NoEffectWarning(f"columns of {file} that are not used: {', '.join(unused)}"),
+            stacklevel=2,
+        )
     found: dict[str, list[Any]] = {name: [] for name in names}
     for number, row in enumerate(rows[1:], 2):
         if not row:
@@ -115,12 +130,15 @@ def read_readings(path: str | Path) -> Readings:
     return Readings(target, read, time, device)
 
 
+def _column_name(text: str) -> str:
+    """The column that `text` is, of `NAMES`; else `text` itself."""
+    plain = _UNIT.sub("", text.strip().lower())
+    plain = re.sub(r"[ -]+", "_", plain)
+    return next((name for name, known in NAMES.items() if plain in known), text.strip())
+
+
 def _value(name: str, text: str, where: str) -> float | str:
-    if name == "polarity":
-        if text not in ("+", "-"):
-            raise ValueError(f"{where}: polarity must be + or -, got {text!r}")
-        return text
-    if name == "device":
+    if name not in REQUIRED:
         return text
     if name == "time" and text in PROGRAMMED:
         return math.nan
@@ -129,7 +147,9 @@ def _value(name: str, text: str, where: str) -> float | str:
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or (number < 0 and name != "read"):
-        rule = "a number" if name == "read" else "a number >= 0"
+        rule = {"read": "a number", "target": "a number >= 0"}.get(
+            name, "seconds >= 0 without a unit, or programmed"
+        )
         raise ValueError(f"{where}: {name} must be {rule}, got {text!r}")
     return number
 
