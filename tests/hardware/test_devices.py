@@ -2,12 +2,15 @@
 
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from noiseproof.core.checks import DoubtWarning
 from noiseproof.hardware import device_names, find_device
+from noiseproof.specs import parse_cells
 
 GOOD = """
 name = "mine"
@@ -166,3 +169,14 @@ def test_a_file_that_has_changed_is_read_again(tmp_path: Path) -> None:
     assert find_device(path) is find_device(path)
     path.write_text(GOOD.replace("0.5", "0.625"))
     assert find_device(path).program.sd.values(np.array([3.0]), 20.0).tolist() == [0.625]
+
+
+def test_cells_that_are_not_those_of_the_source_are_doubted() -> None:
+    with pytest.warns(DoubtWarning, match="reram_cmo has cells=offset, and these are cells=pair"):
+        find_device("reram_cmo").check_cells(parse_cells("pair"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        find_device("reram_cmo").check_cells(parse_cells("offset"))
+        find_device("pcm").check_cells(parse_cells("offset"))
+    with pytest.raises(ValueError, match="afm is a law of whole weights: it has no cells=offset"):
+        find_device("afm").check_cells(parse_cells("offset"))

@@ -7,6 +7,7 @@ of the file does to a conductance is in `noiseproof.hardware.aging`.
 import hashlib
 import json
 import os
+import warnings
 from contextlib import suppress
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -17,10 +18,10 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from noiseproof.core.checks import one_of
+from noiseproof.core.checks import DoubtWarning, one_of
 from noiseproof.core.documents import parse_document, read_document
 from noiseproof.hardware.curves import Curve, Finite, Part, Piecewise, as_tuple, grid_of
-from noiseproof.specs.cells import parse_cells
+from noiseproof.specs.cells import Cells, Offset, parse_cells
 from noiseproof.specs.times import check_time, time_text
 
 Text = Annotated[str, Field(min_length=1, max_length=4000)]
@@ -169,6 +170,25 @@ class Device(Part):
         said = self.model_dump(exclude=words, exclude_defaults=True)
         content = json.dumps(said, sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+    def check_cells(self, cells: Cells) -> None:
+        """Raise ValueError for cells that the device cannot be.
+
+        Warns:
+            DoubtWarning: where its source has one device for each weight, and these have pairs.
+        """
+        if self.law_of == "weight" and isinstance(cells, Offset):
+            raise ValueError(
+                f"device {self.name} is a law of whole weights: it has no cells=offset"
+            )
+        if self.cells != "pair" and self.cells != str(cells):
+            warnings.warn(
+                DoubtWarning(
+                    f"the source of device {self.name} has cells={self.cells}, and these are "
+                    f"cells={cells}: to measure it as it is, give --mapping cells={self.cells}"
+                ),
+                stacklevel=2,
+            )
 
     def check_time(self, time: float | None) -> None:
         """Raise ValueError for a time (in seconds; None is programming alone) that no device can

@@ -11,6 +11,7 @@ from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import seeded
 from noiseproof.data import Split
+from noiseproof.hardware import find_device
 from noiseproof.measuring.requests import Network, Request
 from noiseproof.measuring.setup import Setup
 from noiseproof.network import (
@@ -29,7 +30,7 @@ from noiseproof.network import (
     work_of,
 )
 from noiseproof.noise import Arrays, resolved, targeted
-from noiseproof.specs import UNSCALED, PixelScale
+from noiseproof.specs import UNSCALED, OnDevices, PixelScale
 from noiseproof.tasks import taken
 
 R = TypeVar("R", bound=Request)
@@ -137,10 +138,14 @@ def fitted_request(setup: Setup, request: R) -> R:
     before anything is written.
 
     Raises:
-        ValueError: as `resolved_request`, and for tiles that are smaller than one input channel.
+        ValueError: as `resolved_request`, for tiles that are smaller than one input channel, and
+            for cells that a device cannot be.
     """
     found = resolved_request(request)
     arrays = Arrays(mapping=setup.network.stored.array)
+    stages = {stage for spec in found.measurement.specs for stage in spec.stages}
+    for name in {s.path or s.device for s in stages if isinstance(s, OnDevices)}:
+        find_device(name).check_cells(arrays.mapping.cells)
     if arrays.mapping.scale == "tile" and any(s.sweeps == "time" for s in found.measurement.specs):
         state, where = state_of(setup.model), places(setup.model)
         for name in targeted(where, found.measurement.targets):
