@@ -460,7 +460,6 @@ def test_gradients_pass_rounding_and_stop_where_values_are_clipped() -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (nn.MultiheadAttention(4, 2), r"\(attention\) and of 1 more.*--digital kind:attention$"),
         (nn.LSTM(3, 4), r"\(recurrent\) and of 1 more.*--digital kind:recurrent$"),
         (nn.Bilinear(3, 3, 2), r"\(bilinear\) computes more.*--digital kind:bilinear$"),
     ],
@@ -478,6 +477,45 @@ def test_a_layer_that_is_not_one_product_is_refused(model: nn.Module, message: s
             images=None,
         )
     assert "\n" not in str(caught.value)
+
+
+def test_an_attention_has_converters_at_each_of_its_projections() -> None:
+    """The same network written out with linear layers, which have them too."""
+
+    class Apart(nn.Module):
+        def __init__(self, whole: nn.MultiheadAttention) -> None:
+            super().__init__()
+            self.qkv, self.out = nn.Linear(8, 24).double(), nn.Linear(8, 8).double()
+            self.qkv.weight, self.qkv.bias = whole.in_proj_weight, whole.in_proj_bias
+            self.out.weight, self.out.bias = whole.out_proj.weight, whole.out_proj.bias
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = (y.unflatten(-1, (2, 4)).transpose(1, 2) for y in self.qkv(x).chunk(3, -1))
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+            return self.out(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True).double()
+            for name, p in self.named_parameters():
+                p.data = dice(*p.shape, name=name)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.attention(x, x, x)[0]  # type: ignore[no-any-return]
+
+    whole = Whole()
+    x = dice(5, 3, 8)
+    found = []
+    for model in (whole, Apart(whole.attention)):
+        skeleton = skeleton_of(model)
+        state = state_of(skeleton)
+        mvm = parse_mvm("dac(6) + adc(6, range=static(99))").calibrated(5)
+        products = products_at(skeleton, state, mvm, analog=list(state), example=x[:3], images=x)
+        assert len(products.scales) == 2
+        found.append(outputs(skeleton, products.on(Chip(state), 0, 0), x))
+        assert not torch.allclose(found[-1], outputs(skeleton, Chip(state), x), rtol=1e-3)
+    torch.testing.assert_close(*found)
 
 
 def test_tables_and_digital_layers_multiply_exactly() -> None:

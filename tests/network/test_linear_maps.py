@@ -385,6 +385,8 @@ def test_which_maps_are_plain_shared_and_open() -> None:
         "words",
         "tied",
         "plain",
+        *("attention.in_proj", "attention.out_proj"),
+        *("widths.q_proj", "widths.k_proj", "widths.v_proj", "widths.out_proj"),
         "extended",
     ]
 

@@ -106,7 +106,7 @@ def array_maps(skeleton: nn.Module, analog: Collection[str]) -> dict[str, Linear
         for name, one in linear_maps(skeleton).items()
         if one.role == "kernel" and one.weight in analog and one.kind not in _LOOKED_UP
     }
-    closed = [one for one in found.values() if not one.is_open or len(one.inputs) != 1]
+    closed = [one for one in found.values() if not one.is_open or one.kind is Kind.BILINEAR]
     if closed:
         kinds = list(dict.fromkeys(one.kind for one in closed))
         more = f" and of {len(closed) - 1} more" if len(closed) > 1 else ""

@@ -2,64 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from inspect import BoundArguments, signature
-from typing import Any, cast
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from noiseproof.core.inputs import Inputs, as_call, map_tensors, shapes
-from noiseproof.network.linear_maps import LinearMap, linear_maps
+from noiseproof.network.attentions import attended
+from noiseproof.network.linear_maps import Kind, LinearMap, linear_maps
 from noiseproof.network.padding import padded
+from noiseproof.network.plain import Plain as Plain
+from noiseproof.network.plain import Product as Product
 from noiseproof.network.state import State
-
-
-@dataclass(frozen=True, eq=False)
-class Plain:
-    """The product of `layer` with its kernel, of any inputs, without its bias: what an exact array
-    does. May be called several times, or not at all, and with another kernel in that one's place
-    (as with squares, for the variance of a product)."""
-
-    layer: nn.Module
-    _inputs: tuple[str, ...]
-    _given: BoundArguments
-    _forward: Callable[..., Tensor]
-    _kernel: Tensor | None = None
-
-    @property
-    def kernel(self) -> Tensor:
-        """What the array holds. It is the chip's own tensor that stands in the layer, not the
-        skeleton's: `outputs` runs by functional_call."""
-        weight = self.layer._parameters["weight"]
-        assert weight is not None
-        return weight if self._kernel is None else self._kernel
-
-    def with_kernel(self, kernel: Tensor) -> "Plain":
-        """The product with another kernel, as a part of the layer's for a part of its inputs."""
-        return replace(self, _kernel=kernel)
-
-    def __call__(self, *inputs: Any, kernel: Tensor | None = None) -> Tensor:
-        self._given.arguments.update(zip(self._inputs, inputs, strict=True))
-        # Taken away and given back rather than subtracted afterwards, which would round.
-        held = dict(self.layer._parameters)
-        if held.get("bias") is not None:
-            self.layer._parameters["bias"] = None
-        # Typed as a parameter; a plain tensor has all of one that a forward uses.
-        used = self.kernel if kernel is None else kernel
-        self.layer._parameters["weight"] = cast(nn.Parameter, used)
-        try:
-            return self._forward(*self._given.args, **self._given.kwargs)
-        finally:
-            self.layer._parameters.update(held)
-
-
-Product = Callable[[LinearMap, tuple[Any, ...], Plain], Tensor]
-"""(the map, the inputs that feed it, its plain product) -> the outputs. So what stands in front of
-an array changes the inputs, and what stands behind it the outputs; the bias is digital and is
-added afterwards."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,19 +82,33 @@ def _converting(model: nn.Module, products: Mapping[str, Product]) -> Iterator[N
                 f"a product must be at a layer that is one linear map and its bias, got {name!r}: "
                 "leave that one exact"
             )
-    layers = {name: model.get_submodule(maps[name].layer) for name in products}
+    at: dict[str, dict[str, Product]] = {}  # by layer: an attention has several maps
+    for name, product in products.items():
+        at.setdefault(maps[name].layer, {})[name] = product
     hooks = []
-    for name, layer in layers.items():
-        layer.forward = partial(_converted, layer, maps[name], products[name], layer.forward)
+    for layer_name, its in at.items():
+        layer = model.get_submodule(layer_name)
+        layer.forward = _forward_of(layer, maps, its)
         # torch's transformer layers pass by the forwards inside them where nothing hooks in
         hooks.append(layer.register_forward_pre_hook(lambda module, args: None))
     try:
         yield
     finally:
-        for layer in layers.values():
-            del layer.forward  # is_open: it had none of its own
+        for layer_name in at:
+            del model.get_submodule(layer_name).forward  # is_open: it had none of its own
         for hook in hooks:
             hook.remove()
+
+
+def _forward_of(
+    layer: nn.Module, maps: Mapping[str, LinearMap], products: Mapping[str, Product]
+) -> Callable[..., Any]:
+    """What a layer runs with something at its products."""
+    (name, product), *_ = products.items()
+    if maps[name].kind is Kind.ATTENTION:
+        assert isinstance(layer, nn.MultiheadAttention)
+        return partial(attended, layer, maps, products)
+    return partial(_converted, layer, maps[name], product, layer.forward)
 
 
 def _converted(

@@ -141,8 +141,10 @@ class LinearMap(Layout):
     @property
     def is_open(self) -> bool:
         """Can one stand before and behind the product: is the call of the layer the map, and
-        nothing else but its bias?"""
-        return self.plain and bool(self.inputs) and not self.inside
+        nothing else but its bias, or the layer torch's attention, whose projections can be taken
+        apart (`attentions`)?"""
+        is_whole = bool(self.inputs) and not self.inside
+        return self.plain and (is_whole or self.kind is Kind.ATTENTION)
 
 
 def linear_maps(model: nn.Module) -> dict[str, LinearMap]:
