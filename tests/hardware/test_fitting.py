@@ -115,7 +115,7 @@ def test_what_does_not_drift_has_no_drift() -> None:
 
 
 def test_laws_of_another_shape_become_states_that_end_with_the_readings() -> None:
-    found = fitted("sonos", simulated("sonos"))
+    found = fitted("sonos", simulated("sonos", count=100))
     assert (found.law, len(found.device.later)) == ("states", 4)
     assert any("a power law of time does not tell" in line for line in found.verdict)
     assert "nothing is said of times after 5d" in found.verdict
@@ -139,7 +139,7 @@ def test_thin_readings_are_said_to_be_thin() -> None:
     once = fitted("pcm", simulated("pcm", count=100, times=[3600.0]))
     assert any("readings at one time: nothing is known of drift" in line for line in once.verdict)
     assert once.device.drift is None
-    nameless = fitted("pcm", replace(simulated("pcm"), device=None))
+    nameless = fitted("pcm", replace(simulated("pcm", count=40), device=None))
     assert any("devices are not told apart" in line for line in nameless.verdict)
 
 
