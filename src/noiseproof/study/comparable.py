@@ -96,6 +96,8 @@ def _check_hull(comparison: Comparison, claim: Claim, grid: Grid, where: str) ->
             _check_same_noise(comparison, one, other, where)
         for at in set[tuple[Value | None, ...]].intersection(*(set(side) for side in sides)):
             measured += 1
+            if any(task.swept.is_time for side in sides for task in side[at]):
+                raise ValueError(f"{where}: a hull is of levels of noise, and here time is swept")
             grids = {tuple(s.level for s in task.specs) for side in sides for task in side[at]}
             if len(grids) > 1:
                 shown = " and ".join(

@@ -27,9 +27,10 @@ def least_clean(classes: int) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Gap:
-    """A level of a curve with fewer units (chips, or blocks of images) than its first ones ask."""
+    """A level, or a time, of a curve with fewer units (chips, or blocks of images) than its first
+    ones ask."""
 
-    level: float
+    level: str  # in words
     units: int
     wanted: int
 
@@ -66,7 +67,11 @@ class Measured:
             for spec in self.task.specs
         }
         return tuple(
-            Gap(level=float(level or 0.0), units=len(found.get(level, {})), wanted=units)
+            Gap(
+                level=self.task.swept.text(level, alone=False),
+                units=len(found.get(level, {})),
+                wanted=units,
+            )
             for level, units in wanted.items()
             if len(found.get(level, {})) < units
         )
@@ -123,9 +128,11 @@ class Measured:
         return {chip: factor * float(np.mean([one[chip] for one in found])) for chip in shared}
 
     @cached_property
-    def by_level(self) -> dict[float, float]:
-        """Normalised accuracy at each level, 1 at level 0."""
-        return {0.0: 1.0} | {float(p.level or 0.0): self._share(p) for p in self.points}
+    def by_level(self) -> dict[float | None, float]:
+        """Normalised accuracy at each level, 1 at level 0 where that is no noise; or at each time,
+        None for what is programmed and not read."""
+        clean: dict[float | None, float] = {0.0: 1.0} if self.task.starts_clean else {}
+        return clean | {point.level: self._share(point) for point in self.points}
 
 
 def measured_of(grid: Grid, facts: Facts, rows: Iterable[Row]) -> list[Measured]:

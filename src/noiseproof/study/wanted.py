@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from noiseproof.results import Swept
 from noiseproof.specs import Design, Pace, Spec, Stored, images_of, norm_text, sized, time_text
 from noiseproof.stats import FIRST, most_units, units_wanted
 from noiseproof.study.keys import Value
@@ -75,6 +76,17 @@ class Task:
     def family(self) -> str:
         """The noise with its level left open."""
         return self.specs[0].family
+
+    @property
+    def swept(self) -> Swept:
+        """What its points differ in."""
+        return Swept(self.specs[0])
+
+    @property
+    def starts_clean(self) -> bool:
+        """Is level 0 the clean network? Not at 0 s, nor behind another stage or a converter."""
+        alone = len(self.specs[0].stages) == 1 and not self.mvm
+        return alone and not self.swept.is_time
 
     @property
     def has_arrays(self) -> bool:

@@ -109,6 +109,10 @@ def results(
                         recalibrate=task.recalibrate,
                         calibration="" if task.recalibrate == "off" else "train",
                         design=str(task.design),
+                        mapping=task.mapping,
+                        mvm=task.mvm,
+                        compensate="" if task.compensate == "off" else task.compensate,
+                        hardware=task.stored.hardware,
                     )
                 )
     return facts, rows

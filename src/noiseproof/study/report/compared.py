@@ -28,11 +28,13 @@ Pair = tuple[At, str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """One comparison: `levels` are those of its curves, `absent` the pairs of the grid that no cell
-    compares, since a side has no network with a value."""
+    """One comparison: `levels` are those of its curves, times by their texts, and `levels_text`
+    says them; `absent` are the pairs of the grid that no cell compares, since a side has no network
+    with a value."""
 
     verdict: Verdict
-    levels: tuple[tuple[float, ...], ...]
+    levels: tuple[tuple[Value, ...], ...]
+    levels_text: str
     absent: tuple[str, ...]
     names: Names
 
@@ -100,14 +102,11 @@ class Compared:
 
     @property
     def score_text(self) -> str:
-        """The score, with the levels that it is averaged over."""
+        """The score, with the levels, or times, that it is averaged over."""
         text = SCORES[self.comparison.score]
         if self.comparison.score == "clean" or "level" in self.comparison.by or not self.levels:
             return text
-        shown = [", ".join(f"{level:g}" for level in one) for one in self.levels]
-        if len(shown) == 1:
-            return f"{text}; levels {shown[0]}"
-        return f"{text}; levels {' or '.join(shown)}, by curve"
+        return f"{text}; {self.levels_text}"
 
     @property
     def unit_text(self) -> str:
@@ -210,15 +209,26 @@ def compared_of(
     """
     verdict = verdict_of(comparison, measured)
     tasks = [t for t in grid.tasks if any(_fits(t, dict(one)) for one in comparison.order)]
-    levels = [tuple(float(spec.level or 0) for spec in task.specs) for task in tasks]
+    levels = [tuple(task.at(spec.level) for spec in task.specs) for task in tasks]
     there = {_pair_name(cell.at, cell.better, cell.worse, names) for cell in verdict.cells}
     absent = [pair for pair in _planned(comparison, tasks, names) if pair not in there]
     return Compared(
         verdict=verdict,
         levels=tuple(dict.fromkeys(levels)),
+        levels_text=_levels_text(tasks),
         absent=tuple(f"{better} against {worse}: {names.at(at)}" for at, better, worse in absent),
         names=names,
     )
+
+
+def _levels_text(tasks: Sequence[Task]) -> str:
+    """`levels 0.1, 0.3`, `times 0 s, 1 h`; of several grids all."""
+    grids: dict[str, dict[str, None]] = {}
+    for task in tasks:
+        shown = ", ".join(task.swept.short(spec.level) for spec in task.specs)
+        grids.setdefault(f"{task.swept.name}s", {})[shown] = None
+    text = " or ".join(f"{name} {' or '.join(some)}" for name, some in grids.items())
+    return text if sum(map(len, grids.values())) < 2 else f"{text}, by curve"
 
 
 def _planned(comparison: Comparison, tasks: Sequence[Task], names: Names) -> Iterator[Pair]:

@@ -1,4 +1,5 @@
-"""The study's figure for a paper: normalised accuracy against level, a panel per combination."""
+"""The study's figure for a paper: normalised accuracy against level or time, a panel for each
+combination."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -91,14 +92,16 @@ def _titles(whole: Sequence[str]) -> list[str]:
 def _facet(panel: Panel, title: str, labels: Mapping[str, str]) -> Facet:
     return Facet(
         title=title,
-        series=tuple(_series(line, labels) for line in panel.lines),
+        series=tuple(_series(line, panel.x(line), labels) for line in panel.lines),
         x_label=panel.axis,
         y_label=Y_LABEL,
         from_zero=True,
+        swept=panel.swept if panel.swept.is_time else None,
+        times=panel.levels if panel.swept.is_time else (),
     )
 
 
-def _series(line: Line, labels: Mapping[str, str]) -> Series:
+def _series(line: Line, x: list[float], labels: Mapping[str, str]) -> Series:
     look = Look(
         label=labels.get(line.label, line.label),
         colour=COLOURS[line.place % len(COLOURS)],
@@ -108,7 +111,7 @@ def _series(line: Line, labels: Mapping[str, str]) -> Series:
     scaled = [one.scaled(100) for one in line.means]
     return Series(
         look=look,
-        x=list(line.levels),
+        x=x,
         y=[one.mean for one in scaled],
         low=[one.low for one in scaled],
         high=[one.high for one in scaled],

@@ -187,29 +187,36 @@ def _word_legend(axis: "Axes", compared: Compared) -> None:
     )
 
 
-# --- accuracy against level ----------------------------------------------------------------------
+# --- accuracy against level or time --------------------------------------------------------------
 
 
 def panel_svg(panel: Panel, *, number: int, top: float) -> str:
-    """Normalised accuracy against level: a thick line with its band for each side, a thin line for
-    each training. `top`: of the axis, the same for all panels."""
+    """Normalised accuracy against level or time: a thick line with its band for each side, a thin
+    line for each training. `top`: of the axis, the same for all panels."""
     with own_style():
         figure = new_figure(2.7, 2.05)
-        axis = figure.add_axes((0.165, 0.205, 0.81, 0.765))
+        # `programmed` is a line below the other times.
+        low = 0.205 if None not in panel.levels else 0.255
+        axis = figure.add_axes((0.165, low, 0.81, 0.97 - low))
         axis.set_ylim(0, top)
         for line in panel.lines:
-            colour, dash, marker = line_look(line.place)
+            (colour, dash, marker), x = line_look(line.place), panel.x(line)
             for one in line.each if len(line.each) > 1 else ():
-                axis.plot(line.levels, [100 * v for v in one], color=colour, lw=0.5, alpha=0.6)
+                axis.plot(x, [100 * v for v in one], color=colour, lw=0.5, alpha=0.6)
             means = [100 * one.mean for one in line.means]
             lows, highs = ([100 * getattr(o, e) for o in line.means] for e in ("low", "high"))
-            axis.fill_between(line.levels, lows, highs, color=colour, alpha=0.15, lw=0)
-            axis.plot(line.levels, means, color=colour, ls=dash, lw=1.5, marker=marker, ms=3, mew=0)
-        axis.set_xlim(left=0)
+            axis.fill_between(x, lows, highs, color=colour, alpha=0.15, lw=0)
+            axis.plot(x, means, color=colour, ls=dash, lw=1.5, marker=marker, ms=3, mew=0)
+        if ticks := panel.swept.ticks(panel.levels, room=7):
+            axis.set_xticks([x for x, _ in ticks], [text for _, text in ticks])
+        else:
+            axis.set_xlim(left=0)
         axis.tick_params(labelsize=7, length=2.5, width=0.7)
         axis.set_xlabel(panel.axis, fontsize=7)
         axis.set_ylabel("normalised accuracy, %", fontsize=7)
-        return svg_of(figure, number, f"Normalised accuracy against level: {cut(panel.title)}")
+        return svg_of(
+            figure, number, f"Normalised accuracy against {panel.swept.name}: {cut(panel.title)}"
+        )
 
 
 def top_of(panels: Sequence[Panel]) -> float:

@@ -145,9 +145,11 @@ def _levels(report: StudyReport) -> list[str]:
     if not report.panels:
         return []
     axes = dict.fromkeys(panel.axis for panel in report.panels)
+    swept = dict.fromkeys(panel.swept.name for panel in report.panels)
+    said = " and ".join(f"{name}s" for name in swept).capitalize()
     return [
-        "## Normalised accuracy at each level",
-        text(f"In percent of the clean accuracy, 95 % intervals. Levels: {'; '.join(axes)}."),
+        f"## Normalised accuracy at each {' or '.join(swept)}",
+        text(f"In percent of the clean accuracy, 95 % intervals. {said}: {'; '.join(axes)}."),
         _folded(tables.levels_table(report.panels), "All curves"),
     ]
 

@@ -56,6 +56,7 @@ def page_of(report: StudyReport) -> str:
         panels_note=phrases.panels_sentence(report),
         counts=phrases.counts_sentence(report),
         levels=tables.levels_table(report.panels),
+        swept=" or ".join(dict.fromkeys(panel.swept.name for panel in report.panels)),
         networks=tables.networks_table(report),
         learned=tables.learned_text(report),
         gaps=phrases.first_lines(report.progress.gaps),

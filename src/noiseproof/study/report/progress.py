@@ -94,12 +94,11 @@ def _name(task: Task, names: Names) -> str:
 
 def _short(measured: Measured) -> str:
     """What the curve lacks; "" where it is done."""
-    absent = [f"{gap.level:g}" for gap in measured.gaps if not gap.units]
-    parts = [f"no rows at level {listed(absent)}"] if absent else []
+    name = measured.task.swept.name
+    absent = [gap.level.removeprefix(f"{name} ") for gap in measured.gaps if not gap.units]
+    parts = [f"no rows at {name} {listed(absent)}"] if absent else []
     parts += [
-        f"{gap.units} of {gap.wanted} units at level {gap.level:g}"
-        for gap in measured.gaps
-        if gap.units
+        f"{gap.units} of {gap.wanted} units at {gap.level}" for gap in measured.gaps if gap.units
     ]
     return "; ".join(parts)
 

@@ -143,7 +143,9 @@ def matched_of(
 ) -> list[Matched]:
     """The readings of all published pairs. No pair is read where the file gives its level, or where
     the comparison's score is no share of the clean accuracy."""
-    if comparison.score not in RATIOS:
+    # Years are no levels that a source could have left out.
+    over_levels = [one for one in measured if not one.task.swept.is_time]
+    if comparison.score not in RATIOS or (measured and not over_levels):
         return []
     found = []
     for first in published:
@@ -152,7 +154,7 @@ def matched_of(
             if first.side == 0 and is_other and first.where == second.where:
                 if "level" in first.where:
                     continue
-                found.append(_matched(comparison, first, second, measured))
+                found.append(_matched(comparison, first, second, over_levels))
     return found
 
 
@@ -204,10 +206,10 @@ def _match(at: At, ours: Sequence[Measured], theirs: Sequence[Measured], *, shar
     kept, beyond = NO_VALUE, ""
     if level is None:
         beyond = "the first side's levels"
-    elif level > min(max(curve.by_level) for curve in theirs):
+    elif level > min(max(levels_of(curve)) for curve in theirs):
         beyond = "the other side's levels"
     else:
-        kept = stats.t_interval([share_at(curve.by_level, level) for curve in theirs])
+        kept = stats.t_interval([share_at(levels_of(curve), level) for curve in theirs])
     return Match(
         at=at,
         level=level,
@@ -221,8 +223,14 @@ def _match(at: At, ours: Sequence[Measured], theirs: Sequence[Measured], *, shar
 
 def mean_by_level(curves: Sequence[Measured]) -> dict[float, float]:
     """Normalised accuracy by level, mean over the curves, at the levels that all of them have."""
-    shared = [level for level in curves[0].by_level if all(level in c.by_level for c in curves)]
-    return {v: float(np.mean([c.by_level[v] for c in curves])) for v in sorted(shared)}
+    each = [levels_of(curve) for curve in curves]
+    shared = [level for level in each[0] if all(level in one for one in each)]
+    return {v: float(np.mean([one[v] for one in each])) for v in sorted(shared)}
+
+
+def levels_of(curve: Measured) -> dict[float, float]:
+    """Normalised accuracy by level."""
+    return {level: share for level, share in curve.by_level.items() if level is not None}
 
 
 def level_at(by_level: Mapping[float, float], share: float) -> float | None:

@@ -8,7 +8,7 @@ from noiseproof.study.measured import LEARNED
 from noiseproof.study.report.compared import Compared
 from noiseproof.study.report.content import StudyReport
 from noiseproof.study.report.hulls import HULL_SAYS, Hulled, HullSet, trainings_text
-from noiseproof.study.report.panels import Line, Panel
+from noiseproof.study.report.panels import Panel
 from noiseproof.study.report.progress import FAILED, NetworkLine
 from noiseproof.study.report.published import Beside, Match, Matched
 from noiseproof.study.report.words import (
@@ -173,25 +173,32 @@ def peaks_table(compared: Compared) -> Table:
 
 
 def levels_table(panels: Sequence[Panel]) -> Table:
-    """Normalised accuracy at each level: the figures behind the panels."""
-    levels = sorted({level for panel in panels for level in panel.levels if level})
+    """Normalised accuracy at each level or time: the figures behind the panels."""
+    # Levels, then times; none at which the clean network stands.
+    found = {
+        (panel.swept.is_time, level): panel.swept.text(level, alone=False)
+        for panel in panels
+        for level in panel.levels
+        if level or panel.swept.is_time
+    }
+    levels = sorted(found, key=lambda one: (one[0], -1.0 if one[1] is None else one[1]))
     rows: list[tuple[str, ...]] = []
     starts = []
     for panel in panels:
         starts.append(len(rows))
         for line in panel.lines:
-            rows.append((panel.title, line.label, str(line.n), *_at_levels(line, levels)))
+            means = {
+                (panel.swept.is_time, level): mean
+                for level, mean in zip(line.levels, line.means, strict=True)
+            }
+            shown = [share(means[level]) if level in means else "-" for level in levels]
+            rows.append((panel.title, line.label, str(line.n), *shown))
     return Table(
-        heads=("combination", "side", "n", *(f"level {level:g}" for level in levels)),
+        heads=("combination", "side", "n", *(found[level] for level in levels)),
         rows=tuple(rows),
         left=frozenset({0, 1}),
         starts=frozenset(starts),
     )
-
-
-def _at_levels(line: Line, levels: Sequence[float]) -> list[str]:
-    means = dict(zip(line.levels, line.means, strict=True))
-    return [share(means[level]) if level in means else "-" for level in levels]
 
 
 def networks_table(report: StudyReport) -> Table:

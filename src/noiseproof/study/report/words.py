@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from noiseproof import stats
 from noiseproof.report.words import short_noises
-from noiseproof.specs import Spec
+from noiseproof.results.swept import time_words
+from noiseproof.specs import Spec, parse_time
 from noiseproof.stats import Interval
 from noiseproof.study.keys import Value
 from noiseproof.study.verdicts import AGAINST, FOR, OPEN, At
@@ -30,6 +31,8 @@ class Names:
             return "yes" if value else "no"
         if isinstance(value, float):
             return f"{value:g}"
+        if factor == "level":  # a time
+            return time_words(parse_time(value))
         return self.noises.get(str(value), str(value)) if factor == "noise" else str(value)
 
     def at(self, at: At) -> str:
