@@ -105,6 +105,11 @@ def test_every_curve_of_a_run_that_has_ended_is_found_whole(whole: Ran) -> None:
     found = measured_of(whole.grid, facts, whole.rows)
     assert [one.task for one in found] == list(whole.grid.tasks)
     assert all(one.is_whole for one in found)
+    for one in found:
+        row, task = one.points[0].rows[0], one.task
+        asked = (task.compensate, task.mvm, task.mapping, task.stored.form(task.targets))
+        assert asked == (row.compensate or "off", row.mvm, row.mapping, row.stats_as)
+        assert (row.recalibrate, row.digital) == (task.recalibrate, task.digital)
 
 
 def test_progress_counts_to_the_end(whole: Ran) -> None:
