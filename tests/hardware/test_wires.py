@@ -290,9 +290,8 @@ def test_arrays_of_a_tile_have_wires_of_their_own_in_a_network_too() -> None:
     [
         ("wires(0.01)", "cells=offset", "cells=offset must have cells=offset, got wires"),
         ("wires(0.01, cells=offset)", "", "cells=pair must have cells=separate or cells=interl"),
-        ("wires(0.01)", "cells=slices(8, cell=2)", "whole kernel in pairs of devices"),
-        ("wires(0.01)", "scale=tile, tile=9x9", "whole kernel in pairs of devices"),
-        ("wires(0.01) + output(0.1)", "tile=9x9", "whole kernel in pairs of devices"),
+        ("wires(0.01)", "cells=slices(8, cell=2)", "products of pairs of devices"),
+        ("wires(0.01)", "scale=tile, tile=9x9", "between cells of one scale"),
     ],
 )
 def test_wires_of_other_cells_than_the_mapping_has_are_refused(

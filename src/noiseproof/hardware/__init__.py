@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from noiseproof.hardware.aging import ReadBack as ReadBack
     from noiseproof.hardware.aging import Verify as Verify
     from noiseproof.hardware.aging import read_back as read_back
+    from noiseproof.hardware.cutting import scale_of as scale_of
     from noiseproof.hardware.devices import Device as Device
     from noiseproof.hardware.devices import device_names as device_names
     from noiseproof.hardware.devices import find_device as find_device
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from noiseproof.hardware.fitting import fit_device as fit_device
     from noiseproof.hardware.opening import array_maps as array_maps
     from noiseproof.hardware.opening import products_at as products_at
-    from noiseproof.hardware.opening import scale_of as scale_of
     from noiseproof.hardware.products import Products as Products
     from noiseproof.hardware.readings import Readings as Readings
     from noiseproof.hardware.readings import read_readings as read_readings
@@ -39,7 +39,7 @@ __getattr__, __dir__ = face(
         "Device": "hardware.devices",
         "array_maps": "hardware.opening",
         "products_at": "hardware.opening",
-        "scale_of": "hardware.opening",
+        "scale_of": "hardware.cutting",
         "Faults": "hardware.faults",
         "Lines": "hardware.faults",
         "Fit": "hardware.fitting",

@@ -3,16 +3,15 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs, count, rows
+from noiseproof.hardware.cutting import cuts_of, scale_of
 from noiseproof.hardware.products import Products
 from noiseproof.hardware.ranges import Ranges, static_ranges
 from noiseproof.hardware.samples import Cursor, SampleAxis
 from noiseproof.hardware.wires import Wiring
-from noiseproof.network import Chip, Kind, LinearMap, Plain, State, as_matrix, outputs
-from noiseproof.network.layouts import Layout
+from noiseproof.network import Chip, Kind, LinearMap, Plain, State, outputs
 from noiseproof.network.linear_maps import linear_maps
 from noiseproof.specs import AS_ARRAYS, ArrayMapping, Mvm, Read, Wires
 
@@ -44,12 +43,14 @@ def products_at(
     """
     _check_mapping(mvm, mapping)
     maps = array_maps(skeleton, analog)
-    scales = {name: scale_of(state[one.weight], one, mapping.scale) for name, one in maps.items()}
+    scales = {name: scale_of(state[one.weight], one, mapping) for name, one in maps.items()}
+    cuts = cuts_of(maps, state, mapping)
     wiring = _wiring(mvm, maps, mapping, state)
     axes = sample_axes(skeleton, state, maps, example)
+    axes |= {array: axes.get(name) for name, cut in cuts.items() for array in cut.names}
     ranges: dict[str, Ranges] = {}
     if images is not None and mvm.needs_images:
-        ranges = static_ranges(skeleton, state, mvm, images, scales=scales, axes=axes)
+        ranges = static_ranges(skeleton, state, mvm, images, scales=scales, axes=axes, cuts=cuts)
     return Products(
         mvm=mvm,
         weights={name: one.weight for name, one in maps.items()},
@@ -57,24 +58,24 @@ def products_at(
         ranges=ranges,
         axes=axes,
         cursor=Cursor(),
+        cuts=cuts,
         wiring=wiring,
     )
 
 
 def _check_mapping(mvm: Mvm, mapping: ArrayMapping) -> None:
     """Raise ValueError for a mapping whose products are not one of a kernel, and for wires between
-    other cells than it has. Without converters partial sums of tiles are exact."""
+    other cells than it has."""
     kind, wires = mapping.cells.kind, mvm.get(Wires)
-    others = [stage for stage in mvm.stages if stage is not wires]
-    if (
-        (mapping.tile is not None and others)
-        or mapping.scale == "tile"
-        or kind == "slices"
-        or (kind != "pair" and mvm.get(Read) is not None)
-    ):
+    if kind == "slices" or (kind != "pair" and mvm.get(Read) is not None):
         raise ValueError(
-            f"{mvm} is at products of a whole kernel in pairs of devices, and the mapping is "
-            f"{mapping}: give scale=channel or scale=tensor, cells=pair and no tile"
+            f"{mvm} is at products of pairs of devices, and the mapping is {mapping}: give "
+            "cells=pair"
+        )
+    if wires is not None and mapping.scale == "tile":
+        raise ValueError(
+            f"{wires} is between cells of one scale, and the mapping is {mapping}: give "
+            "scale=channel or scale=tensor"
         )
     if wires is not None and (kind == "offset") != (wires.cells == "offset"):
         fitting = "offset" if kind == "offset" else "separate or cells=interleaved"
@@ -116,14 +117,6 @@ def array_maps(skeleton: nn.Module, analog: Collection[str]) -> dict[str, Linear
             f"such digital, --digital {','.join(f'kind:{kind}' for kind in kinds)}"
         )
     return found
-
-
-def scale_of(kernel: Tensor, layout: Layout, scale: str = "channel") -> Tensor:
-    """max |W| (C,) of each output channel, or of the whole kernel for all; 1 where all is 0."""
-    largest = as_matrix(kernel.detach().abs(), layout).amax(2).flatten()  # (groups * outputs,)
-    if scale == "tensor":
-        largest = largest.max().expand_as(largest)
-    return torch.where(largest > 0, largest, torch.ones_like(largest))
 
 
 def sample_axes(

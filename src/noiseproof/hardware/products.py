@@ -12,11 +12,12 @@ from torch import Tensor
 
 from noiseproof.hardware.arrays import Array, Multiplied
 from noiseproof.hardware.converters import converted, outermost, per_range
+from noiseproof.hardware.cutting import Cut, CutProduct
 from noiseproof.hardware.ranges import Ranges
 from noiseproof.hardware.reads import with_noise
 from noiseproof.hardware.samples import Cursor, Dice, SampleAxis, largest_of_sample
 from noiseproof.hardware.wires import Wiring
-from noiseproof.network import Chip, LinearMap, Plain
+from noiseproof.network import Chip, LinearMap, Plain, Product
 from noiseproof.specs import Adc, Dac, Mvm, Output, Read, Wires
 
 
@@ -24,8 +25,8 @@ from noiseproof.specs import Adc, Dac, Mvm, Output, Read, Wires
 class Products:
     """The arrays of one network, ready for chips: by the names of linear maps their kernels'
     names, the `scales` (C,) of those, the ranges of converters, and where samples lie in what the
-    layers return. `wiring`: None for wires without resistance. `cursor` is moved by whoever runs
-    passes."""
+    layers return. `cuts`: the layers of several arrays, whose names `ranges` and `axes` have too.
+    `wiring`: None for wires without resistance. `cursor` is moved by whoever runs passes."""
 
     mvm: Mvm
     weights: Mapping[str, str]
@@ -33,6 +34,7 @@ class Products:
     ranges: Mapping[str, Ranges]
     axes: Mapping[str, SampleAxis | None]
     cursor: Cursor
+    cuts: Mapping[str, Cut]
     wiring: Wiring | None = None
 
     def on(
@@ -55,28 +57,34 @@ class Products:
         if all(isinstance(stage, Wires) for stage in self.mvm.stages):
             return chip  # its products are exact
         dice = Dice(seed=seed, chip=number, seen=seen, cursor=self.cursor, axes=self.axes)
-        products = {
-            name: LayerProduct(
-                mvm=self.mvm,
-                name=name,
-                scale=self._scale(name, chip),
-                ranges=self.ranges.get(name),
-                dice=dice,
-            )
-            for name in names
-        }
+        products = {name: self._product(name, chip, dice) for name in names}
         return replace(chip, products={**chip.products, **products})
+
+    def _product(self, name: str, chip: Chip, dice: Dice) -> Product:
+        def one(array: str, scale: Tensor) -> LayerProduct:
+            return LayerProduct(
+                mvm=self.mvm, name=array, scale=scale, ranges=self.ranges.get(array), dice=dice
+            )
+
+        if name not in self.cuts:
+            return one(name, self._scale(name, chip))
+        cut, gain = self.cuts[name], self._gain(name, chip)
+        scales = [scale if gain is None else scale * gain.to(scale) for scale in cut.scales]
+        return CutProduct(parts=cut.parts, products=tuple(map(one, cut.names, scales)))
 
     def _scale(self, name: str, chip: Chip) -> Tensor:
         """What the layer's kernel is divided by to get what its array holds: a digital factor
         behind the array is in the kernel too."""
-        gain = chip.gains.get(self.weights[name])
+        gain = self._gain(name, chip)
         return self.scales[name] if gain is None else self.scales[name] * gain.to(self.scales[name])
+
+    def _gain(self, name: str, chip: Chip) -> Tensor | None:
+        return chip.gains.get(self.weights[name])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class LayerProduct:
-    """What happens at the products of one layer of one chip. `scale` (C,): what its kernel is
+    """What happens at the products of one array of one chip. `scale` (C,): what its kernel is
     divided by; `ranges`: None where no calibration image has reached the layer."""
 
     mvm: Mvm
@@ -86,7 +94,7 @@ class LayerProduct:
     dice: Dice
 
     def __call__(self, linear_map: LinearMap, inputs: tuple[Any, ...], plain: Plain) -> Tensor:
-        (x,) = inputs
+        x, whole = inputs[0], inputs[-1]  # of an array that is a part of a layer, that one's too
         call = self.dice.cursor.call(self.name)
         shape = (-1, *[1] * (-1 - linear_map.axis))  # broadcasts against outputs
         dac = self.mvm.get(Dac)
@@ -98,7 +106,7 @@ class LayerProduct:
             scale=self.scale.to(x).view(shape),
             range=self._known.inputs if dac is not None and dac.needs_images else 0.0,
         )
-        found = array.multiplied(x, self._largest)
+        found = array.multiplied(x, lambda _: self._largest(whole))
         y = self._noisy(found, linear_map.axis, call)
         adc = self.mvm.get(Adc)
         if adc is not None:

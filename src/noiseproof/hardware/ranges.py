@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from noiseproof.core.inputs import Inputs, parts, rows
 from noiseproof.hardware.converters import per_range
+from noiseproof.hardware.cutting import Cut, CutProduct
 from noiseproof.hardware.patches import largest_of_vectors
 from noiseproof.hardware.samples import SampleAxis, largest_of_sample
 from noiseproof.network import Chip, LinearMap, Plain, State, outputs
@@ -23,8 +24,9 @@ from noiseproof.specs import Adc, Dac, Mvm
 
 AT_ONCE = 50
 """Calibration images in a pass."""
-Look = Callable[[str, LinearMap, Tensor, Tensor, Plain], Tensor]
-"""(layer, its map, inputs, outputs without bias, its product) -> values >= 0 (rows, n)."""
+Look = Callable[[str, LinearMap, tuple[Any, ...], Tensor, Plain], Tensor]
+"""(array, map, its inputs and the layer's, outputs without bias, product) -> values >= 0 (rows, n)
+"""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,25 +75,36 @@ def static_ranges(
     *,
     scales: Mapping[str, Tensor],
     axes: Mapping[str, SampleAxis | None],
+    cuts: Mapping[str, Cut],
 ) -> dict[str, Ranges]:
-    """The static ranges of `mvm` at the layers with these scales, from `images` (N, ...) as the
-    network takes them, of which each stage uses as many as it says, from the first on. Layers that
-    no image reaches are left out."""
+    """The static ranges of `mvm` at the layers with these scales, and at the arrays of those that
+    are cut, from `images` (N, ...) as the network takes them, of which each stage uses as many as
+    it says, from the first on. Layers that no image reaches are left out."""
     dac, adc = mvm.get(Dac), mvm.get(Adc)
     inputs: dict[str, Tensor] = {}
     results: dict[str, Tensor] = {}
     if dac is not None and dac.percentile is not None:
         used = rows(images, slice(0, dac.images))
-        inputs = percentiles(skeleton, state, used, scales, dac.percentile, _of_inputs)
+        inputs = percentiles(skeleton, state, used, scales, dac.percentile, _of_inputs, {})
+        inputs |= {
+            array: inputs[name]
+            for name, cut in cuts.items()
+            if name in inputs
+            for array in cut.names
+        }
     if adc is not None and adc.percentile is not None:
         used = rows(images, slice(0, adc.images))
-        look = _of_outputs(dac, adc, scales, axes, inputs)
-        results = percentiles(skeleton, state, used, scales, adc.percentile, look)
+        each = dict(scales) | {
+            array: scale
+            for cut in cuts.values()
+            for array, scale in zip(cut.names, cut.scales, strict=True)
+        }
+        look = _of_outputs(dac, adc, each, axes, inputs)
+        results = percentiles(skeleton, state, used, scales, adc.percentile, look, cuts)
     none = torch.zeros(1)
     return {
         name: Ranges(inputs=float(inputs.get(name, none)[0]), outputs=results.get(name, none))
-        for name in scales
-        if name in inputs or name in results
+        for name in {**inputs, **results}
     }
 
 
@@ -102,8 +115,10 @@ def percentiles(
     names: Collection[str],
     percentile: float,
     look: Look,
+    cuts: Mapping[str, Cut],
 ) -> dict[str, Tensor]:
-    """The percentile of what `look` sees at the products of the named layers, of each row."""
+    """The percentile of what `look` sees at the products of the named layers, of each row; of a
+    layer that is cut at those of each array."""
     counts: Counter[str] = Counter()
     tails: dict[str, Tail] = {}
 
@@ -115,7 +130,16 @@ def percentiles(
         tail.add_(values)
 
     for see in (counted, kept):
-        chip = Chip(state, {name: _watched(name, look, see) for name in names})
+        products = {
+            name: CutProduct(
+                parts=cuts[name].parts,
+                products=tuple(_watched(array, look, see) for array in cuts[name].names),
+            )
+            if name in cuts
+            else _watched(name, look, see)
+            for name in names
+        }
+        chip = Chip(state, products)
         for part in parts(images, AT_ONCE):
             outputs(skeleton, chip, part)
     return {name: tail.value() for name, tail in tails.items()}
@@ -125,15 +149,18 @@ def _watched(name: str, look: Look, see: Callable[[str, Tensor], None]) -> Any:
     """An exact product that shows its values."""
 
     def product(linear_map: LinearMap, inputs: tuple[Any, ...], plain: Plain) -> Tensor:
-        y = plain(*inputs)
+        y = plain(inputs[0])
         if y.numel():
-            see(name, look(name, linear_map, inputs[0], y, plain))
+            see(name, look(name, linear_map, inputs, y, plain))
         return y
 
     return product
 
 
-def _of_inputs(name: str, linear_map: LinearMap, x: Tensor, y: Tensor, plain: Plain) -> Tensor:
+def _of_inputs(
+    name: str, linear_map: LinearMap, inputs: tuple[Any, ...], y: Tensor, plain: Plain
+) -> Tensor:
+    x: Tensor = inputs[0]
     return x.abs().reshape(1, -1)
 
 
@@ -146,12 +173,14 @@ def _of_outputs(
 ) -> Look:
     """What sees outputs in units of full weights and inputs, in the rows that have a range each."""
 
-    def look(name: str, linear_map: LinearMap, x: Tensor, y: Tensor, plain: Plain) -> Tensor:
+    def look(
+        name: str, linear_map: LinearMap, given: tuple[Any, ...], y: Tensor, plain: Plain
+    ) -> Tensor:
         shape = (-1, *[1] * (-1 - linear_map.axis))
         found = y.abs() * per_range(1.0, scales[name].to(y)).view(shape)
         if dac is not None:
             found = found * per_range(
-                1.0, _input_range(dac, axes.get(name), inputs, x, name, plain)
+                1.0, _input_range(dac, axes.get(name), inputs, given, name, plain)
             )
         if adc.per == "layer":
             return found.reshape(1, -1)
@@ -164,13 +193,13 @@ def _input_range(
     dac: Dac,
     where: SampleAxis | None,
     inputs: Mapping[str, Tensor],
-    x: Tensor,
+    given: tuple[Any, ...],
     name: str,
     plain: Plain,
 ) -> Tensor:
     """The range of a layer's inputs, in a shape that broadcasts against its outputs."""
     if dac.scheme == "static":
-        return inputs[name].to(x)
+        return inputs[name].to(given[0])
     if dac.scheme == "vector":
-        return largest_of_vectors(x, plain.layer)
-    return largest_of_sample(x, where, name)
+        return largest_of_vectors(given[0], plain.layer)
+    return largest_of_sample(given[-1], where, name)
