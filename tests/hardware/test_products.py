@@ -1,9 +1,6 @@
 """What happens at products, against the same written out by literal loops over a chip's devices."""
 
-import itertools
 import math
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
@@ -11,103 +8,14 @@ from torch import Tensor, nn
 
 from noiseproof.core.rng import stream
 from noiseproof.hardware.opening import products_at
-from noiseproof.hardware.products import Products
 from noiseproof.network.chip import Chip, at_products, outputs
-from noiseproof.network.layouts import as_matrix, by_output
-from noiseproof.network.linear_maps import linear_maps
+from noiseproof.network.layouts import by_output
 from noiseproof.network.state import skeleton_of, state_of
 from noiseproof.specs.mapping import parse_mapping
 from noiseproof.specs.mvm import parse_mvm
+from tests.hardware.cases import CHIPS, LAYERS, SAMPLES, Case, dice
 
-SAMPLES = 6
 pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same'")  # torch, of even windows
-
-
-def dice(*shape: int, name: str = "x") -> Tensor:
-    return torch.randn(shape, generator=stream(0, name), dtype=torch.float64)
-
-
-LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
-    "conv1d": (lambda: nn.Conv1d(2, 4, 3, padding=1), (2, 7)),
-    "strided": (lambda: nn.Conv2d(3, 4, 3, stride=2, padding=1), (3, 6, 5)),
-    "dilated": (lambda: nn.Conv2d(2, 3, 3, dilation=2, padding=2), (2, 6, 6)),
-    "same": (lambda: nn.Conv2d(2, 3, (2, 3), padding="same"), (2, 5, 4)),
-    "circular": (lambda: nn.Conv2d(2, 3, 3, padding=1, padding_mode="circular"), (2, 5, 4)),
-    "grouped": (lambda: nn.Conv2d(4, 6, 3, groups=2, padding=1), (4, 5, 5)),
-    "depthwise": (lambda: nn.Conv2d(3, 6, 3, groups=3), (3, 5, 5)),
-    "conv3d": (lambda: nn.Conv3d(2, 3, 2), (2, 4, 3, 3)),
-    "transposed": (
-        lambda: nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2, padding=1, output_padding=1),
-        (4, 4, 3),
-    ),
-    "transposed1d": (lambda: nn.ConvTranspose1d(2, 3, 3, stride=3, dilation=2), (2, 5)),
-    "transposed3d": (lambda: nn.ConvTranspose3d(2, 3, 2, stride=2), (2, 3, 2, 2)),
-    "linear": (lambda: nn.Linear(5, 4), (5,)),
-    "tokens": (lambda: nn.Linear(5, 4), (3, 5)),
-}
-
-
-class Case:
-    """One layer in a network of its own, in float64, and the vectors that it multiplies."""
-
-    def __init__(self, name: str) -> None:
-        make, shape = LAYERS[name]
-        self.layer = make().double()
-        self.skeleton = skeleton_of(nn.Sequential(self.layer))
-        self.state = {n: dice(*t.shape, name=n) for n, t in state_of(self.skeleton).items()}
-        self.x = dice(SAMPLES, *shape)
-        self.map = linear_maps(self.skeleton)["0"]
-        self.kernel = self.state["0.weight"]
-        matrix = as_matrix(self.kernel, self.map)  # (groups, outputs, inputs)
-        self.scale = matrix.abs().amax(2).flatten()
-
-    def products(self, text: str, images: Tensor | None = None, *, mapping: str = "") -> Products:
-        mvm = parse_mvm(text)
-        if mvm.needs_images:
-            mvm = mvm.calibrated(len(self.x if images is None else images))
-        return products_at(
-            self.skeleton,
-            self.state,
-            mvm,
-            analog=["0.weight"],
-            example=self.x[:3],
-            images=self.x if images is None else images,
-            mapping=parse_mapping(mapping)[0],
-        )
-
-    def run(self, products: Products, x: Tensor | None = None, chip: int = 0) -> Tensor:
-        """What the layer returns, without its bias."""
-        made = products.on(Chip(self.state), 0, chip)
-        forward = products.cursor.along(lambda z: outputs(self.skeleton, made, z))
-        y: Tensor = forward(self.x if x is None else x)
-        return y - self.bias
-
-    @property
-    def bias(self) -> Tensor:
-        return self.state["0.bias"].view(-1, *[1] * (-1 - self.map.axis))
-
-    def exact(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """The layer's product of any inputs with any kernel, by torch."""
-        state = {"0.weight": kernel, "0.bias": torch.zeros_like(self.state["0.bias"])}
-        y: Tensor = outputs(self.skeleton, Chip(state), x)
-        return y
-
-    def by_output(self, values: Tensor) -> Tensor:
-        return values.view(-1, *[1] * (-1 - self.map.axis))
-
-    def vectors(self) -> list[tuple[int, tuple[int, ...], Tensor]]:
-        """(sample, place of the output, inputs that reach it): found by what each input changes,
-        one unit input after the other."""
-        size = self.x[0].numel()
-        found = []
-        units = torch.eye(size, dtype=torch.float64).view(size, *self.x.shape[1:])
-        reach = self.exact(units, torch.ones_like(self.kernel))  # (inputs, C, ...)
-        for where in itertools.product(*map(range, reach.shape[1:])):
-            reached = reach[(slice(None), *where)]
-            for sample in range(len(self.x)):
-                found.append((sample, where, reached * self.x[sample].flatten()))
-        return found
-
 
 # --- converters ----------------------------------------------------------------------------------
 
@@ -200,7 +108,6 @@ def test_an_input_of_zeros_gives_zero_and_nothing_else() -> None:
 
 # --- noise ---------------------------------------------------------------------------------------
 
-CHIPS = 60
 LAWS = {
     "read(0.3, law=additive)": lambda w, s: (0.3 * s).square().expand_as(w),
     "read(0.3, law=device)": lambda w, s: 0.09 * w.abs() * s,
@@ -336,198 +243,6 @@ def test_a_scale_over_the_tensor_is_the_unit_of_all_columns() -> None:
         mapping=parse_mapping("scale=tensor")[0],
     )
     assert torch.equal(products.scales["0"], case.kernel.abs().max().expand(4))
-
-
-# --- layers cut into arrays ----------------------------------------------------------------------
-
-CUT = {  # rows of an array, and the input channels that then are in each
-    "strided": (20, [2, 1]),
-    "linear": (2, [2, 2, 1]),
-    "tokens": (3, [3, 2]),
-    "transposed1d": (5, [1, 1]),
-}
-
-
-def cut(case: Case, name: str) -> list[tuple[Tensor, Tensor]]:
-    """The inputs and the kernel of each array, all other weights and inputs zero."""
-    found = []
-    start, axis = 0, case.map.axis + case.x.dim()
-    for size in CUT[name][1]:
-        x, kernel = torch.zeros_like(case.x), torch.zeros_like(case.kernel)
-        part = [slice(None)] * x.dim()
-        part[axis] = slice(start, start + size)
-        x[tuple(part)] = case.x[tuple(part)]
-        inputs = (slice(start, start + size),)
-        where = inputs if case.map.input_first else (slice(None), *inputs)
-        kernel[where] = case.kernel[where]
-        found.append((x, kernel))
-        start += size
-    assert start == case.x.shape[axis]
-    return found
-
-
-@pytest.mark.parametrize("name", CUT)
-@pytest.mark.parametrize("range_", ["static(100)", "image", "vector"])
-def test_every_array_of_a_layer_has_converters_and_what_they_give_is_added_up(
-    name: str, range_: str
-) -> None:
-    """Arrays next to whom all inputs and weights are zero, one by one, with the layer's scale."""
-    case = Case(name)
-    text = f"dac(5, range={range_}) + adc(5, range=fixed(0.7))"
-    found = case.run(case.products(text, mapping=f"tile={CUT[name][0]}x512"))
-    wanted = torch.zeros_like(found)
-    for x, kernel in cut(case, name):
-        alone = Case(name)
-        products = alone.products(text)  # scales and static ranges of the whole layer
-        if range_ == "image":  # the largest of the whole input, which x does not have
-            largest = case.x.abs().flatten(1).amax(1)
-            x = x / largest.view(-1, *[1] * (x.dim() - 1))
-            products = alone.products(
-                text.replace("image", "static(100)"), images=torch.ones_like(x)
-            )
-        alone.state["0.weight"] = kernel
-        y = alone.run(products, x)
-        if range_ == "image":
-            y = y * largest.view(-1, *[1] * (y.dim() - 1))
-        wanted += y
-    torch.testing.assert_close(found, wanted)
-    whole = case.run(case.products(text))
-    assert not torch.allclose(found, whole, rtol=1e-3), "and it makes a difference"
-
-
-@pytest.mark.parametrize("name", CUT)
-def test_static_ranges_are_those_of_each_array(name: str) -> None:
-    case = Case(name)
-    products = case.products("adc(5, range=static(80))", mapping=f"tile={CUT[name][0]}x512")
-    found = case.run(products)
-    wanted = torch.zeros_like(found)
-    for x, kernel in cut(case, name):
-        y = case.exact(x, kernel)
-        full = torch.quantile((y / case.by_output(case.scale)).abs().flatten(), 0.8)
-        full = full * case.by_output(case.scale)
-        wanted += (y / full).clamp(-1, 1).mul(15).round() / 15 * full
-    torch.testing.assert_close(found, wanted)
-
-
-def test_noise_of_arrays_adds_up_and_is_independent() -> None:
-    case = Case("linear")
-    products = case.products("dac(20, range=static(100)) + output(0.2)", mapping="tile=2x512")
-    exact = case.exact(case.x, case.kernel)
-    deviation = math.sqrt(3) * 0.2 * case.scale * case.x.abs().max()
-    z = torch.stack([case.run(products, chip=chip) - exact for chip in range(CHIPS)]) / deviation
-    assert abs(float(z.square().mean()) - 1) < 5 * math.sqrt(2 / z.numel())
-
-
-def test_a_scale_over_the_tile_is_that_of_each_array() -> None:
-    case = Case("linear")
-    text, mapping = "dac(20, range=static(100)) + adc(5, range=fixed(1))", "scale=tile, tile=2x3"
-    found = case.run(case.products(text, mapping=mapping))
-    wanted = torch.zeros_like(found)
-    largest = case.x.abs().max()
-    for x, kernel in cut(case, "linear"):
-        rows = kernel.abs()
-        scale = torch.cat([rows[:3].max().expand(3), rows[3:].max().expand(1)])
-        full = scale * largest
-        wanted += (case.exact(x, kernel) / full).clamp(-1, 1).mul(15).round() / 15 * full
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("name", "tile", "message"),
-    [
-        ("strided", "8x8", "^a tile must hold at least one input channel, 9 rows"),
-        ("grouped", "9x8", "^a group of channels must fit into the rows of a tile"),
-    ],
-)
-def test_tiles_that_are_too_small_are_refused(name: str, tile: str, message: str) -> None:
-    case = Case(name)
-    with pytest.raises(ValueError, match=message):
-        case.products("dac(8, range=image)", mapping=f"tile={tile}")
-
-
-# --- the same dice whatever the batch -------------------------------------------------------------
-
-ALL = "dac(6) + read(0.1, law=device) + output(0.1) + adc(6, range=fixed(2), gain_sd=0.1)"
-
-
-def network() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv2d(2, 40, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(40, 8, 3),
-        nn.Flatten(),
-        nn.Linear(72, 5),
-    )
-
-
-def noisy(sizes: list[int], **options: Any) -> Tensor:
-    model = network()
-    skeleton = skeleton_of(model)
-    state = {
-        n: torch.randn(t.shape, generator=stream(1, n)) / 5 for n, t in state_of(skeleton).items()
-    }
-    x = torch.randn(110, 2, 5, 5, generator=stream(2))
-    mvm = parse_mvm(ALL).calibrated(20)
-    products = products_at(skeleton, state, mvm, analog=list(state), example=x[:3], images=x)
-    chip = products.on(Chip(state), **{"seed": 3, "number": 4} | options)
-    forward = products.cursor.along(lambda z: outputs(skeleton, chip, z))
-    return torch.cat([forward(part) for part in x.split(sizes)])
-
-
-@pytest.mark.parametrize("sizes", [[1] * 110, [50, 50, 10], [7] * 15 + [5], [64, 46]])
-def test_a_sample_has_the_same_dice_in_any_batch(sizes: list[int]) -> None:
-    torch.testing.assert_close(noisy(sizes), noisy([110]), atol=1e-4, rtol=1e-4)
-
-
-def test_chips_and_seeds_have_dice_of_their_own() -> None:
-    base = noisy([110])
-    assert torch.equal(base, noisy([110]))
-    assert not torch.allclose(base, noisy([110], number=5), atol=1e-2)
-    assert not torch.allclose(base, noisy([110], seed=5), atol=1e-2)
-
-
-def test_a_layer_that_is_called_twice_has_fresh_dice_each_time() -> None:
-    class Twice(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.one = nn.Linear(3, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return torch.stack([self.one(x), self.one(x)])
-
-    skeleton = skeleton_of(Twice())
-    state = state_of(skeleton)
-    x = dice(4, 3).float()
-    products = products_at(
-        skeleton, state, parse_mvm("output(1)"), analog=["one.weight"], example=x[:3], images=None
-    )
-    chip = products.on(Chip(state), 0, 0)
-    first, second = products.cursor.along(lambda z: outputs(skeleton, chip, z))(x)
-    assert not torch.allclose(first, second, atol=1e-3)
-
-
-def test_sequences_in_front_of_samples_have_the_same_dice_in_any_batch() -> None:
-    class Turned(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.one = nn.Linear(3, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.one(x.transpose(0, 1)).transpose(0, 1)  # type: ignore[no-any-return]
-
-    skeleton = skeleton_of(Turned())
-    state, x = state_of(skeleton), dice(8, 6, 3).float()
-    products = products_at(
-        skeleton, state, parse_mvm("output(1)"), analog=["one.weight"], example=x[:3], images=None
-    )
-    chip = products.on(Chip(state), 0, 0)
-
-    def run(size: int) -> Tensor:
-        forward = products.cursor.along(lambda z: outputs(skeleton, chip, z))
-        return torch.cat([forward(part) for part in x.split(size)])
-
-    torch.testing.assert_close(run(8), run(3))
-    torch.testing.assert_close(run(8), run(6), msg="as many samples as tokens")
 
 
 # --- gradients, and what is refused ---------------------------------------------------------------
