@@ -17,7 +17,7 @@ from noiseproof.results import paired_difference, way_of
 from noiseproof.results.curves import curves_of
 from noiseproof.results.rows import Row
 from tests.report.aged import DAY, TIMES, WAYS, aged, chips, clean
-from tests.report.pages import shown
+from tests.report.pages import measured, shown
 
 WORDS = ["programmed", "0 s", "1 h", "1 d", "30 d", "1 y"]
 
@@ -25,6 +25,29 @@ WORDS = ["programmed", "0 s", "1 h", "1 d", "30 d", "1 y"]
 def panels(rows: list[Row]) -> list[Panel]:
     curves = curves_of(rows)
     return panels_of(curves, short_names(curve.clean for curve in curves))
+
+
+# --- what chips state ----------------------------------------------------------------------------
+
+
+def test_a_page_states_what_its_chips_are(tmp_path: Path) -> None:
+    page = shown(aged(), tmp_path / "page.html").text
+    assert "What these chips are" in page
+    assert "uS of pcm up to 25, per device" in page
+    assert "off: none; scalar: one factor for each layer" in page
+
+
+def test_devices_of_a_file_that_is_not_at_hand_are_named(tmp_path: Path) -> None:
+    rows = [
+        replace(row, noise=row.noise.replace("pcm,", "mine, file=f01234567,"))
+        for row in aged((("off", ""),))
+    ]
+    page = shown(rows, tmp_path / "page.html").text
+    assert "a file of one's own that is not at hand here" in page
+
+
+def test_plain_noise_on_weights_states_nothing(tmp_path: Path) -> None:
+    assert "What these chips are" not in shown(measured(), tmp_path / "page.html").text
 
 
 # --- looks ---------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from noiseproof.report.panels import (
 )
 from noiseproof.report.sensitivity import figures as ranking_figures
 from noiseproof.report.sensitivity import tables as ranking_tables
+from noiseproof.report.stating import chip_lines
 from noiseproof.report.words import NOTHING_RENAMED, short_names, title_of
 from noiseproof.results import Curve, Ranking, Row, Trace, network_key, reach_text, where_of
 from noiseproof.results.clean import clean_sentence, clean_value
@@ -157,6 +158,7 @@ def _panel(panel: Panel, names: Names) -> dict[str, Any]:
         "overview": tables.overview(panel),
         "averages": tables.averages(panel),
         "estimates": tables.estimates(panel),
+        "states": chip_lines([curve.first for curve in panel.curves]),
         "spreads": tables.spreads(panel),
         "gains": tables.gains(panel),
         "changes": tables.changes(panel),
