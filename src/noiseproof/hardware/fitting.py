@@ -18,7 +18,15 @@ from scipy.stats import norm
 from noiseproof.core.documents import validated
 from noiseproof.hardware.devices import Device
 from noiseproof.hardware.expected import Drifting, Expected, expected, unrectified
-from noiseproof.hardware.readings import FEW, Bin, Measured, Moment, Readings, measured
+from noiseproof.hardware.readings import (
+    Bin,
+    Measured,
+    Moment,
+    Readings,
+    measured,
+    reading_times,
+    thin_lines,
+)
 from noiseproof.specs.times import time_text
 
 MOST_KNOTS = 10
@@ -87,11 +95,11 @@ def fit_device(readings: Readings, setting: Setting) -> Fit:
         ValueError: for too few readings.
     """
     found = measured(readings)
-    thin = _thin(found, readings)
+    thin = thin_lines(found, readings)
     if (readings.read < 0).any():
         note = "some readings are negative: the law is one of whole weights, programming alone"
         return _states(found, setting, (note, *thin), law_of="weight")
-    if len(_reading_times(found)) < 2:
+    if len(reading_times(found)) < 2:
         note = (
             "readings at one time: nothing is known of drift, and their noise counts as programming"
         )
@@ -102,49 +110,15 @@ def fit_device(readings: Readings, setting: Setting) -> Fit:
         # That readings are independent is given up for evidence alone.
         best = other if other.cost < best.cost - 20 else best
     seen = tuple(name for name in _CURVES if name == "program.sd" or _is_seen(best, name))
-    if seen != _CURVES:
+    unseen = [_unseen(best, name) for name in ("drift.mean", "read.q") if name not in seen]
+    if unseen:
         best = _drift(found, setting, seen, frozen=best.law.frozen)
     if wrong := _misfits(found, best.told, setting):
         note = f"a power law of time does not tell these readings ({wrong})"
         return _states(found, setting, (note, *thin))
     device = _device(_head(setting) | _drift_tables(best))
-    notes = (*_notes(best), *thin)
+    notes = (*unseen, *_notes(best), *thin)
     return Fit(device, "drift", tuple(best.estimates), found, best.told, notes)
-
-
-def _reading_times(found: Measured) -> list[float]:
-    return sorted({time for time in found.times if not math.isnan(time)})
-
-
-def _thin(found: Measured, readings: Readings) -> tuple[str, ...]:
-    """What there is too little of."""
-    lines = []
-    few: dict[float, int] = {}
-    for column, time in enumerate(found.times):
-        counts = [_count(one, column) for one in found.bins]
-        if (least := min(counts)) < FEW:
-            few[time] = min(few.get(time, FEW), least)
-    for time, least in few.items():
-        when = "just programmed" if math.isnan(time) else f"at {time_text(time)}"
-        lines.append(
-            f"thin: {least} readings of one target {when}, under {FEW}: a spread is known to "
-            f"{100 / math.sqrt(2 * max(least, 1)):.0f} % at best"
-        )
-    if len(found.bins) < 4:
-        lines.append(f"thin: {len(found.bins)} targets: between them curves are straight lines")
-    times = _reading_times(found)
-    if len(times) > 1 and (times[-1] + 1) / (times[0] + 1) < 30:
-        lines.append("thin: the last time is under 30 times the first: drift is known badly")
-    if readings.device is None and len(times) > 1:
-        lines.append(
-            "devices are not told apart (no column device): programming and read noise are told "
-            "apart only by how the spread grows"
-        )
-    return tuple(lines)
-
-
-def _count(one: Bin, column: int) -> int:
-    return max((m.count for m in one.moments if m.kind == "mean" and m.first == column), default=0)
 
 
 # --- the law of drift ---------------------------------------------------------------------------
@@ -288,16 +262,21 @@ def _drift_tables(solved: _Solved) -> dict[str, Any]:
     return tables
 
 
+def _unseen(solved: _Solved, curve: str) -> str:
+    """What is left out, and how large it could be without being seen."""
+    errors = [e.error for e in solved.estimates if e.curve == curve and e.error < 0.5]
+    known = f"+- {min(errors):.1g} at best" if errors else "nothing is known of it"
+    if curve == "drift.mean":
+        return f"no drift is seen (nu: {known}): it is left out"
+    return (
+        f"no read noise is seen that gathers (Q: {known}): it is left out, and what there is "
+        "counts as programming"
+    )
+
+
 def _notes(solved: _Solved) -> list[str]:
     notes = []
-    if "drift.mean" not in solved.curves:
-        notes.append("no drift is seen: it is left out")
-    if "read.q" not in solved.curves:
-        notes.append(
-            "no read noise is seen that gathers: it is left out, and what there is counts as "
-            "programming"
-        )
-    elif solved.law.frozen:
+    if solved.law.frozen and "read.q" in solved.curves:
         notes.append("a device's read noise is the same at all times that were read")
     unsure = [e for e in solved.estimates if e.curve != "drift.sd" and e.error > e.value / 2]
     if unsure:
@@ -322,7 +301,7 @@ def _states(
 ) -> Fit:
     """Mean and spread of each target at each time."""
     has_first = any(time == 0 for time in found.times)
-    times = _reading_times(found)
+    times = reading_times(found)
     if not has_first and any(math.isnan(time) for time in found.times):
         times = [math.nan, *times]
     if law_of == "weight":

@@ -8,7 +8,6 @@ import itertools
 import math
 import re
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from noiseproof.core.checks import NoEffectWarning
+from noiseproof.specs.times import time_text
 
 REQUIRED = ("target", "read", "time")
 NAMES = {
@@ -268,18 +268,39 @@ def _moments(table: Array, floor: float) -> tuple[list[Moment], Array]:
     return moments, related * np.minimum(scale, 1e6)[:, None] * np.minimum(scale, 1e6)
 
 
-def counts_by_time(found: Measured) -> list[tuple[float, int]]:
-    """How many readings of one target the thinnest bin has, for each time."""
+def reading_times(found: Measured) -> list[float]:
+    """Seconds since programming, ascending, each once."""
+    return sorted({time for time in found.times if not math.isnan(time)})
+
+
+def thin_lines(found: Measured, readings: Readings) -> tuple[str, ...]:
+    """What there is too little of, a line each."""
     lines = []
+    few: dict[float, int] = {}
     for column, time in enumerate(found.times):
-        counts = [
-            m.count for b in found.bins for m in b.moments if m.kind == "mean" and m.first == column
-        ]
-        lines.append((time, min(counts, default=0)))
-    return lines
+        counts = [_count(one, column) for one in found.bins]
+        if (least := min(counts)) < FEW:
+            few[time] = min(few.get(time, FEW), least)
+    for time, least in few.items():
+        when = "just programmed" if math.isnan(time) else f"at {time_text(time)}"
+        lines.append(
+            f"thin: {least} readings of one target {when}, under {FEW}: a spread is known to "
+            f"{100 / math.sqrt(2 * max(least, 1)):.0f} % at best"
+        )
+    if len(found.bins) == 1:
+        lines.append("thin: one target: what it shows is held for all conductances")
+    elif len(found.bins) < 4:
+        lines.append(f"thin: {len(found.bins)} targets: between them curves are straight lines")
+    times = reading_times(found)
+    if len(times) > 1 and (times[-1] + 1) / (times[0] + 1) < 30:
+        lines.append("thin: the last time is under 30 times the first: drift is known badly")
+    if readings.device is None and len(times) > 1:
+        lines.append(
+            "devices are not told apart (no column device): programming and read noise are told "
+            "apart only by how the spread grows"
+        )
+    return tuple(lines)
 
 
-def spans(times: Sequence[float], t0: float) -> float:
-    """By how much the age grows between the first and the last time."""
-    known = [time for time in times if not math.isnan(time)]
-    return (max(known) + t0) / (min(known) + t0) if known else 1.0
+def _count(one: Bin, column: int) -> int:
+    return max((m.count for m in one.moments if m.kind == "mean" and m.first == column), default=0)
