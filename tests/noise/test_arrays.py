@@ -172,3 +172,55 @@ def test_the_mapping_is_the_one_asked_for() -> None:
     tensor = programme("device(pcm)", mapping=ArrayMapping(scale="tensor")).chip(0, 0)
     channel = programme("device(pcm)").chip(0, 0)
     assert not torch.allclose(tensor.state["0.weight"], channel.state["0.weight"])
+
+
+# --- a law of one's own ---------------------------------------------------------------------------
+
+
+def half_life(w: Tensor, generator: torch.Generator, seconds: float | None) -> Tensor:
+    """Halved every hour, on top of noise of programming."""
+    programmed = w + 0.01 * torch.randn(w.shape, generator=generator)
+    return programmed if seconds is None else programmed * 0.5 ** (seconds / 3600)
+
+
+def fails(w: Tensor, generator: torch.Generator, seconds: float | None) -> Tensor:
+    return w[:1]
+
+
+OWN = f"device({__name__}:half_life, time=2h)"
+
+
+def test_devices_may_follow_a_function_of_ones_own() -> None:
+    made = programme("device(ideal)")
+    scale = made.state["2.weight"].abs().amax(1, keepdim=True)
+    fresh = programme(f"device({__name__}:half_life)").chip(0, 0).state["2.weight"]
+    assert ((fresh - made.state["2.weight"]) / scale).std() == pytest.approx(0.01, rel=0.1)
+    aged = programme(OWN).chip(0, 0).state["2.weight"]
+    assert torch.allclose(aged, fresh / 4), "the same dice, two half-lives later"
+    repaired = programme(OWN, compensate="scalar").chip(0, 0).state["2.weight"]
+    assert torch.allclose(repaired, fresh, rtol=1e-5)
+
+
+def test_a_law_of_ones_own_is_in_the_text_by_its_code() -> None:
+    spec = npf.noise.resolved(parse(OWN))
+    assert str(spec).startswith(f"device({__name__}:half_life, time=2h, file=c")
+    assert parse(str(spec)) == spec
+    assert spec.at_times([0.0])[0].family == spec.family
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (f"device({__name__}:fails, time=1h)", r"must return a tensor \(64, 9\), got \(1, 9\)$"),
+        (f"device({__name__}:missing, time=1h)", "has no function 'missing'$"),
+        ("device(nowhere.at_all:law, time=1h)", "cannot import 'nowhere.at_all'"),
+    ],
+)
+def test_a_law_that_does_not_work_is_refused(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        npf.noise.resolved(parse(text))
+
+
+def test_faults_of_devices_need_devices() -> None:
+    with pytest.raises(ValueError, match=r"dead_row\(0.1\) needs devices that come as a file: "):
+        programme(f"{OWN} + dead_row(0.1)").chip(0, 0)

@@ -1,16 +1,18 @@
 """Noise of devices on one kernel: scaled, written into them, read, compensated, scaled back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor
 
 from noiseproof import hardware
-from noiseproof.hardware import Faults, Lines, find_device, read_back
+from noiseproof.hardware import Faults, Lines, ReadBack, find_device, read_back
 from noiseproof.network import Layout, as_kernel, as_matrix, by_output
+from noiseproof.noise.own import own_devices
 from noiseproof.specs import AS_ARRAYS, ArrayMapping, OnDevices, Stage, Stuck, Verify
 from noiseproof.specs.stages import DeadLine
+from noiseproof.specs.times import PROGRAMMED
 
 SMALLEST_MEAN = 1e-4
 """Of |w| now; below it a layer is not scaled up further (the floor of aihwkit's compensation)."""
@@ -37,21 +39,24 @@ class Arrays:
         against it. Where that is zero, w stays zero: there is nothing to program. `about`: stages
         that say something of the devices. Beside it the digital factors (C,) or (1,) that are in
         it; None where nothing is compensated."""
-        device = find_device(stage.path or stage.device)
         # Where all weights are zero there is nothing to divide by.
         ones = torch.where(scale > 0, scale, torch.ones_like(scale))
         # As a matrix (outputs, inputs), whose lines are those of arrays.
         matrix = as_matrix((w / ones).float(), layout)
-        read = read_back(
-            device,
-            matrix.flatten(0, 1).contiguous(),
-            generator,
-            time=stage.seconds,
-            cells=self.mapping.cells,
-            faults=_faults(about),
-            lines=self._lines(w, layout, len(matrix)),
-            verify=_verified(about),
-        )
+        flat = matrix.flatten(0, 1).contiguous()
+        if stage.is_function:
+            read = _by_function(stage, about, flat, generator)
+        else:
+            read = read_back(
+                find_device(stage.path or stage.device),
+                flat,
+                generator,
+                time=stage.seconds,
+                cells=self.mapping.cells,
+                faults=_faults(about),
+                lines=self._lines(w, layout, len(matrix)),
+                verify=_verified(about),
+            )
         now, factor = read.now, None
         if self.compensate != "off":
             factor = self._factor(read.programmed, now)
@@ -87,6 +92,21 @@ class Arrays:
             before, after = (one.abs().double().mean(1, keepdim=True) for one in (programmed, now))
         factor: Tensor = before / after.clamp(min=SMALLEST_MEAN)
         return factor.float()
+
+
+def _by_function(
+    stage: OnDevices, about: Sequence[Stage], w: Tensor, generator: Generator
+) -> ReadBack:
+    """What devices of the user's own law give: the same dice for programming alone and for now."""
+    if about:
+        raise ValueError(
+            f"{about[0].text()} needs devices that come as a file: {stage.device} is a function of "
+            "whole weights, so leave it out"
+        )
+    dice = generator.get_state()
+    programmed = own_devices(replace(stage, time=PROGRAMMED), w, generator)
+    generator.set_state(dice)
+    return ReadBack(programmed, own_devices(stage, w, generator))
 
 
 def _faults(about: Sequence[Stage]) -> Faults:

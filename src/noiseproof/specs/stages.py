@@ -202,10 +202,13 @@ class Own(Stage):
 
 @dataclass(frozen=True, kw_only=True)
 class OnDevices(Stage):
-    """Weights as conductances of devices, programmed and read `time` after that: `device`, the name
-    of one that comes with noiseproof or the file of another. How weights become conductances is
-    the mapping's affair. `file`: what a file of one's own held when rows were made, which
-    noiseproof fills in, beside its `path`."""
+    """Weights as conductances of devices, programmed and read `time` after that. How weights become
+    conductances is the mapping's affair.
+
+    `device`: the name of one that comes with noiseproof, the file of another, or a function of
+    one's own, `package.module:function`, called with (w in units of its scale, generator, seconds
+    or None). `file`: what a file or function of one's own was when rows were made, which noiseproof
+    fills in, beside the file's `path`."""
 
     kind: ClassVar[str] = "device"
     swept: ClassVar[str | None] = "time"
@@ -224,6 +227,11 @@ class OnDevices(Stage):
         object.__setattr__(self, "time", time_text(parse_time(self.time)))
 
     @property
+    def is_function(self) -> bool:
+        """Is it a law of the user's own, `package.module:function`?"""
+        return re.fullmatch(_FUNCTION, self.device) is not None
+
+    @property
     def seconds(self) -> float | None:
         """Since programming; None: programming alone."""
         return parse_time(self.time)
@@ -240,7 +248,8 @@ class OnDevices(Stage):
 
     def text(self, hide: str | None = None) -> str:
         """The stage's text form; the field `hide` is printed as its own name."""
-        name = self.device if re.fullmatch(r"[A-Za-z_]\w*", self.device) else f"'{self.device}'"
+        bare = self.is_function or re.fullmatch(r"[A-Za-z_]\w*", self.device)
+        name = self.device if bare else f"'{self.device}'"
         time = "time" if hide == "time" else self.time
         file = f", file={self.file}" if self.file else ""
         return f"device({name}, time={time}{file}){self._behind}"

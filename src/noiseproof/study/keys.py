@@ -78,7 +78,7 @@ def check_family(text: str) -> None:
             "`noiseproof measure`, or in Python"
         )
     devices = [s.device for s in parse(text).stages if isinstance(s, OnDevices)]
-    if any("." in name for name in devices):
+    if any({".", ":"} & set(name) for name in devices):
         raise ValueError(
             f"a study has devices that come with noiseproof, so that all machines have them, got "
             f"the noise {text!r}"
