@@ -5,6 +5,7 @@
 A chip is its programming, its ageing, its reading, its compensation, its state and the hits on all
 images. `gaussian` is noise of one draw for each weight; `pcm` a chip of pairs of devices, one draw
 of each for programming, drift and reading, at one day; `pcm, compensated` with the scalar factor;
+`two pairs` with two for each weight; `bfloat16` computed in that, beside the clean pass in float32;
 `pcm, five times` one chip at 0 s, 1 h, 1 d, 30 d and 1 y, a fifth of it. Each runs right after a
 clean pass (in batches of 250) and the ratio is of the two. The last line is JSON.
 """
@@ -31,6 +32,8 @@ VARIANTS: dict[str, tuple[tuple[str, ...], str]] = {
     "pcm, compensated": (("device(pcm, time=1d)",), "scalar"),
     "pcm, five times": (tuple(f"device(pcm, time={time})" for time in TIMES), "off"),
     "two pairs": (("device(pcm, time=1d)",), "off"),
+    "gaussian, bfloat16": (("gaussian(0.1, reference=std)",), "off"),
+    "pcm, bfloat16": (("device(pcm, time=1d)",), "off"),
 }
 
 
@@ -94,7 +97,8 @@ class Chips:
             )
             for spec in specs
         ]
-        self._passes, self._x = Passes(skeleton, state_of(skeleton), x[:2]), x
+        dtype = torch.bfloat16 if variant.endswith("bfloat16") else None
+        self._passes, self._x = Passes(skeleton, state_of(skeleton), x[:2], dtype=dtype), x
 
     def make(self, number: int) -> None:
         """The chips alone."""

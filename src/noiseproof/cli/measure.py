@@ -44,6 +44,7 @@ class CompiledOptions(NetworkOptions):
     compiled: Annotated[
         bool, typer.Option("--compile", help="By torch.compile, once; pays from minutes on.")
     ] = False
+    dtype: Annotated[str, typer.Option(help="Of chips: bfloat16. Default: the network's own.")] = ""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -112,6 +113,7 @@ def measure(
         images=data.images,
         task=data.task,
         compiled=network.compiled,
+        dtype=network.dtype,
         noise=noise,
     )
     request = MeasureRequest(

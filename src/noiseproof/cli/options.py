@@ -261,6 +261,7 @@ def network_request(
     images: int | None = None,
     task: str | None = None,
     compiled: bool = False,
+    dtype: str = "",
 ) -> Network:
     """The network that these options name."""
     asked = NoiseOptions() if noise is None else noise
@@ -282,6 +283,7 @@ def network_request(
         images=images,
         task=task,
         compiled=compiled,
+        dtype=dtype,
         digital=parse_digital(asked.all_digital),
         stored=asked.stored,
         mvm=asked.products,

@@ -27,6 +27,7 @@ from noiseproof.measuring.options import (
     with_keywords,
 )
 from noiseproof.measuring.requests import Measurement, MeasureRequest
+from noiseproof.measuring.rounding import rounding_text
 from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import Units, open_units
@@ -71,6 +72,8 @@ def measure(
     - `mvm`: what happens at every product of every analog layer, as `dac(8) + adc(8)`: see the
       docs, "At every product". `calibrate`: how many of the `calibration` images decide its static
       ranges; without a way to recalibrate they do nothing else.
+    - `dtype`: bfloat16: that chips compute in (default: the network's own). What that alone
+      changes is measured on the clean network, which `on_design(text)` gets.
     - `store`: rows that it holds of the same network, by what it computes, are not measured again;
       each new one is stored at once and given to `on_row(row, done, total)`; with a precision or a
       budget `total` is what it looks like so far. `fresh`: measure all of them again, each in place
@@ -145,6 +148,8 @@ def measure_setup(
             warn_without_effect(evaluator, asked)
             if on_design is not None and reason:
                 on_design(f"design {units.design}: {reason}")
+            if on_design is not None and not place and (text := rounding_text(evaluator)):
+                on_design(text)
             cache = RowCache(known=known, store=store, on_row=on_row, fresh=fresh, tally=tally)
             rows = _measured(units, asked, blank, cache, pace=pace, started=started)
             if not place:

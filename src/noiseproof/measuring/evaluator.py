@@ -87,6 +87,7 @@ class Evaluator:
     digital: str  # the layers that are kept so, in words
     stored: Stored  # how it lies on the chip
     compensate: str  # of drift, a key of `COMPENSATIONS`
+    dtype: str  # that chips compute in; "": the network's own
     has_own_maps: bool  # layers that only a pass has shown to multiply
     clean_row: Row  # a row with everything filled in but the results
     randomness: Randomness = Randomness.NONE  # of a pass by itself
@@ -159,6 +160,7 @@ class Evaluator:
             if self.compensate != "off" and spec.sweeps == "time"
             else "",
             hardware=self.stored.hardware,
+            dtype=self.dtype,
             mvm="" if self.products is None else str(self.products.mvm),
             digital=digital_words(
                 self.places, targets, asked=self.digital, has_own_maps=self.has_own_maps
@@ -223,7 +225,7 @@ class Evaluator:
         recalibrated = self.recalibrated(chip)
         if self.own_score is not None:
             return self._owned(self._biased if biased else self.skeleton, recalibrated)
-        passes = self._biased_passes if biased else self.passes
+        passes = self._biased_passes if biased else self._chip_passes
         return self._on(passes, recalibrated, test)
 
     def scored(self, chip: Chip, test: Split | None = None) -> tuple[Result, Chip]:
@@ -232,7 +234,7 @@ class Evaluator:
         if self.own_score is not None:
             return self._owned(self.skeleton, chip), chip
         if not isinstance(self.estimator, Ema | Batch):
-            return self._on(self.passes, chip, test), chip
+            return self._on(self._chip_passes, chip, test), chip
         part: Split = self.test if test is None else test
         with following(self.skeleton, chip, self.estimator) as live:
             # Not folded: the statistics that move have to be there as tensors of their own.
@@ -323,9 +325,22 @@ class Evaluator:
         return Passes(self.skeleton, self.state, self.example, compiled=self.compiled)
 
     @cached_property
+    def _chip_passes(self) -> Passes:
+        """The same for chips, which may compute in another dtype."""
+        if not self.dtype:
+            return self.passes
+        return Passes(
+            self.skeleton, self.state, self.example, compiled=self.compiled, dtype=self._dtype
+        )
+
+    @property
+    def _dtype(self) -> torch.dtype | None:
+        return torch.bfloat16 if self.dtype else None
+
+    @cached_property
     def _biased_passes(self) -> Passes:
         state = with_bias_zeros(self.state, self._biased)
-        return Passes(self._biased, state, self.example, compiled=self.compiled)
+        return Passes(self._biased, state, self.example, compiled=self.compiled, dtype=self._dtype)
 
     @property
     def example(self) -> Inputs:

@@ -121,6 +121,7 @@ def open_evaluator(setup: Setup, estimator: Estimator | None, compensate: str = 
         digital=digital_text(network.digital),
         stored=network.stored,
         compensate=compensate,
+        dtype=network.dtype,
         has_own_maps=analog.has_own_maps,
         batch_size=network.batch_size or usual.on(device_of(state)),
         clean_row=row,

@@ -95,6 +95,7 @@ class MeasureOptions(RunOptions, StoreOptions, total=False):
     recalibrate: Way
     calibration: object
     score: ScoreFunction | None
+    dtype: str
     compiled: bool
     on_design: Callable[[str], None] | None
 
@@ -166,7 +167,10 @@ DEFAULTS: dict[str, object] = {
     for field in fields(request)
     if field.default is not MISSING and field.name != "hardware"  # a name here, a label there
 }
-IN_MEMORY = ("scale", "score", "batch_size", "device", "compiled", "threads", "digital", "subject")
+IN_MEMORY = (
+    *("scale", "score", "batch_size", "device", "compiled", "dtype", "threads", "digital"),
+    "subject",
+)
 STORED = ("stats_as", "fold_norm", "eps")
 
 

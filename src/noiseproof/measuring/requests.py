@@ -51,6 +51,7 @@ MOST_CHIPS, MOST_ROWS = 100_000, 1_000_000
 """At each level, and in all: every one of them is a row, which takes about a kilobyte."""
 TOO_MANY = "each is a row that is kept in memory; a precision needs fewer"
 MOST_CLASSES = 1_000_000
+DTYPES = ("bfloat16",)
 USUAL_CHIPS = 10
 """Chips that are followed or explained, unless said otherwise."""
 
@@ -108,6 +109,8 @@ class Network:
     - `stored`: how it lies on the chip (default: as torch has it, nothing folded).
     - `mvm`: what happens at every product of every analog layer (default: nothing); its static
       ranges say how many calibration images decide them.
+    - `dtype`: that chips compute in, bfloat16 (default: the network's own). The clean network is
+      always computed in its own.
     - `subject`: what rows call it.
 
     Raises:
@@ -135,6 +138,7 @@ class Network:
     digital: tuple[Layers, ...] = ()
     stored: Stored = AS_TORCH
     mvm: Mvm = EXACT
+    dtype: str = ""
     subject: Subject | None = None
 
     def __post_init__(self) -> None:
@@ -152,6 +156,11 @@ class Network:
         if self.threads is not None:
             check_threads(self.threads)
         self.mvm.calibrated(None)
+        if self.dtype:
+            one_of("dtype", self.dtype, DTYPES)
+            if self.mvm or self.own_score:
+                what = f"the products {self.mvm}" if self.mvm else "a score of your own"
+                raise ValueError(f"dtype {self.dtype} is not for {what}: leave it out")
 
     @property
     def own_score(self) -> str:
@@ -354,9 +363,16 @@ class MeasureRequest(Request):
         if families == ["none"] and not self.network.mvm:
             raise ValueError("there is nothing to measure without noise: give a spec with a stage")
         self._check_design_at_products()
+        if self.network.dtype and isinstance(asked.design, PerImage):
+            raise ValueError(
+                f"per-image chips compute in the network's own dtype, got {self.network.dtype}: "
+                "use --design chips or nested"
+            )
         for way in self.calibration.ways:
             if own and way is not None and way.sees_test:
                 raise ValueError(f"{way} needs the test batches, which {own}")
+            if self.network.dtype and way is not None and way.sees_test:
+                raise ValueError(f"{way} follows the test batches in the network's own dtype alone")
             # As far as it can be known without the network: the task's
             # hits are checked when it is opened.
             check_design(asked.design, asked.specs, asked.targets, estimator=way, has_hits=not own)

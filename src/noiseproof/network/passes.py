@@ -2,10 +2,12 @@
 channels last, optionally compiled."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from noiseproof.core.inputs import Inputs, device_of_inputs, map_tensors, numel, tensors
 from noiseproof.network.chip import Chip, outputs
@@ -25,6 +27,9 @@ class Passes:
     anew runs as it is, and so does a normalisation behind a layer at whose products the chip has
     something. `example` (N, ...), two inputs as the network takes them, decides it once.
 
+    In a `dtype` (bfloat16) a chip is cast once it is folded, and inputs with it: that rounds every
+    weight to 8 bits of mantissa, and is a part of what is measured.
+
     The modules are a private copy in evaluation mode; tensors are shared, and never written.
 
     Raises:
@@ -32,7 +37,13 @@ class Passes:
     """
 
     def __init__(
-        self, skeleton: nn.Module, state: State, example: Inputs, *, compiled: bool = False
+        self,
+        skeleton: nn.Module,
+        state: State,
+        example: Inputs,
+        *,
+        compiled: bool = False,
+        dtype: torch.dtype | None = None,
     ) -> None:
         self._whole = shared_copy(skeleton).eval()
         # Found once, on a random state: whether two layers fold does not depend on the chip.
@@ -46,6 +57,7 @@ class Passes:
         self.channels_last = self._can_be_flat(state, example)
         self._compiled = _compiled(self.skeleton) if compiled else None
         self._compiled_elements = 0
+        self._dtype = dtype
 
     def load(self, chip: Chip) -> Forward:
         """One chip as a function of inputs (n, ...), without gradients. Of its state one copy is
@@ -59,7 +71,20 @@ class Passes:
         skeleton = self._whole if fold is None else fold.skeleton
         if chip.products:
             return lambda x: outputs(skeleton, ready, self.laid_out(x))
+        if self._dtype is not None:
+            return self._cast(ready, self._dtype)
         return lambda x: self._run(ready, self.laid_out(x))
+
+    def _cast(self, ready: Chip, dtype: torch.dtype) -> Forward:
+        """A chip that computes in `dtype`; its outputs are float32 again."""
+        state = {name: _as_float(tensor, dtype) for name, tensor in ready.state.items()}
+
+        def run(x: Inputs) -> Any:
+            given = map_tensors(self.laid_out(x), partial(_as_float, dtype=dtype))
+            found = self._run(Chip(state), given)
+            return tree_map(lambda one: _as_float(one, torch.float32), found)
+
+        return run
 
     def ready(self, chip: Chip) -> Chip:
         """`chip` as the network with its normalisation folded away takes it, which is `skeleton`
@@ -139,6 +164,12 @@ def _flatten_(state: State, names: list[str]) -> None:
         # A tied kernel stands in the state under its first name alone.
         if name in state:
             state[name] = _flat(state[name])
+
+
+def _as_float(value: Any, dtype: torch.dtype) -> Any:
+    """A tensor of floats in `dtype`; anything else as it is."""
+    is_float = isinstance(value, Tensor) and value.is_floating_point()
+    return value.to(dtype) if is_float else value
 
 
 def _flat(x: Tensor) -> Tensor:
