@@ -122,7 +122,7 @@ class LayerProduct:
         if variance is None or not found.y.numel():
             return found.y
         # One draw for all of it: of independent Gaussians the variances add up.
-        return with_noise(found.y, variance, self.dice.like(found.y, self.name, axis, call))
+        return with_noise(found.y, variance, self.dice.parts(found.y, self.name, axis, call))
 
     def _converted(self, adc: Adc, found: Multiplied, shape: tuple[int, ...]) -> Tensor:
         """What the adc makes of a product, in the network's own units."""

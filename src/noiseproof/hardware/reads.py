@@ -5,11 +5,12 @@ the error is Gaussian with variance sum_j v_ij x_j^2, and independent from outpu
 input vector to input vector. So it takes one more product, of squares, and one draw an output.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
+from noiseproof.hardware.samples import Part
 from noiseproof.network import LinearMap, Plain
 from noiseproof.network.linear_maps import Kind
 from noiseproof.specs import Read
@@ -45,9 +46,15 @@ def squared_norms(x: Tensor, linear_map: LinearMap, plain: Plain) -> Tensor:
     return sums if groups == 1 else sums.repeat_interleave(outputs, linear_map.axis)
 
 
-def with_noise(y: Tensor, variance: Tensor, z: Tensor) -> Tensor:
-    """y + sqrt(variance) z. Written into y unless gradients are wanted, which pass y alone; into
-    `variance`, which nobody else may hold."""
-    # Rounding in a fast convolution may leave a sum of squares below zero.
-    deviation = variance.clamp_min_(0).sqrt_()
-    return y + deviation * z if y.requires_grad else y.addcmul_(deviation, z)
+def with_noise(y: Tensor, variance: Tensor, parts: Iterable[Part]) -> Tensor:
+    """y + sqrt(variance) z, for the standard normal numbers z of each of its parts: what is drawn
+    is added while it is in the cache. Written into y unless gradients are wanted, which pass y
+    alone."""
+    into = torch.zeros_like(y) if y.requires_grad else y
+    for part, z in parts:
+        axis = len(part) - 1
+        goes_along = variance.dim() == y.dim() and variance.shape[axis] == y.shape[axis]
+        own = variance[part] if part and goes_along else variance
+        # Rounding in a fast convolution may leave a sum of squares below zero.
+        into[part].addcmul_(own.clamp_min(0).sqrt_(), z)
+    return y + into if y.requires_grad else y

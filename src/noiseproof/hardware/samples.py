@@ -6,7 +6,7 @@ its own size, so that any batch size and any order of the work gives a sample th
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from noiseproof.core.inputs import Inputs, count
 from noiseproof.core.rng import stream
 
 T = TypeVar("T")
+Part = tuple[tuple[slice, ...], Tensor]
 MOST_SAMPLES = 50
 """In a block."""
 BLOCK = 2**17
@@ -115,29 +116,29 @@ class Dice:
         """What a chip keeps: (size,) standard normal numbers."""
         return torch.randn(size, generator=stream(self.seed, self.chip, layer, label))
 
-    def like(self, y: Tensor, layer: str, channels: int, call: int) -> Tensor:
-        """Fresh standard normal numbers in the shape of y, whose channels lie on axis `channels`,
-        counted from the end."""
+    def parts(self, y: Tensor, layer: str, channels: int, call: int) -> Iterator[Part]:
+        """Fresh standard normal numbers for y, whose channels lie on axis `channels`, counted from
+        the end, part by part: where in y they go, and they."""
         cursor, where = self.cursor, self.axes.get(layer)
         before = (f"behind {self.seen}",) if self.seen else ()
         name = (self.chip, layer, "products", *cursor.path, *before, call)
         if where is None or cursor.first is None or not _fits(y, where, cursor.samples):
             of = "pass" if cursor.first is None else f"pass from {cursor.first}"
             z = torch.randn(_last(y.shape, channels), generator=stream(self.seed, *name, of))
-            return z.movedim(-1, channels).to(y)
+            yield (), z.movedim(-1, channels).to(y)
+            return
         shape = list(y.shape)
         shape[where.axis] = where.rows
         one = _last(shape, channels)  # of one sample
         size = max(1, min(MOST_SAMPLES, BLOCK // max(1, math.prod(one))))
-        places = range(cursor.first // size, -(-(cursor.first + cursor.samples) // size))
-        z = torch.empty(len(places) * size, *one)
-        for index, place in enumerate(places):
-            generator = stream(self.seed, *name, size, place)
-            z[index * size : (index + 1) * size].normal_(generator=generator)
-        # Channels last as they are drawn: so the usual layout of a fast pass needs no copy.
-        skipped = cursor.first % size
-        z = z[skipped : skipped + cursor.samples].movedim(-1, channels)
-        return _onto_axis(z, where).to(y)
+        first, last = cursor.first, cursor.first + cursor.samples
+        for place in range(first // size, -(-last // size)):
+            z = torch.randn(size, *one, generator=stream(self.seed, *name, size, place))
+            begin, end = max(first, place * size), min(last, (place + 1) * size)
+            # Channels last as they are drawn: so the usual layout of a fast pass needs no copy.
+            z = z[begin - place * size : end - place * size].movedim(-1, channels)
+            part = slice((begin - first) * where.rows, (end - first) * where.rows)
+            yield (*[slice(None)] * where.axis, part), _onto_axis(z, where).to(y)
 
 
 def _fits(y: Tensor, where: SampleAxis, samples: int) -> bool:
