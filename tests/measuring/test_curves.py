@@ -1,12 +1,15 @@
 """Measuring: rows equal a literal loop, and the model is left as it is."""
 
 import copy
+import warnings
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 import noiseproof as npf
+from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.rng import stream
 from noiseproof.data.splits import Split
 from noiseproof.specs.noise import parse
@@ -98,3 +101,12 @@ def test_a_noisy_running_variance_shows_in_the_nonfinite_column() -> None:
         negative += bad
         assert (row.nonfinite > 0) == bad
     assert 0 < negative <= 5
+
+
+def test_times_of_devices_that_do_not_age_are_warned_of() -> None:
+    with pytest.warns(NoEffectWarning, match=r"the times change nothing: pcm_joshi has program"):
+        npf.measure(network(), own_answers(), hardware="pcm_joshi", times="0s,1h", chips=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        npf.measure(network(), own_answers(), hardware="pcm", times="0s,1h", chips=2)
+        npf.measure(network(), own_answers(), hardware="pcm_joshi", times="1h", chips=2)

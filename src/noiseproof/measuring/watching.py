@@ -30,7 +30,7 @@ from noiseproof.network import (
     work_of,
 )
 from noiseproof.noise import Arrays, resolved, targeted
-from noiseproof.specs import UNSCALED, OnDevices, PixelScale
+from noiseproof.specs import UNSCALED, OnDevices, PixelScale, Spec
 from noiseproof.tasks import taken
 
 R = TypeVar("R", bound=Request)
@@ -153,8 +153,23 @@ def fitted_request(setup: Setup, request: R) -> R:
     return found
 
 
+def _warn_of_idle_times(specs: Sequence[Spec]) -> None:
+    """Warn of several times of devices that no time changes."""
+    stages = [stage for spec in specs for stage in spec.stages if isinstance(stage, OnDevices)]
+    names = sorted({stage.path or stage.device for stage in stages if not stage.is_function})
+    if len({stage.time for stage in stages}) < 2 or any(stage.is_function for stage in stages):
+        return
+    if not any(find_device(name).ages for name in names):
+        warnings.warn(
+            f"the times change nothing: {', '.join(names)} has programming alone, and does not age",
+            NoEffectWarning,
+            stacklevel=5,
+        )
+
+
 def resolved_request(request: R) -> R:
     """The request with the code of noise of one's own in its text (`noise.resolved`)."""
     asked = request.measurement
     specs = tuple(resolved(spec) for spec in asked.specs)
+    _warn_of_idle_times(specs)
     return replace(request, measurement=replace(asked, specs=specs))
