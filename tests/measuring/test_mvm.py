@@ -235,6 +235,14 @@ def test_what_cannot_be_is_one_line(options: dict[str, Any], message: str) -> No
     assert "\n" not in str(caught.value)
 
 
+def test_compiling_is_said_to_change_nothing() -> None:
+    with pytest.warns(NoEffectWarning, match="^compile changes nothing for chips with something"):
+        npf.measuring.MeasureRequest(
+            network=npf.measuring.Network(compiled=True, mvm=npf.specs.parse_mvm("output(0.1)")),
+            measurement=npf.measuring.Measurement(specs=(npf.specs.parse("gaussian(0.1)"),)),
+        )
+
+
 def test_without_noise_and_products_there_is_nothing_to_measure() -> None:
     with pytest.raises(ValueError, match="there is nothing to measure without noise"):
         npf.measure(network(), TEST, "none", chips=1)

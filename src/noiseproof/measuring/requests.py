@@ -294,6 +294,12 @@ class Request:
 
     def __post_init__(self) -> None:
         self._warn_of_idle_arrays()
+        if self.network.compiled and self.network.mvm:
+            warnings.warn(
+                "compile changes nothing for chips with something at their products: leave it out",
+                NoEffectWarning,
+                stacklevel=2,
+            )
         form, targets = self.network.stored.stats_as, self.measurement.targets
         if form != AS_TORCH.stats_as and "norm_stats" not in targets:
             warnings.warn(
