@@ -133,6 +133,10 @@ def scores_table(document: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _cell(one: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(one[name] for name in ("device", "scale", "partner", "compensate", "time"))
+
+
 def _key(one: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(one[name] for name in ("device", "scale", "way", "compensate", "time"))
 
@@ -156,11 +160,12 @@ def main() -> None:
         more = {_key(one): one["hits"] for one in other.get("accuracy", ())}
         for one in document["accuracy"]:
             one["hits"] += more.get(_key(one), [])
+    asked = {_cell(one | {"partner": OURS[one["way"]]}) for one in document["accuracy"]}
     if options.store:
         document["ours"] = {
             "noiseproof": npf.__version__,
             "moments": list(ours(document, options.draws)),
-            "accuracy": scores(options.store),
+            "accuracy": [one for one in scores(options.store) if _cell(one) in asked],
         }
         options.out.write_text(json.dumps(document) + "\n")
     print("\n".join([*moments_table(document), "", *scores_table(document)]))
