@@ -61,7 +61,7 @@ def test_the_measured_networks_are_committed(folder: Path) -> None:
     facts = read_facts(folder / "networks.json")
     trainings = grid_of(read_study(folder.parent / "study.toml"), folder.name).trainings
     measured = [network.name for network in trainings if network.name in facts]
-    assert measured
+    assert measured or not trainings, "ready networks alone have no weights here"
     for network in measured:
         home = TABLE["weights_of"](network)
         card = json.loads((home / network / "weights.json").read_text())

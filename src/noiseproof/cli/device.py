@@ -61,10 +61,7 @@ def show(
         print_json(found.model_dump(mode="json") | {"digest": found.digest})
 
 
-@grouped(
-    "noiseproof device fit readings.csv --out mine.toml --figure mine.png",
-    "noiseproof measure runs/net --noise \"device('mine.toml')\" --times 0s,1h,1d",
-)
+@grouped("noiseproof device fit readings.csv --out mine.toml --figure mine.png")
 def fit(
     readings: Annotated[
         Path,
