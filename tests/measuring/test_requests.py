@@ -12,6 +12,7 @@ import torch
 
 import noiseproof as npf
 from noiseproof.measuring import requests
+from noiseproof.measuring.commands import ExplainRequest, MeasureRequest, RankRequest, TrackRequest
 from noiseproof.measuring.curves import measure_setup
 from noiseproof.measuring.options import (
     ExplainOptions,
@@ -20,15 +21,7 @@ from noiseproof.measuring.options import (
     SetupOptions,
     TrackOptions,
 )
-from noiseproof.measuring.requests import (
-    Calibration,
-    ExplainRequest,
-    Measurement,
-    MeasureRequest,
-    Network,
-    RankRequest,
-    TrackRequest,
-)
+from noiseproof.measuring.requests import Calibration, Measurement, Network
 from noiseproof.measuring.setup import held, open_setup
 from noiseproof.specs.designs import Auto, Nested, PerImage
 from noiseproof.specs.estimators import parse_estimator
@@ -249,7 +242,8 @@ def test_hits_are_the_same_for_any_number_of_threads_and_rows_say_it() -> None:
 
 WITHOUT_TORCH = """
 import sys
-from noiseproof.measuring.requests import Measurement, MeasureRequest, Network
+from noiseproof.measuring.commands import MeasureRequest
+from noiseproof.measuring.requests import Measurement, Network
 from noiseproof.specs.noise import parse
 asked = Measurement(specs=(parse("gaussian(0.1)"),))
 MeasureRequest(network=Network(model="resnet8"), measurement=asked)

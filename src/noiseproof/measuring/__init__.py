@@ -7,6 +7,10 @@ from noiseproof.core.lazy import face
 if TYPE_CHECKING:
     from noiseproof.measuring.activations import explain as explain
     from noiseproof.measuring.activations import explain_setup as explain_setup
+    from noiseproof.measuring.commands import ExplainRequest as ExplainRequest
+    from noiseproof.measuring.commands import MeasureRequest as MeasureRequest
+    from noiseproof.measuring.commands import RankRequest as RankRequest
+    from noiseproof.measuring.commands import TrackRequest as TrackRequest
     from noiseproof.measuring.curves import check_in_units as check_in_units
     from noiseproof.measuring.curves import measure as measure
     from noiseproof.measuring.curves import measure_setup as measure_setup
@@ -18,13 +22,9 @@ if TYPE_CHECKING:
     from noiseproof.measuring.options import check_keywords as check_keywords
     from noiseproof.measuring.options import with_keywords as with_keywords
     from noiseproof.measuring.requests import Calibration as Calibration
-    from noiseproof.measuring.requests import ExplainRequest as ExplainRequest
     from noiseproof.measuring.requests import Measurement as Measurement
-    from noiseproof.measuring.requests import MeasureRequest as MeasureRequest
     from noiseproof.measuring.requests import Network as Network
-    from noiseproof.measuring.requests import RankRequest as RankRequest
     from noiseproof.measuring.requests import Subject as Subject
-    from noiseproof.measuring.requests import TrackRequest as TrackRequest
     from noiseproof.measuring.sensitivity import rank_layers as rank_layers
     from noiseproof.measuring.sensitivity import rank_setup as rank_setup
     from noiseproof.measuring.settling import named as named
@@ -51,15 +51,15 @@ __getattr__, __dir__ = face(
         "fitted_request": "measuring.watching",
         "Calibration": "measuring.requests",
         "Evaluator": "measuring.evaluator",
-        "ExplainRequest": "measuring.requests",
-        "MeasureRequest": "measuring.requests",
+        "ExplainRequest": "measuring.commands",
+        "MeasureRequest": "measuring.commands",
         "Measurement": "measuring.requests",
         "Network": "measuring.requests",
-        "RankRequest": "measuring.requests",
+        "RankRequest": "measuring.commands",
         "Setup": "measuring.setup",
         "Subject": "measuring.requests",
         "TensorFacts": "measuring.inventory",
-        "TrackRequest": "measuring.requests",
+        "TrackRequest": "measuring.commands",
         "Units": "measuring.units",
         "calibration_from": "measuring.setup",
         "check_in_units": "measuring.curves",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from noiseproof.core.device import using_threads
 from noiseproof.core.inputs import Inputs, count
 from noiseproof.data import Split
+from noiseproof.measuring.commands import ExplainRequest
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator
@@ -32,7 +33,7 @@ from noiseproof.measuring.options import (
     check_keywords,
     with_keywords,
 )
-from noiseproof.measuring.requests import USUAL_CHIPS, ExplainRequest, Measurement
+from noiseproof.measuring.requests import USUAL_CHIPS, Measurement
 from noiseproof.measuring.settling import warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.watching import resolved_request

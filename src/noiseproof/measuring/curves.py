@@ -11,6 +11,7 @@ from torch import nn
 
 from noiseproof.core.checks import NoEffectWarning, ReachWarning
 from noiseproof.core.device import using_threads
+from noiseproof.measuring.commands import MeasureRequest
 from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator
 from noiseproof.measuring.opening import open_evaluator
@@ -26,7 +27,7 @@ from noiseproof.measuring.options import (
     range_images,
     with_keywords,
 )
-from noiseproof.measuring.requests import Measurement, MeasureRequest
+from noiseproof.measuring.requests import Measurement
 from noiseproof.measuring.rounding import rounding_text
 from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held

@@ -8,13 +8,8 @@ from typing import Any, TypedDict, TypeVar
 
 from noiseproof.core.inputs import Inputs, as_inputs, count
 from noiseproof.data import inputs_of
-from noiseproof.measuring.requests import (
-    Calibration,
-    Measurement,
-    Network,
-    RankRequest,
-    Subject,
-)
+from noiseproof.measuring.commands import RankRequest
+from noiseproof.measuring.requests import Calibration, Measurement, Network, Subject
 from noiseproof.results import OnRow, Store
 from noiseproof.specs import (
     Design,

@@ -8,6 +8,7 @@ from torch import nn
 
 from noiseproof.core.device import using_threads
 from noiseproof.measuring.chip_parts import ChipParts
+from noiseproof.measuring.commands import RankRequest
 from noiseproof.measuring.curves import check_named, read_as, warn_without_effect
 from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator
@@ -24,7 +25,6 @@ from noiseproof.measuring.options import (
     with_keywords,
 )
 from noiseproof.measuring.parts import Parts
-from noiseproof.measuring.requests import RankRequest
 from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.units import open_units

@@ -17,6 +17,7 @@ from noiseproof.core.device import using_threads
 from noiseproof.core.rng import stream
 from noiseproof.core.seeds import derived
 from noiseproof.data import Split
+from noiseproof.measuring.commands import TrackRequest
 from noiseproof.measuring.curves import warn_without_effect
 from noiseproof.measuring.doubts import warn_near_chance
 from noiseproof.measuring.evaluator import Evaluator
@@ -32,7 +33,7 @@ from noiseproof.measuring.options import (
     several_ways,
     with_keywords,
 )
-from noiseproof.measuring.requests import USUAL_CHIPS, TrackRequest
+from noiseproof.measuring.requests import USUAL_CHIPS
 from noiseproof.measuring.settling import settled, warn_of_dice
 from noiseproof.measuring.setup import Setup, held
 from noiseproof.measuring.watching import resolved_request

@@ -12,7 +12,8 @@ from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import seeded
 from noiseproof.data import Split
 from noiseproof.hardware import find_device
-from noiseproof.measuring.requests import Network, Request
+from noiseproof.measuring.commands import Request
+from noiseproof.measuring.requests import Network
 from noiseproof.measuring.setup import Setup
 from noiseproof.network import (
     Place,
