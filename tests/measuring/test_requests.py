@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import noiseproof as npf
-from noiseproof.measuring import requests
+from noiseproof.measuring import commands
 from noiseproof.measuring.commands import ExplainRequest, MeasureRequest, RankRequest, TrackRequest
 from noiseproof.measuring.curves import measure_setup
 from noiseproof.measuring.options import (
@@ -170,7 +170,7 @@ def measured(*, design: Any = None, ways: tuple[str, ...] = (), **network: Any) 
     ],
 )
 def test_what_does_not_go_together_is_refused(
-    make: Callable[[], requests.Request], sentence: str
+    make: Callable[[], commands.Request], sentence: str
 ) -> None:
     with pytest.raises(ValueError) as caught:
         make()
