@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from noiseproof.data.datasets import open_dataset
 from noiseproof.study import grid_of, read_study
 from noiseproof.study.grid import Task
+from noiseproof.study.run.loading import check_sizes, load_data
 from tests.study.files import refusal, text, written
 
 TABLE = "[[profiles.quick.measurements]]\n"
@@ -72,6 +74,29 @@ def test_hardware_brings_what_happens_at_products(tmp_path: Path) -> None:
     (task,) = tasks(tmp_path, lines)
     assert task.mvm.startswith("dac(8, range=static(99.9), images=100) + read(0.0175, law=device)")
     assert task.compensate == "scalar"
+
+
+def test_static_ranges_need_training_images_of_networks_that_are_ready(tmp_path: Path) -> None:
+    ready = '[[profiles.quick.ready]]\nname = "a"\nweights = "w.pt"\nmodel = "resnet8"\n'
+    for mvm, images, needed in (("dac(6)", 20, 20), ("output(0.1)", 20, 0), ("dac(6)", 1298, 1298)):
+        lines = f'levels = 0.1\nmvm = "{mvm}"\ncalibrate = {images}'
+        one = 'order = [{ network = "a" }, { network = "a", seed = 0 }]\nby = ["mvm"]'
+        made = text(
+            first="",
+            training="",
+            ready=ready,
+            measurement=TABLE + lines,
+            comparison=f'[[comparisons]]\nquestion = "q"\n{one}',
+        )
+        grid = grid_of(read_study(written(tmp_path, made)), "quick")
+        assert [task.calibration_images for task in grid.tasks] == [needed]
+        data = load_data(grid, open_dataset("digits"))
+        assert (data.train is not None) == bool(needed)
+        if needed > 1000:
+            with pytest.raises(ValueError, match=r"needs 1298 calibration images, digits has 1297"):
+                check_sizes(grid, data)
+        else:
+            check_sizes(grid, data)
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,8 @@ class Measurements(Part):
 
     def _calibrated(self, text: str) -> str:
         """Stages at products as rows call them: static ranges say from how many images they are."""
-        return str(parse_mvm(text).calibrated(self.calibrate)) if text else ""
+        mvm = parse_mvm(text)
+        return str(mvm.calibrated(self.calibrate if mvm.needs_images else None)) if text else ""
 
     @property
     def noises(self) -> tuple[str, ...]:

@@ -5,7 +5,18 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from noiseproof.results import Swept
-from noiseproof.specs import Design, Pace, Spec, Stored, images_of, norm_text, sized, time_text
+from noiseproof.specs import (
+    Design,
+    Pace,
+    Spec,
+    Stored,
+    images_of,
+    norm_text,
+    parse_estimator,
+    parse_mvm,
+    sized,
+    time_text,
+)
 from noiseproof.stats import FIRST, most_units, units_wanted
 from noiseproof.study.keys import Value
 
@@ -92,6 +103,13 @@ class Task:
     def has_arrays(self) -> bool:
         """Does it matter how kernels lie in arrays?"""
         return self.specs[0].sweeps == "time" or bool(self.mvm)
+
+    @property
+    def calibration_images(self) -> int:
+        """How many it needs, to recalibrate and for static ranges at products."""
+        estimator = parse_estimator(self.recalibrate)
+        asked = 0 if estimator is None else estimator.calibration_images
+        return max(asked, parse_mvm(self.mvm).images)
 
     @property
     def mapping(self) -> str:

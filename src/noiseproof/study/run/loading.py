@@ -8,7 +8,7 @@ from noiseproof.core.plugins import OPENED_BY_US
 from noiseproof.data import Source, open_dataset
 from noiseproof.measuring import calibration_from
 from noiseproof.models import Card, file_sha256, load_state
-from noiseproof.specs import parse_estimator, parse_mvm, parse_pixel_scale, sized
+from noiseproof.specs import parse_pixel_scale, sized
 from noiseproof.study.run.pieces import Data, Trained
 from noiseproof.study.wanted import Grid, Network
 
@@ -44,8 +44,8 @@ def load_data(grid: Grid, source: Source) -> Data:
 
 
 def _trains(grid: Grid) -> bool:
-    """Does it need training images, to train or to recalibrate?"""
-    return bool(grid.trainings) or any(task.recalibrate != "off" for task in grid.tasks)
+    """Does it need training images, to train or to calibrate?"""
+    return bool(grid.trainings) or any(task.calibration_images for task in grid.tasks)
 
 
 def open_source(grid: Grid, places: Places, *, own_code: bool) -> Source:
@@ -69,14 +69,15 @@ def check_sizes(grid: Grid, data: Data) -> None:
     for task in grid.tasks:
         if task.design.needs_hits:
             sized(task.design, len(data.test))
-        estimator = parse_estimator(task.recalibrate)
-        if estimator is None or not estimator.calibration_images:
+        images = task.calibration_images
+        if not images:
             continue
         assert data.train is not None
-        if estimator.calibration_images > len(data.train):
+        if images > len(data.train):
+            asking = task.mvm if task.recalibrate == "off" else task.recalibrate
             raise ValueError(
-                f"{estimator} needs {estimator.calibration_images} calibration images, {data.name} "
-                f"has {len(data.train)} for training"
+                f"{asking} needs {images} calibration images, {data.name} has {len(data.train)} "
+                "for training"
             )
 
 
@@ -121,9 +122,7 @@ def calibration_of(network: Network, grid: Grid, data: Data) -> dict[bool, Input
     the network's seed."""
     needed: dict[bool, int] = {}
     for task in grid.tasks:
-        estimator = parse_estimator(task.recalibrate)
-        images = 0 if estimator is None else estimator.calibration_images
-        images = max(images, parse_mvm(task.mvm).images)
+        images = task.calibration_images
         if task.network == network and images:
             needed[task.augment] = max(needed.get(task.augment, 0), images)
     return {
