@@ -171,3 +171,19 @@ def test_a_score_of_ones_own_is_measured_by_its_name(
     assert (code, out) == (2, "")
     assert err.startswith("noiseproof: the score broken failed: AttributeError: 'Tensor' object")
     assert err.count("\n") == 1
+
+
+def test_what_a_chip_has_at_its_products_is_in_its_words(run: Run) -> None:
+    code, out, _ = run("info", "hardware", "hwa_standard", "--json")
+    stated = json.loads(out)["statements"]
+    assert code == 0
+    assert stated["converters"] == "dac(8, range=static(99.9)) + adc(8, range=fixed(10))"
+    assert stated["noise at products"] == "read(0.0175, law=device) + output(0.04)"
+
+
+def test_devices_may_age_by_a_function_of_ones_own(trained: Path, run: Run, tmp_path: Path) -> None:
+    noise = ("--noise", "device(tests.noise.test_arrays:half_life)", "--times", "0s,1h")
+    options = ("--images", 40, "--chips", 1, "--device", "cpu", "--store", tmp_path / "r.db")
+    code, out, err = run("measure", trained, *noise, *options, "--json")
+    assert code == 0, err
+    assert [point["time"] for point in json.loads(out)["curves"]] == [0.0, 3600.0]

@@ -52,3 +52,15 @@ def test_noise_without_devices_is_said_to_be_of_weights() -> None:
     assert found["unit of sigma"].endswith("per weight")
     assert found["compensation"] == "none"
     assert found["time"] == "does not pass"
+
+
+def test_converters_are_stated_however_their_text_is_spaced() -> None:
+    close = "dac(8,range=image)+output(0.1)+adc(8,range=fixed(10))"
+    found = statements(parse("device(pcm)"), parse_mapping("")[0], mvm=close)
+    assert found["converters"] == "dac(8, range=image) + adc(8, range=fixed(10))"
+    assert found["noise at products"] == "output(0.1)"
+
+
+def test_what_a_function_of_ones_own_does_is_not_made_up() -> None:
+    with pytest.raises(ValueError, match="what a chip of laws.aging:slow states is in that func"):
+        statements(parse("device(laws.aging:slow)"), parse_mapping("")[0])

@@ -1,6 +1,7 @@
 """Devices through the mapping: what scale they are programmed by, and how drift is compensated."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -137,6 +138,28 @@ def test_a_module_to_take_away_has_the_mapping_of_its_hardware() -> None:
     made = npf.manufacture(net, "device(pcm, time=1h)", seed=4, chip=2, hardware="pcm")
     chip = programme("device(pcm, time=1h)").chip(4, 2)
     assert torch.equal(made[2].weight, chip.state["2.weight"])
+
+
+@pytest.mark.parametrize(
+    ("extra", "sentence"),
+    [
+        (
+            "mvm = 'output(0.1)'",
+            r"has output\(0.1\) at its products, and those of a module",
+        ),
+        (
+            "digital = 'first'",
+            r"keeps layers digital \(first\), which a module to take away does not",
+        ),
+    ],
+)
+def test_a_module_to_take_away_drops_nothing_of_its_hardware_in_silence(
+    extra: str, sentence: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "chip.toml"
+    file.write_text(f"noise = 'device(pcm)'\n{extra}\n")
+    with pytest.raises(ValueError, match=sentence):
+        npf.manufacture(network(), "device(pcm, time=1h)", hardware=str(file))
 
 
 def test_a_device_file_is_in_the_text_by_what_it_holds(tmp_path: object) -> None:

@@ -19,7 +19,14 @@ from noiseproof.cli.options import (
 )
 from noiseproof.cli.printing import print_json
 from noiseproof.core.checks import one_of
-from noiseproof.specs import catalog, parse, parse_digital, parse_mapping, parse_targets
+from noiseproof.specs import (
+    catalog,
+    parse,
+    parse_digital,
+    parse_mapping,
+    parse_mvm,
+    parse_targets,
+)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -133,13 +140,18 @@ def _print_hardware(name: str, as_json: bool) -> None:
     texts = {
         "noise": chip.noise or "none",
         "mapping": f"{mapping}{', fold_norm=yes' if folds else ''}",
+        "at products": str(parse_mvm(chip.mvm)) or "exact",
         "compensate": chip.compensate,
         "digital": chip.digital or "no layer",
         "source": chip.source or "-",
         "leaves out": chip.leaves_out or "-",
     }
     stated = statements(
-        parse(chip.noise or "none"), mapping, compensate=chip.compensate, digital=chip.digital
+        parse(chip.noise or "none"),
+        mapping,
+        mvm=chip.mvm,
+        compensate=chip.compensate,
+        digital=chip.digital,
     )
     print_listing(f"hardware {chip.name}: {chip.about}", texts)
     print_listing("what its numbers mean", stated)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from noiseproof.hardware.devices import Device, find_device
-from noiseproof.specs import ArrayMapping, OnDevices, Spec, time_text
+from noiseproof.specs import ArrayMapping, OnDevices, Spec, parse_mvm, time_text
 from noiseproof.specs.cells import Offset, Slices
 
 EXACT = "exact"
@@ -22,11 +22,14 @@ def statements(
     """The ten lines of a chip, by what they are about.
 
     Raises:
-        ValueError: for a device file that is not at hand.
+        ValueError: for a device file that is not at hand, and a law that is a function.
     """
     staged = [stage for stage in noise.stages if isinstance(stage, OnDevices)]
+    for stage in staged:
+        if stage.is_function:
+            raise ValueError(f"what a chip of {stage.device} states is in that function alone")
     devices = [find_device(stage.path or stage.device) for stage in staged]
-    read = [part for part in mvm.split(" + ") if part]
+    read = [str(stage) for stage in parse_mvm(mvm).stages]
     return {
         "unit of sigma": _unit(devices, mapping, noise),
         "clips": _each(devices, _clips) or "none",

@@ -159,7 +159,7 @@ def _products_of(
     if not isinstance(test, Split) or not len(test):
         raise ValueError(
             f"{network.mvm} needs test inputs of a known form, to see where samples lie: give "
-            "inputs and labels"
+            "a Split(inputs=..., labels=...)"
         )
     kernels = [name for name, place in analog.places.items() if place.role == "kernel"]
     return products_at(

@@ -145,9 +145,10 @@ def fitted_request(setup: Setup, request: R) -> R:
     found = resolved_request(request)
     arrays = Arrays(mapping=setup.network.stored.array)
     stages = {stage for spec in found.measurement.specs for stage in spec.stages}
-    for name in {s.path or s.device for s in stages if isinstance(s, OnDevices)}:
+    devices = [stage for stage in stages if isinstance(stage, OnDevices)]
+    for name in {stage.path or stage.device for stage in devices if not stage.is_function}:
         find_device(name).check_cells(arrays.mapping.cells)
-    if arrays.mapping.scale == "tile" and any(s.sweeps == "time" for s in found.measurement.specs):
+    if arrays.mapping.scale == "tile" and devices:
         state, where = state_of(setup.model), places(setup.model)
         for name in targeted(where, found.measurement.targets):
             arrays.scale(state[name], where[name])

@@ -21,7 +21,7 @@ from noiseproof.network import (
 from noiseproof.noise.arrays import Arrays
 from noiseproof.noise.own import resolved
 from noiseproof.noise.perturbation import DEFAULT_TARGETS, Programme, touched
-from noiseproof.specs import Spec, Stored, find_hardware, parse, parse_mapping
+from noiseproof.specs import Spec, Stored, find_hardware, parse, parse_mapping, parse_mvm
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -81,7 +81,8 @@ def _arrays(name: str | None) -> Arrays:
     """What the hardware of that name says of arrays.
 
     Raises:
-        ValueError: for hardware that there is not, or that folds the normalisation.
+        ValueError: for hardware that there is not, and for what a module cannot take with it:
+            folded normalisation, what happens at products, a choice of digital layers.
     """
     if name is None:
         return Arrays()
@@ -89,4 +90,14 @@ def _arrays(name: str | None) -> Arrays:
     mapping, folds = parse_mapping(found.mapping)
     if folds:
         raise ValueError(f"{name} folds the normalisation, which a module to take away does not")
+    if parse_mvm(found.mvm).stages:
+        raise ValueError(
+            f"{name} has {found.mvm} at its products, and those of a module to take away "
+            "are exact: measure it, or name hardware without mvm"
+        )
+    if found.digital:
+        raise ValueError(
+            f"{name} keeps layers digital ({found.digital}), which a module to take away does not: "
+            "name them in the noise, as device(pcm)@name:PATTERN, and hardware without digital"
+        )
     return Arrays(mapping=mapping, compensate=found.compensate)
