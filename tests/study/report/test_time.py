@@ -12,6 +12,7 @@ from noiseproof.study.report.document import document_of
 from noiseproof.study.report.markdown import markdown_of
 from noiseproof.study.report.page import page_of
 from noiseproof.study.report.tables import levels_table
+from noiseproof.study.report.words import Names, factor_name
 from noiseproof.study.wanted import Task
 from tests.study.report.answers import PAIR, TRAININGS, reported, study_of
 
@@ -126,3 +127,10 @@ def test_a_hull_of_times_is_refused() -> None:
     study = study_of(trainings=TRAININGS, measurements=TIMES, comparisons=hull, published=pair)
     with pytest.raises(ValueError, match="a hull is of levels of noise, and here time is swept"):
         grid_of(study, "quick")
+
+
+def test_a_factor_that_says_nothing_is_called_something() -> None:
+    names = Names()
+    assert names.selection({"mvm": ""}) == f"{factor_name('mvm')} exact"
+    assert names.value("digital", "") == "none"
+    assert names.value("mvm", "dac(8)") == "dac(8)"

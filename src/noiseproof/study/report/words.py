@@ -19,6 +19,10 @@ PLAIN_FACTORS = ("network", "model", "targets", "noise", "design")  # their valu
 FACTOR_NAMES = {"recalibrate": "recalibration", "batch_size": "batch size", "lr": "learning rate"}
 
 
+NOTHING = {"mvm": "exact", "hardware": "none", "mapping": "none", "digital": "none"}
+"""What a factor is called that says nothing."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Names:
     """Short names of the noises of a study."""
@@ -31,6 +35,8 @@ class Names:
             return "yes" if value else "no"
         if isinstance(value, float):
             return f"{value:g}"
+        if factor in NOTHING and not value:
+            return NOTHING[factor]
         if factor == "level":  # a time
             return time_words(parse_time(value))
         return self.noises.get(str(value), str(value)) if factor == "noise" else str(value)
