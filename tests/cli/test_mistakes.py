@@ -208,6 +208,10 @@ BAD_OPTIONS: dict[str, tuple[tuple[object, ...], str]] = {
         ("--hardware", "pcm", "--mapping", "scale=tile, tile=8x8"),
         "a tile must hold at least one input channel, 9 rows of a window of 3x3, got 8 rows$",
     ),
+    "tiles too small for layers": (
+        ("--hardware", "pcm", "--mapping", "tile=8x8"),
+        "a tile must hold at least one input channel, 9 rows of a window of 3x3, got 8 rows$",
+    ),
     "compensation": (
         ("--hardware", "pcm", "--compensate", "row"),
         "unknown compensation 'row': expected one of off, scalar, column$",

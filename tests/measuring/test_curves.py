@@ -110,3 +110,10 @@ def test_times_of_devices_that_do_not_age_are_warned_of() -> None:
         warnings.simplefilter("error")
         npf.measure(network(), own_answers(), hardware="pcm", times="0s,1h", chips=2)
         npf.measure(network(), own_answers(), hardware="pcm_joshi", times="1h", chips=2)
+
+
+def test_layers_that_stay_digital_need_no_room_in_a_tile() -> None:
+    asked = {"hardware": "pcm", "times": "1h", "chips": 1, "mapping": "scale=tile, tile=8x8"}
+    with pytest.raises(ValueError, match="a tile must hold at least one input channel, 9 rows"):
+        npf.measure(network(), own_answers(), **asked)
+    assert npf.measure(network(), own_answers(), digital="first", **asked).points[0].chips == 1

@@ -11,7 +11,7 @@ from noiseproof.core.checks import NoEffectWarning
 from noiseproof.core.inputs import Inputs
 from noiseproof.core.rng import seeded
 from noiseproof.data import Split
-from noiseproof.hardware import find_device
+from noiseproof.hardware import find_device, whole_tile
 from noiseproof.measuring.commands import Request
 from noiseproof.measuring.requests import Network
 from noiseproof.measuring.setup import Setup
@@ -148,10 +148,13 @@ def fitted_request(setup: Setup, request: R) -> R:
     devices = [stage for stage in stages if isinstance(stage, OnDevices)]
     for name in {stage.path or stage.device for stage in devices if not stage.is_function}:
         find_device(name).check_cells(arrays.mapping.cells)
-    if arrays.mapping.scale == "tile" and devices:
-        state, where = state_of(setup.model), places(setup.model)
+    tile = arrays.mapping.tile
+    if tile is not None and devices:
+        state = state_of(setup.model)
+        where = kept_digital(places(setup.model), setup.network.digital)
         for name in targeted(where, found.measurement.targets):
-            arrays.scale(state[name], where[name])
+            if state[name].dim() > 1:
+                whole_tile(state[name], where[name], tile)
     return found
 
 
