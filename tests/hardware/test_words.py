@@ -64,3 +64,16 @@ def test_converters_are_stated_however_their_text_is_spaced() -> None:
 def test_what_a_function_of_ones_own_does_is_not_made_up() -> None:
     with pytest.raises(ValueError, match="what a chip of laws.aging:slow states is in that func"):
         statements(parse("device(laws.aging:slow)"), parse_mapping("")[0])
+
+
+def test_what_is_frozen_is_what_the_device_has() -> None:
+    mapping = parse_mapping("")[0]
+    said = {
+        name: statements(parse(f"device({name})"), mapping)["frozen and fresh"]
+        for name in ("pcm", "pcm_joshi", "reram_cmo")
+    }
+    start = "frozen for each chip: programming"
+    reads = "draws of reads, which only grow with time"
+    assert said["pcm"] == f"{start}, exponents of drift, {reads}; fresh at every product: nothing"
+    assert said["pcm_joshi"] == f"{start}; fresh at every product: nothing"
+    assert said["reram_cmo"] == f"{start}, relaxation, {reads}; fresh at every product: nothing"

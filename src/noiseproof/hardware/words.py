@@ -89,8 +89,11 @@ def _time(device: Device) -> str:
 
 
 def _frozen(devices: Sequence[Device], read: Sequence[str]) -> str:
-    kept = "programming, exponents of drift and draws of reads, which only grow with time"
-    chip = f"frozen for each chip: {kept}" if devices else "frozen for each chip: its noise"
+    kept = ["programming"] if devices else ["its noise"]
+    kept += ["exponents of drift"] if any(one.drift for one in devices) else []
+    kept += ["relaxation"] if any(one.relax for one in devices) else []
+    kept += ["draws of reads, which only grow with time"] if any(o.read for o in devices) else []
+    chip = f"frozen for each chip: {', '.join(kept)}"
     fresh = _parts(read, ("read", "output"))
     return f"{chip}; fresh at every product: {fresh or 'nothing'}"
 
